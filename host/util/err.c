@@ -1,0 +1,130 @@
+/* err.c - recording why something failed, and adding context on the way out. */
+#include "err.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *clfcn_status_name(int status)
+{
+    switch (status) {
+    case CLFCN_OK: return "CLFCN_OK";
+    case CLFCN_EINVAL: return "CLFCN_EINVAL";
+    case CLFCN_ENOMEM: return "CLFCN_ENOMEM";
+    case CLFCN_ECL: return "CLFCN_ECL";
+    case CLFCN_EIO: return "CLFCN_EIO";
+    case CLFCN_ENODEV: return "CLFCN_ENODEV";
+    case CLFCN_EDATA: return "CLFCN_EDATA";
+    case CLFCN_ENUMERIC: return "CLFCN_ENUMERIC";
+    case CLFCN_EINTR: return "CLFCN_EINTR";
+    case CLFCN_EDEVMEM: return "CLFCN_EDEVMEM";
+    default: return "unknown status";
+    }
+}
+
+const char *clfcn_version(void)
+{
+    return CLFCN_VERSION;
+}
+
+/* Mark the end of a text that was cut to fit buf, without splitting a UTF-8 character. */
+static void mark_cut(char *buf, size_t n)
+{
+    size_t end = n - sizeof("...");
+    while (end > 0 && ((unsigned char)buf[end] & 0xc0) == 0x80) {
+        --end;
+    }
+    memcpy(buf + end, "...", sizeof("..."));
+}
+
+static void format_cut(char *buf, size_t n, const char *fmt, va_list args)
+{
+    const int len = vsnprintf(buf, n, fmt, args);
+    if (len < 0) {
+        snprintf(buf, n, "(message cannot be formatted)");
+    } else if ((size_t)len >= n) {
+        mark_cut(buf, n);
+    }
+}
+
+/* Native texts (build logs, other libraries' messages) come with newlines: keep one
+ * line. */
+static void keep_one_line(char *s)
+{
+    size_t len = strlen(s);
+    while (len > 0 && strchr(" \t\r\n", s[len - 1])) {
+        s[--len] = '\0';
+    }
+    for (; *s; ++s) {
+        const unsigned char c = (unsigned char)*s;
+        if (c < 0x20 || c == 0x7f) {
+            *s = ' ';
+        }
+    }
+}
+
+static void record(struct clfcn_err *err, int code, int native, const char *text)
+{
+    err->code = code;
+    err->native = native;
+    snprintf(err->msg, sizeof(err->msg), "%s", text);
+    keep_one_line(err->msg);
+    if (err->msg[0] == '\0') {
+        snprintf(err->msg, sizeof(err->msg), "%s", clfcn_status_name(code));
+    }
+}
+
+int clfcn_err_set(struct clfcn_err *err, int code, int native, const char *fmt, ...)
+{
+    if (err) {
+        char text[sizeof(err->msg)]; /* the arguments may point into err->msg */
+        va_list args;
+        va_start(args, fmt);
+        format_cut(text, sizeof(text), fmt, args);
+        va_end(args);
+        record(err, code, native, text);
+    }
+    return code;
+}
+
+int clfcn_err_errno(struct clfcn_err *err, int errnum, const char *fmt, ...)
+{
+    if (err) {
+        char text[sizeof(err->msg)], reason[128];
+        va_list args;
+        va_start(args, fmt);
+        format_cut(text, sizeof(text), fmt, args);
+        va_end(args);
+        if (strerror_r(errnum, reason, sizeof(reason)) != 0) {
+            snprintf(reason, sizeof(reason), "error %d", errnum);
+        }
+        record(err, CLFCN_EIO, errnum, reason);
+        clfcn_err_note(err, "%s", text);
+    }
+    return CLFCN_EIO;
+}
+
+int clfcn_err_nomem(struct clfcn_err *err)
+{
+    return clfcn_err_set(err, CLFCN_ENOMEM, ENOMEM, "out of memory");
+}
+
+void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...)
+{
+    if (!err) {
+        return;
+    }
+    /* The cause stands last and matters most: a long context may take half of the
+     * room. */
+    char context[sizeof(err->msg) / 2], cause[sizeof(err->msg)];
+    va_list args;
+    va_start(args, fmt);
+    format_cut(context, sizeof(context), fmt, args);
+    va_end(args);
+    memcpy(cause, err->msg, sizeof(cause));
+    const int len = snprintf(err->msg, sizeof(err->msg), "%s: %s", context, cause);
+    if ((size_t)len >= sizeof(err->msg)) {
+        mark_cut(err->msg, sizeof(err->msg));
+    }
+    keep_one_line(err->msg);
+}

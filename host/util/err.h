@@ -1,0 +1,31 @@
+/* err.h - recording why something failed, and adding context on the way out. */
+#ifndef CLFCN_UTIL_ERR_H
+#define CLFCN_UTIL_ERR_H
+
+#include <clfcn/common.h>
+
+/* Record the cause. Returns code, so that "return clfcn_err_set(...)" reads well. err
+ * may be NULL. */
+int clfcn_err_set(struct clfcn_err *err, int code, int native, const char *fmt, ...)
+    CLFCN_PRINTF(4, 5);
+
+/* Record errno as the cause: "<fmt>: No space left on device". Returns CLFCN_EIO. */
+int clfcn_err_errno(struct clfcn_err *err, int errnum, const char *fmt, ...)
+    CLFCN_PRINTF(3, 4);
+
+/* Record that the host's memory is exhausted. Returns CLFCN_ENOMEM. */
+int clfcn_err_nomem(struct clfcn_err *err);
+
+/* Put "<fmt>: " in front of the cause, on the way out. err may be NULL. */
+void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...) CLFCN_PRINTF(2, 3);
+
+/* Leave through label when rc is an error, saying what was being attempted. */
+#define CLFCN_CHECK(rc, label, err, ...)        \
+    do {                                        \
+        if ((rc) < 0) {                         \
+            clfcn_err_note((err), __VA_ARGS__); \
+            goto label;                         \
+        }                                       \
+    } while (0)
+
+#endif

@@ -1,0 +1,415 @@
+/* file.c - whole files in, whole files out: never a half-written one. */
+#include "file.h"
+#include "path.h"
+#include "strbuf.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_retry(const char *path, int flags, mode_t mode)
+{
+    int fd;
+    do {
+        fd = open(path, flags | O_CLOEXEC, mode);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int too_long(struct clfcn_err *err, const char *path, size_t max_bytes)
+{
+    char limit[16];
+    return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: longer than %s", path,
+                         clfcn_format_bytes(max_bytes, limit, sizeof(limit)));
+}
+
+/* Read fd to its end. *buf is grown as needed, with room for a final zero, and stays
+ * the caller's to free, on failure too. */
+static int read_all(int fd, const char *path, size_t max_bytes, char **buf, size_t *size,
+                    struct clfcn_err *err)
+{
+    struct stat st;
+    size_t cap = 4096, len = 0;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        if ((uint64_t)st.st_size > max_bytes) {
+            return too_long(err, path, max_bytes);
+        }
+        cap = (size_t)st.st_size + 1; /* one more for the read() that finds the end */
+    }
+    for (;;) {
+        if (!*buf || len == cap) { /* a pipe outgrows cap, or a file meanwhile */
+            cap = *buf ? cap * 2 : cap;
+            char *grown = realloc(*buf, cap + 1);
+            if (!grown) {
+                return clfcn_err_nomem(err);
+            }
+            *buf = grown;
+        }
+        const ssize_t got = read(fd, *buf + len, cap - len);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return clfcn_err_errno(err, errno, "cannot read %s", path);
+        }
+        if (got == 0) {
+            break;
+        }
+        len += (size_t)got;
+        if (len > max_bytes) {
+            return too_long(err, path, max_bytes);
+        }
+    }
+    (*buf)[len] = '\0';
+    *size = len;
+    return CLFCN_OK;
+}
+
+static int read_file(const char *path, size_t max_bytes, bool own_only, char **data,
+                     size_t *size, struct clfcn_err *err)
+{
+    *data = NULL;
+    *size = 0;
+    const int fd = open_retry(path, O_RDONLY, 0);
+    if (fd < 0) {
+        return clfcn_err_errno(err, errno, "cannot read %s", path);
+    }
+    char *buf = NULL;
+    struct stat st;
+    int rc;
+    if (own_only &&
+        (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())) {
+        rc = clfcn_err_set(err, CLFCN_EDATA, 0, "%s: belongs to another user", path);
+    } else {
+        rc = read_all(fd, path, max_bytes > 0 ? max_bytes : SIZE_MAX / 4, &buf, size,
+                      err);
+    }
+    close(fd);
+    if (rc < 0) {
+        free(buf);
+        return rc;
+    }
+    *data = buf;
+    return CLFCN_OK;
+}
+
+int clfcn_file_read(const char *path, size_t max_bytes, char **data, size_t *size,
+                    struct clfcn_err *err)
+{
+    return read_file(path, max_bytes, false, data, size, err);
+}
+
+int clfcn_file_read_own(const char *path, size_t max_bytes, char **data, size_t *size,
+                        struct clfcn_err *err)
+{
+    return read_file(path, max_bytes, true, data, size, err);
+}
+
+/* The folder that path lies in: "." if it names none. A new string, or NULL. */
+static char *folder_of(const char *path)
+{
+    const char *base = clfcn_path_base(path);
+    return base == path ? strdup(".") : strndup(path, (size_t)(base - path));
+}
+
+/* Create the temporary file; af->path is set. Returns its descriptor, or -1 with errno
+ * set. */
+static int create_temp(struct clfcn_atomic_file *af)
+{
+    static atomic_uint counter;
+    char *dir = folder_of(af->path);
+    int fd = -1;
+    do {
+        char name[256];
+        /* Cut a long name, so that the temporary one keeps within the usual limit of
+         * 255. */
+        snprintf(name, sizeof(name), ".%.200s.%ld.%u.tmp", clfcn_path_base(af->path),
+                 (long)getpid(), atomic_fetch_add(&counter, 1));
+        free(af->temp);
+        af->temp = dir ? clfcn_path_join(dir, name) : NULL;
+        if (!af->temp) {
+            errno = ENOMEM;
+            break;
+        }
+        fd = open_retry(af->temp, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    } while (fd < 0 && errno == EEXIST); /* left by a killed process of the same id */
+    free(dir);
+    return fd;
+}
+
+static int write_error(struct clfcn_atomic_file *af, int errnum, struct clfcn_err *err)
+{
+    return clfcn_err_errno(err, errnum, "cannot write %s", af->path);
+}
+
+int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
+                      struct clfcn_err *err)
+{
+    *af = (struct clfcn_atomic_file){ 0 };
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        /* A rename would put a file in the place of a device or a pipe. */
+        return clfcn_err_set(err, CLFCN_EIO, EINVAL, "cannot write %s: %s", path,
+                             S_ISDIR(st.st_mode) ? "it is a folder"
+                                                 : "it is no regular file");
+    }
+    af->path = strdup(path);
+    if (!af->path) {
+        return clfcn_err_nomem(err);
+    }
+    int rc = CLFCN_OK;
+    const int fd = create_temp(af);
+    if (fd < 0) {
+        rc = write_error(af, errno, err);
+        free(af->temp); /* not ours to remove */
+        af->temp = NULL;
+    } else {
+        af->f = fdopen(fd, "wb");
+        if (!af->f) {
+            rc = write_error(af, errno, err);
+            close(fd);
+        }
+    }
+    if (rc < 0) {
+        clfcn_atomic_abort(af);
+    }
+    return rc;
+}
+
+int clfcn_atomic_write(struct clfcn_atomic_file *af, const void *data, size_t n,
+                       struct clfcn_err *err)
+{
+    const char *bytes = data;
+    while (n > 0) {
+        const size_t done = fwrite(bytes, 1, n, af->f);
+        bytes += done;
+        n -= done;
+        if (n > 0 && errno != EINTR) {
+            return write_error(af, errno, err);
+        }
+        if (n > 0) {
+            clearerr(af->f);
+        }
+    }
+    return CLFCN_OK;
+}
+
+/* Everything down to the disk. Returns 0 or errno. */
+static int flush_and_sync(FILE *f)
+{
+    /* Whoever wrote to f directly may not have looked at each call: ferror()
+     * remembers. */
+    const bool failed_before = ferror(f) != 0;
+    clearerr(f);
+    while (fflush(f) != 0) {
+        if (errno != EINTR) {
+            return errno;
+        }
+        clearerr(f);
+    }
+    if (failed_before) {
+        return EIO;
+    }
+    while (fsync(fileno(f)) != 0) {
+        if (errno == EINVAL || errno == ENOTSUP) {
+            return 0; /* a file system without it */
+        }
+        if (errno != EINTR) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+/* Make a rename in the folder of path last. The file is complete under its name
+ * already and a caller could do nothing about a failure, so none is reported. */
+static void sync_folder_of(const char *path)
+{
+    char *dir = folder_of(path);
+    const int fd = dir ? open_retry(dir, O_RDONLY | O_DIRECTORY, 0) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
+int clfcn_atomic_commit(struct clfcn_atomic_file *af, struct clfcn_err *err)
+{
+    int errnum = flush_and_sync(af->f);
+    if (fclose(af->f) != 0 && errnum == 0) {
+        errnum = errno;
+    }
+    af->f = NULL;
+    if (errnum == 0 && rename(af->temp, af->path) != 0) {
+        errnum = errno;
+    }
+    int rc = CLFCN_OK;
+    if (errnum != 0) {
+        rc = write_error(af, errnum, err);
+    } else {
+        sync_folder_of(af->path);
+        free(af->temp); /* it bears its final name now: nothing to remove */
+        af->temp = NULL;
+    }
+    clfcn_atomic_abort(af);
+    return rc;
+}
+
+void clfcn_atomic_abort(struct clfcn_atomic_file *af)
+{
+    if (af->f) {
+        fclose(af->f);
+    }
+    if (af->temp) {
+        unlink(af->temp);
+    }
+    free(af->temp);
+    free(af->path);
+    *af = (struct clfcn_atomic_file){ 0 };
+}
+
+/* Whether name is of the form .NAME.PID.N.tmp. */
+static bool is_temp_name(const char *name)
+{
+    const size_t len = strlen(name);
+    if (name[0] != '.' || len < 8 || strcmp(name + len - 4, ".tmp") != 0) {
+        return false;
+    }
+    const char *p = name + len - 4;
+    for (int field = 0; field < 2; ++field) {
+        const char *end = p;
+        while (p > name && p[-1] >= '0' && p[-1] <= '9') {
+            --p;
+        }
+        if (p == end || p == name || *--p != '.') {
+            return false;
+        }
+    }
+    return p > name;
+}
+
+void clfcn_atomic_sweep(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d) {
+        return;
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(d))) {
+        if (is_temp_name(entry->d_name)) {
+            unlinkat(dirfd(d), entry->d_name, 0);
+        }
+    }
+    closedir(d);
+}
+
+int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_err *err)
+{
+    struct clfcn_atomic_file af;
+    int rc = clfcn_atomic_open(&af, path, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = clfcn_atomic_write(&af, data, n, err);
+    if (rc < 0) {
+        clfcn_atomic_abort(&af);
+        return rc;
+    }
+    return clfcn_atomic_commit(&af, err);
+}
+
+int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err)
+{
+    const int fd = open_retry(path, O_WRONLY, 0);
+    if (fd < 0) {
+        return clfcn_err_errno(err, errno, "cannot write %s", path);
+    }
+    int rc;
+    do {
+        rc = ftruncate(fd, (off_t)n);
+    } while (rc != 0 && errno == EINTR);
+    if (rc == 0) {
+        rc = fsync(fd);
+    }
+    const int errnum = errno;
+    close(fd);
+    return rc == 0 ? CLFCN_OK : clfcn_err_errno(err, errnum, "cannot cut %s", path);
+}
+
+int clfcn_map_open(struct clfcn_mapped_file *m, const char *path, struct clfcn_err *err)
+{
+    *m = (struct clfcn_mapped_file){ 0 };
+    const int fd = open_retry(path, O_RDONLY, 0);
+    if (fd < 0) {
+        return clfcn_err_errno(err, errno, "cannot read %s", path);
+    }
+    int errnum = 0;
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        errnum = errno;
+    } else if (S_ISDIR(st.st_mode)) {
+        errnum = EISDIR;
+    } else if (!S_ISREG(st.st_mode)) {
+        errnum = ENODEV; /* as mmap() says of a pipe, whose size 0 seems an empty file */
+    } else if ((uint64_t)st.st_size > SIZE_MAX) {
+        errnum = EFBIG;
+    } else if (st.st_size > 0) {
+        void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            errnum = errno;
+        } else {
+            *m = (struct clfcn_mapped_file){ data, (size_t)st.st_size };
+        }
+    }
+    close(fd); /* the mapping stays */
+    return errnum == 0 ? CLFCN_OK : clfcn_err_errno(err, errnum, "cannot read %s", path);
+}
+
+void clfcn_map_close(struct clfcn_mapped_file *m)
+{
+    if (m->data) {
+        munmap((void *)m->data, m->size);
+    }
+    *m = (struct clfcn_mapped_file){ 0 };
+}
+
+int clfcn_lock_acquire(struct clfcn_lock *lock, const char *dir, struct clfcn_err *err)
+{
+    lock->fd = -1;
+    char *path = clfcn_path_join(dir, ".lock");
+    if (!path) {
+        return clfcn_err_nomem(err);
+    }
+    int rc = CLFCN_OK;
+    const int fd = open_retry(path, O_RDWR | O_CREAT, 0666);
+    if (fd < 0) {
+        rc = clfcn_err_errno(err, errno, "cannot write %s", path);
+    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) {
+            rc = clfcn_err_set(err, CLFCN_EIO, EWOULDBLOCK,
+                               "%s: in use by another process", dir);
+        } else {
+            rc = clfcn_err_errno(err, errno, "cannot lock %s", path);
+        }
+        close(fd);
+    } else {
+        lock->fd = fd;
+    }
+    free(path);
+    return rc;
+}
+
+void clfcn_lock_release(struct clfcn_lock *lock)
+{
+    if (lock->fd >= 0) {
+        close(lock->fd); /* the file stays: removing it would race with the next holder */
+        lock->fd = -1;
+    }
+}

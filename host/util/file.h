@@ -1,0 +1,66 @@
+/* file.h - whole files in, whole files out: never a half-written one. */
+#ifndef CLFCN_UTIL_FILE_H
+#define CLFCN_UTIL_FILE_H
+
+#include "err.h"
+#include <stdio.h>
+
+/* Read all of path. *data is one byte longer than *size and zero-terminated; free with
+ * free(). CLFCN_EIO if unreadable; CLFCN_EDATA if longer than max_bytes (0: no limit). */
+int clfcn_file_read(const char *path, size_t max_bytes, char **data, size_t *size,
+                    struct clfcn_err *err);
+
+/* As clfcn_file_read(), but CLFCN_EDATA if the file belongs to another user: for cache
+ * files, whose content is trusted. */
+int clfcn_file_read_own(const char *path, size_t max_bytes, char **data, size_t *size,
+                        struct clfcn_err *err);
+
+/* A file that appears under its name only when complete: written beside it under a
+ * temporary name, synced, renamed, the folder synced. A file that was there before
+ * survives every failure. */
+struct clfcn_atomic_file {
+    FILE *f; /* write here; NULL when not open */
+    char *path, *temp;
+};
+
+int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
+                      struct clfcn_err *err);
+/* Write n bytes. CLFCN_EIO with the path and the system's reason. */
+int clfcn_atomic_write(struct clfcn_atomic_file *af, const void *data, size_t n,
+                       struct clfcn_err *err);
+/* Flush, sync, rename. On error the temporary file is gone and the old file intact. */
+int clfcn_atomic_commit(struct clfcn_atomic_file *af, struct clfcn_err *err);
+/* Give up: remove the temporary file. Harmless after commit or on a zero-initialised
+ * struct. */
+void clfcn_atomic_abort(struct clfcn_atomic_file *af);
+
+/* Remove the temporary files that killed processes left in dir; errors are ignored.
+ * Only for whoever holds the lock of that folder: it would take a living writer's file
+ * as well. */
+void clfcn_atomic_sweep(const char *dir);
+
+/* The three calls of an atomic file in one. */
+int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_err *err);
+
+/* Cut a file to its first n bytes, synced. */
+int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err);
+
+/* A read-only view of a whole file (mmap). size 0 gives data NULL. Zero-initialised is
+ * closed. */
+struct clfcn_mapped_file {
+    const unsigned char *data;
+    size_t size;
+};
+int clfcn_map_open(struct clfcn_mapped_file *m, const char *path, struct clfcn_err *err);
+void clfcn_map_close(struct clfcn_mapped_file *m);
+
+/* Hold dir/.lock for this process until clfcn_lock_release(); the operating system
+ * releases it if the process dies. CLFCN_EIO "in use by another process" if somebody
+ * else holds it. */
+struct clfcn_lock {
+    int fd; /* < 0: not held */
+};
+int clfcn_lock_acquire(struct clfcn_lock *lock, const char *dir, struct clfcn_err *err);
+void clfcn_lock_release(struct clfcn_lock *lock);
+
+#endif

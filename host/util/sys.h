@@ -1,0 +1,29 @@
+/* sys.h - clock, terminal, interrupts. */
+#ifndef CLFCN_UTIL_SYS_H
+#define CLFCN_UTIL_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Seconds on a clock that never jumps. */
+double clfcn_clock(void);
+/* "2026-11-22T20:44:00Z". */
+void clfcn_clock_iso(char *buf, size_t n);
+
+/* Whether f is a terminal that understands colours and cursor movement. */
+bool clfcn_term_is_tty(FILE *f);
+/* Whether colours are welcome on f: a terminal, and NO_COLOR is not set. */
+bool clfcn_term_has_color(FILE *f);
+/* Columns of the terminal, 80 if not known. */
+int clfcn_term_width(void);
+
+/* After this call SIGINT and SIGTERM set the flag; a second SIGINT, a tenth of a
+ * second or more after the first, ends the process at once with status 130. */
+void clfcn_interrupt_install(void);
+const volatile bool *clfcn_interrupt_flag(void);
+
+/* Kilobytes of the process's largest resident size so far. */
+long clfcn_peak_rss_kb(void);
+
+#endif

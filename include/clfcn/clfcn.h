@@ -1,0 +1,11 @@
+/* clfcn.h - everything: train fully convolutional networks on any OpenCL device. */
+#ifndef CLFCN_CLFCN_H
+#define CLFCN_CLFCN_H
+
+#include "common.h"
+#include "data.h"
+#include "device.h"
+#include "net.h"
+#include "train.h"
+
+#endif
