@@ -1,0 +1,41 @@
+/* buffer.h - device memory with an account of it, and transfers. */
+#ifndef CLFCN_DEVICE_BUFFER_H
+#define CLFCN_DEVICE_BUFFER_H
+
+#include "dev.h"
+
+/* Allocate. what names the buffer in messages ("weights"). CLFCN_EDEVMEM if bytes
+ * exceeds the largest single buffer or the device refuses; the message says how much
+ * was asked, how much is taken and what the device has. Release with
+ * clfcn_buffer_release(). */
+int clfcn_buffer_create(struct clfcn_dev *dev, size_t bytes, const char *what,
+                        cl_mem *out, struct clfcn_err *err);
+
+/* A window on parent (sub-buffer): origin must be a multiple of dev->info.base_align.
+ * The parent must outlive it. */
+int clfcn_buffer_view(struct clfcn_dev *dev, cl_mem parent, size_t origin, size_t bytes,
+                      cl_mem *out, struct clfcn_err *err);
+
+/* Release *mem (buffer or view) and set it to NULL. */
+void clfcn_buffer_release(struct clfcn_dev *dev, cl_mem *mem);
+
+/* Blocking transfers on the compute queue; offsets and sizes in bytes. */
+int clfcn_buffer_write(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
+                       const void *src, struct clfcn_err *err);
+int clfcn_buffer_read(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
+                      void *dst, struct clfcn_err *err);
+/* Enqueue on the compute queue: fill with zero bytes; copy. */
+int clfcn_buffer_zero(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
+                      struct clfcn_err *err);
+int clfcn_buffer_copy(struct clfcn_dev *dev, cl_mem src, size_t src_offset, cl_mem dst,
+                      size_t dst_offset, size_t bytes, struct clfcn_err *err);
+
+/* bytes rounded up to what a sub-buffer's origin must be a multiple of. */
+size_t clfcn_buffer_align(const struct clfcn_dev *dev, size_t bytes);
+
+/* Release *event and set it to NULL. Events come from OpenCL calls made by other
+ * floors, who call clfcn_event_made() for each, so that the account stays whole. */
+void clfcn_event_made(struct clfcn_dev *dev);
+void clfcn_event_release(struct clfcn_dev *dev, cl_event *event);
+
+#endif

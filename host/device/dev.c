@@ -1,0 +1,139 @@
+/* dev.c - opening and closing a device. */
+#include "dev.h"
+#include "../util/log.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Split the plain descriptions off. *infos is NULL if there are no devices. */
+static int infos_of(const struct clfcn_probe *probes, int count,
+                    struct clfcn_device_info **infos, struct clfcn_err *err)
+{
+    *infos = NULL;
+    if (count == 0) {
+        return CLFCN_OK;
+    }
+    struct clfcn_device_info *list = calloc((size_t)count, sizeof(*list));
+    if (!list) {
+        return clfcn_err_nomem(err);
+    }
+    for (int i = 0; i < count; ++i) {
+        list[i] = probes[i].info;
+    }
+    *infos = list;
+    return CLFCN_OK;
+}
+
+int clfcn_device_list(struct clfcn_device_info **list, int *count, struct clfcn_err *err)
+{
+    struct clfcn_probe *probes;
+    int n;
+    *list = NULL;
+    *count = 0;
+    int rc = clfcn_probe_all(&probes, &n, err);
+    if (rc == CLFCN_OK) {
+        rc = infos_of(probes, n, list, err);
+        *count = rc == CLFCN_OK ? n : 0;
+        free(probes);
+    }
+    return rc;
+}
+
+static void CL_CALLBACK on_context_error(const char *text, const void *data, size_t size,
+                                         void *user)
+{
+    clfcn_debug("OpenCL: %s", text);
+}
+
+/* Create the context and the queues of dev, whose platform and id are set. */
+static int create_queues(struct clfcn_dev *dev, struct clfcn_err *err)
+{
+    const cl_context_properties properties[] = { CL_CONTEXT_PLATFORM,
+                                                 (cl_context_properties)dev->platform,
+                                                 0 };
+    cl_int code;
+    dev->context = clCreateContext(properties, 1, &dev->id, on_context_error, NULL,
+                                   &code);
+    if (!dev->context) {
+        return clfcn_cl_err(err, code, "cannot create a context");
+    }
+    dev->compute = clCreateCommandQueue(dev->context, dev->id, 0, &code);
+    if (!dev->compute) {
+        return clfcn_cl_err(err, code, "cannot create a command queue");
+    }
+    dev->transfer = clCreateCommandQueue(dev->context, dev->id, 0, &code);
+    if (!dev->transfer) {
+        return clfcn_cl_err(err, code, "cannot create a second command queue");
+    }
+    return CLFCN_OK;
+}
+
+int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *err)
+{
+    struct clfcn_probe *probes = NULL;
+    struct clfcn_device_info *infos = NULL;
+    struct clfcn_dev *dev = NULL;
+    int count, chosen;
+    *out = NULL;
+    int rc = clfcn_probe_all(&probes, &count, err);
+    if (rc == CLFCN_OK) {
+        rc = infos_of(probes, count, &infos, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_select(infos, count, spec, &chosen, err);
+    }
+    if (rc < 0) {
+        goto out;
+    }
+    dev = calloc(1, sizeof(*dev));
+    if (!dev) {
+        rc = clfcn_err_nomem(err);
+        goto out;
+    }
+    dev->info = probes[chosen].info;
+    dev->platform = probes[chosen].platform;
+    dev->id = probes[chosen].id;
+    rc = create_queues(dev, err);
+    CLFCN_CHECK(rc, out, err, "device '%s'", dev->info.name);
+    *out = dev;
+    dev = NULL;
+out:
+    clfcn_dev_close(&dev);
+    free(infos);
+    free(probes);
+    return rc;
+}
+
+void clfcn_dev_close(struct clfcn_dev **dev)
+{
+    struct clfcn_dev *d = *dev;
+    if (!d) {
+        return;
+    }
+    *dev = NULL;
+    if (d->transfer) {
+        clFinish(d->transfer);
+        clReleaseCommandQueue(d->transfer);
+    }
+    if (d->compute) {
+        clFinish(d->compute);
+        clReleaseCommandQueue(d->compute);
+    }
+    if (d->context) {
+        clReleaseContext(d->context);
+    }
+    const int live = atomic_load(&d->live_objects);
+    if (live != 0) {
+        clfcn_debug("device '%s' is closed with %d objects alive", d->info.name, live);
+    }
+    free(d);
+}
+
+const struct clfcn_device_info *clfcn_dev_get_info(const struct clfcn_dev *dev)
+{
+    return &dev->info;
+}
+
+void clfcn_dev_describe(const struct clfcn_device_info *info, char *buf, size_t n)
+{
+    snprintf(buf, n, "%s (%s, %s)", info->name, info->platform, info->driver);
+}
