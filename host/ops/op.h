@@ -1,0 +1,125 @@
+/* op.h - a layer on the device: what every layer kind provides, and what it is given.
+ *
+ * The net creates an op, sets x (and x2), calls impl->infer(), gives memory to tensors and
+ * parameters, calls impl->prepare(), builds the programs, then runs forward and backward in
+ * order on the device's compute queue. Nothing here waits for the device. */
+#ifndef CLFCN_OPS_OP_H
+#define CLFCN_OPS_OP_H
+
+#include "../device/program.h"
+
+/* A float32 tensor [C][N][H][W]. The memory is the net's. */
+struct clfcn_tensor {
+    int c, n, h, w;
+    cl_mem mem;
+};
+
+/* Elements of one channel row, N*H*W, and of the whole. */
+size_t clfcn_tensor_row(const struct clfcn_tensor *t);
+size_t clfcn_tensor_count(const struct clfcn_tensor *t);
+
+/* How PyTorch initialises a parameter. */
+enum clfcn_init {
+    CLFCN_INIT_ZERO,
+    CLFCN_INIT_ONE,
+    CLFCN_INIT_NORMAL, /* mean 0, deviation init_scale */
+    CLFCN_INIT_UNIFORM /* in [-init_scale, init_scale] */
+};
+
+/* A parameter, or a buffer that training updates without a gradient (running statistics). */
+struct clfcn_param {
+    const char *suffix; /* "weight": the full name is the op's prefix, a dot, this */
+    int ndim;
+    int64_t dims[4];
+    size_t count;
+    bool learned;  /* has a gradient and is updated by the optimiser */
+    enum clfcn_init init;
+    double init_scale;
+    cl_mem value;
+    cl_mem grad;   /* NULL: frozen or not learned */
+};
+
+enum { CLFCN_OP_MAX_PARAMS = 4 };
+
+struct clfcn_gemm;
+
+/* What an op may use while it prepares. */
+struct clfcn_op_env {
+    struct clfcn_dev *dev;
+    struct clfcn_programs *programs;
+    const struct clfcn_gemm *gemm;
+    size_t columns_limit; /* bytes of im2col columns an op may ask for */
+    bool training;
+};
+
+/* What an op is given while it runs. Both buffers are shared by all ops: their content lasts
+ * until the op returns. */
+struct clfcn_run {
+    struct clfcn_dev *dev;
+    const struct clfcn_gemm *gemm;
+    bool training;  /* batch norm uses the batch's statistics and updates the running ones */
+    cl_mem columns; /* at least the op's columns_bytes */
+    cl_mem scratch; /* at least the op's scratch_bytes: GEMM packing, partial sums */
+};
+
+struct clfcn_op;
+
+/* One static const table per op_*.c file. All slots but finish are required. */
+struct clfcn_op_impl {
+    const char *kind;
+    bool backward_reads_x, backward_reads_y;
+    bool masks_dx; /* can multiply dx by (x > 0), saving the op that made x a pass */
+    bool adds_dx;  /* can add to dx */
+    /* From x (and x2): shape of y, parameter shapes, FLOPs, columns_bytes and scratch_bytes. */
+    int (*infer)(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err);
+    /* Ask env->programs for the kernels. */
+    int (*prepare)(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err);
+    int (*forward)(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err);
+    /* From dy: parameter gradients, and dx where it is wanted. An op with relu set masks dy in
+     * place; others leave it alone. */
+    int (*backward)(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err);
+    void (*finish)(struct clfcn_op *op); /* frees what the kind allocated beside op; may be NULL */
+};
+
+struct clfcn_op {
+    const struct clfcn_op_impl *impl;
+    char name[32];   /* "conv3_1": messages, profile */
+    char prefix[48]; /* of the parameters' names: "pretrained_net.features.10" */
+    const struct clfcn_tensor *x, *x2; /* inputs, borrowed; x2 NULL for most kinds */
+    struct clfcn_tensor *y;            /* borrowed; infer sets its shape */
+    /* Gradients, borrowed, of the shapes of x and y; NULL where not wanted. The gradient of x2
+     * is dy itself: x2 is only ever added to the output. */
+    const struct clfcn_tensor *dx, *dy;
+    bool relu;      /* y is the output of a ReLU */
+    bool dx_add;    /* dx holds another consumer's share: add to it */
+    bool mask_dx;   /* x is a ReLU's output: multiply dx by (x > 0) */
+    bool dy_masked; /* the consumer of y did that for this op */
+    struct clfcn_param params[CLFCN_OP_MAX_PARAMS];
+    int param_count;
+    size_t columns_bytes, scratch_bytes;
+    size_t state_bytes; /* memory that must last from forward to backward */
+    cl_mem state;       /* given by the net; NULL if state_bytes is 0 */
+    double forward_flop, backward_flop;
+};
+
+/* 2-D convolution, stride 1, odd kernel, padding (kernel-1)/2, bias, optional ReLU.
+ * Parameters: weight [Cout][Cin][k][k], bias [Cout]. */
+int clfcn_conv2d_create(int out_channels, int kernel, bool relu, struct clfcn_op **out,
+                        struct clfcn_err *err);
+/* Transposed convolution 3x3, stride 2, padding 1, output padding 1 (the output has twice the
+ * sides), bias, ReLU. Parameters: weight [Cin][Cout][3][3], bias [Cout]. */
+int clfcn_deconv2d_create(int out_channels, struct clfcn_op **out, struct clfcn_err *err);
+/* Max pooling 2x2, stride 2; an odd last row or column is dropped. */
+int clfcn_maxpool_create(struct clfcn_op **out, struct clfcn_err *err);
+/* Batch normalisation over N*H*W; if x2 is set, y = bn(x) + x2. eps 1e-5, momentum 0.1.
+ * Parameters: weight, bias, running_mean, running_var, all [C]. */
+int clfcn_batchnorm_create(struct clfcn_op **out, struct clfcn_err *err);
+/* y = x + x2. */
+int clfcn_add_create(struct clfcn_op **out, struct clfcn_err *err);
+
+/* Set the name and the parameters' prefix (NULL: none). */
+void clfcn_op_set_name(struct clfcn_op *op, const char *name, const char *prefix);
+/* Free *op and set it to NULL. Takes a pointer to NULL. */
+void clfcn_op_destroy(struct clfcn_op **op);
+
+#endif

@@ -1,0 +1,177 @@
+#include "op_impl.h"
+
+/* eps and momentum of torch.nn.BatchNorm2d. */
+static const float bn_eps = 1e-5f, bn_momentum = 0.1f;
+
+enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
+
+struct batchnorm {
+    struct clfcn_op op;
+    struct clfcn_defaults defaults;
+    struct clfcn_kernel partial, finish, running, apply;
+    struct clfcn_kernel grad_partial, grad_finish, grad_apply;
+};
+
+enum { P_VW, P_WGS, P_CHUNK, P_SKIP, P_MASK };
+
+#define DESC(entry_)                                                                      \
+    {                                                                                     \
+        .stem = "batchnorm", .entry = entry_, .params = {                                 \
+            [P_VW] = { "VW", 4, { 4, 8, 16 } }, [P_WGS] = { "WGS", 64, { 1, 64, 128, 256 } }, \
+            [P_CHUNK] = { "CHUNK", CLFCN_CHUNK, { 0 } }, [P_SKIP] = { "SKIP", 0, { 0 } }, \
+            [P_MASK] = { "MASK", 0, { 0 } },                                              \
+        }                                                                                 \
+    }
+
+static const struct clfcn_kernel_desc partial_desc = DESC("bn_partial");
+static const struct clfcn_kernel_desc finish_desc = DESC("bn_finish");
+static const struct clfcn_kernel_desc running_desc = DESC("bn_running");
+static const struct clfcn_kernel_desc apply_desc = DESC("bn_apply");
+static const struct clfcn_kernel_desc grad_partial_desc = DESC("bn_grad_partial");
+static const struct clfcn_kernel_desc grad_finish_desc = DESC("bn_grad_finish");
+static const struct clfcn_kernel_desc grad_apply_desc = DESC("bn_grad_apply");
+
+static int infer(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+{
+    const struct clfcn_tensor *x = op->x;
+    const int64_t dims[] = { x->c };
+    const size_t row = clfcn_tensor_row(x);
+    if (env->training && row < 2) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "batch norm in training needs more than one value a channel: raise "
+                             "--batch or --size");
+    }
+    *op->y = (struct clfcn_tensor){ x->c, x->n, x->h, x->w, NULL };
+    clfcn_op_add_param(op, "weight", true, CLFCN_INIT_ONE, 0.0, 1, dims);
+    clfcn_op_add_param(op, "bias", true, CLFCN_INIT_ZERO, 0.0, 1, dims);
+    clfcn_op_add_param(op, "running_mean", false, CLFCN_INIT_ZERO, 0.0, 1, dims);
+    clfcn_op_add_param(op, "running_var", false, CLFCN_INIT_ONE, 0.0, 1, dims);
+    op->state_bytes = 2 * (size_t)x->c * sizeof(float);
+    op->scratch_bytes = op->state_bytes * (size_t)clfcn_op_chunks(row);
+    return clfcn_op_check_row(x, err);
+}
+
+static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+{
+    struct batchnorm *bn = (struct batchnorm *)op;
+    const struct {
+        struct clfcn_kernel *kernel;
+        const struct clfcn_kernel_desc *desc;
+        bool training;
+    } wanted[] = {
+        { &bn->running, &running_desc, false },
+        { &bn->apply, &apply_desc, false },
+        { &bn->partial, &partial_desc, true },
+        { &bn->finish, &finish_desc, true },
+        { &bn->grad_partial, &grad_partial_desc, true },
+        { &bn->grad_finish, &grad_finish_desc, true },
+        { &bn->grad_apply, &grad_apply_desc, true },
+    };
+    bn->defaults = clfcn_defaults_for(&env->dev->info);
+    const int values[CLFCN_MAX_PARAMS] = {
+        [P_VW] = bn->defaults.vector_width, [P_WGS] = bn->defaults.group,
+        [P_CHUNK] = CLFCN_CHUNK,            [P_SKIP] = op->x2 != NULL,
+        [P_MASK] = op->mask_dx,
+    };
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(wanted); ++i) {
+        if (env->training || !wanted[i].training) {
+            rc = clfcn_kernel_want(env->programs, wanted[i].kernel, wanted[i].desc, values, err);
+        }
+    }
+    return rc;
+}
+
+/* Mean and deviation of each channel into op->state: of the batch, or the running ones. */
+static int statistics(struct batchnorm *bn, const struct clfcn_run *run, struct clfcn_err *err)
+{
+    const struct clfcn_op *op = &bn->op;
+    const struct clfcn_param *mean = &op->params[RUNNING_MEAN], *var = &op->params[RUNNING_VAR];
+    const int channels = op->x->c, row = (int)clfcn_tensor_row(op->x);
+    const int chunks = clfcn_op_chunks((size_t)row);
+    const struct clfcn_arg running_args[] = { CLFCN_ARG(mean->value), CLFCN_ARG(var->value),
+                                              CLFCN_ARG(op->state), CLFCN_ARG(channels),
+                                              CLFCN_ARG(bn_eps) };
+    if (!run->training) {
+        return clfcn_launch_each(run->dev, &bn->running, (size_t)channels, running_args,
+                                 CLFCN_ARRAY_LEN(running_args), err);
+    }
+    const struct clfcn_arg args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(run->scratch),
+                                      CLFCN_ARG(row) };
+    const struct clfcn_arg finish_args[] = {
+        CLFCN_ARG(run->scratch), CLFCN_ARG(op->state), CLFCN_ARG(mean->value),
+        CLFCN_ARG(var->value),   CLFCN_ARG(channels),  CLFCN_ARG(row),
+        CLFCN_ARG(chunks),       CLFCN_ARG(bn_eps),    CLFCN_ARG(bn_momentum),
+    };
+    const int rc = clfcn_launch_chunks(run->dev, &bn->partial, bn->defaults.group, (size_t)row,
+                                       channels, args, CLFCN_ARRAY_LEN(args), err);
+    return rc < 0 ? rc
+                  : clfcn_launch_each(run->dev, &bn->finish, (size_t)channels, finish_args,
+                                      CLFCN_ARRAY_LEN(finish_args), err);
+}
+
+static int forward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+{
+    struct batchnorm *bn = (struct batchnorm *)op;
+    const int row = (int)clfcn_tensor_row(op->x);
+    /* A kernel argument must be some buffer even where the kernel does not read it. */
+    const cl_mem skip = op->x2 ? op->x2->mem : op->x->mem;
+    const struct clfcn_arg args[] = {
+        CLFCN_ARG(op->x->mem),
+        CLFCN_ARG(skip),
+        CLFCN_ARG(op->state),
+        CLFCN_ARG(op->params[GAMMA].value),
+        CLFCN_ARG(op->params[BETA].value),
+        CLFCN_ARG(op->y->mem),
+        CLFCN_ARG(row),
+    };
+    const int rc = statistics(bn, run, err);
+    return rc < 0 ? rc
+                  : clfcn_launch_rows(run->dev, &bn->apply, bn->defaults.vector_width,
+                                      (size_t)row, op->x->c, args, CLFCN_ARRAY_LEN(args), err);
+}
+
+static int backward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+{
+    struct batchnorm *bn = (struct batchnorm *)op;
+    const int channels = op->x->c, row = (int)clfcn_tensor_row(op->x);
+    const int chunks = clfcn_op_chunks((size_t)row);
+    const struct clfcn_param *gamma = &op->params[GAMMA], *beta = &op->params[BETA];
+    const struct clfcn_arg partial_args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(op->dy->mem),
+                                              CLFCN_ARG(op->state), CLFCN_ARG(run->scratch),
+                                              CLFCN_ARG(row) };
+    const struct clfcn_arg finish_args[] = { CLFCN_ARG(run->scratch), CLFCN_ARG(gamma->grad),
+                                             CLFCN_ARG(beta->grad), CLFCN_ARG(channels),
+                                             CLFCN_ARG(chunks) };
+    int rc = clfcn_launch_chunks(run->dev, &bn->grad_partial, bn->defaults.group, (size_t)row,
+                                 channels, partial_args, CLFCN_ARRAY_LEN(partial_args), err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_launch_each(run->dev, &bn->grad_finish, (size_t)channels, finish_args,
+                               CLFCN_ARRAY_LEN(finish_args), err);
+    }
+    if (rc == CLFCN_OK && op->dx) {
+        const struct clfcn_arg args[] = {
+            CLFCN_ARG(op->x->mem),  CLFCN_ARG(op->dy->mem), CLFCN_ARG(op->state),
+            CLFCN_ARG(gamma->value), CLFCN_ARG(gamma->grad), CLFCN_ARG(beta->grad),
+            CLFCN_ARG(op->dx->mem), CLFCN_ARG(row),
+        };
+        rc = clfcn_launch_rows(run->dev, &bn->grad_apply, bn->defaults.vector_width, (size_t)row,
+                               channels, args, CLFCN_ARRAY_LEN(args), err);
+    }
+    return rc;
+}
+
+static const struct clfcn_op_impl batchnorm_impl = {
+    .kind = "batchnorm",
+    .backward_reads_x = true,
+    .masks_dx = true,
+    .infer = infer,
+    .prepare = prepare,
+    .forward = forward,
+    .backward = backward,
+};
+
+int clfcn_batchnorm_create(struct clfcn_op **out, struct clfcn_err *err)
+{
+    return clfcn_op_alloc(sizeof(struct batchnorm), &batchnorm_impl, out, err);
+}
