@@ -1,0 +1,48 @@
+/* graph.h - the network as ops in order of execution, joined by values. */
+#ifndef CLFCN_NET_GRAPH_H
+#define CLFCN_NET_GRAPH_H
+
+#include "../ops/op.h"
+#include <clfcn/net.h>
+
+enum { CLFCN_MAX_OPS = 64 };
+
+/* What one op hands to others. */
+struct clfcn_value {
+    struct clfcn_tensor tensor;   /* the activation */
+    struct clfcn_tensor own_grad; /* its gradient, unless it shares another's */
+    struct clfcn_tensor *grad;    /* own_grad or another value's; NULL: not wanted */
+    int producer;                 /* index of the op, -1 for the network's input */
+    int consumers;
+};
+
+/* Values and ops have the same addresses for life: ops point at values. */
+struct clfcn_graph {
+    struct clfcn_op *ops[CLFCN_MAX_OPS];
+    int op_count;
+    struct clfcn_value values[CLFCN_MAX_OPS + 1]; /* [0] is the input */
+    int value_count;
+    int in[CLFCN_MAX_OPS], in2[CLFCN_MAX_OPS], out[CLFCN_MAX_OPS]; /* values of each op; -1 */
+    bool active[CLFCN_MAX_OPS]; /* takes part in the backward pass */
+    bool frozen[CLFCN_MAX_OPS]; /* parameters are not trained */
+    int logits;                 /* the last value */
+};
+
+/* Build the ops of the network desc names, with shapes, parameters and, if env->training,
+ * gradients linked. graph is zero-initialised by the caller and, also after an error, finished
+ * with clfcn_graph_finish(). (fcn.c) */
+int clfcn_graph_build(struct clfcn_graph *graph, const struct clfcn_net_desc *desc,
+                      bool freeze_backbone, const struct clfcn_op_env *env,
+                      struct clfcn_err *err);
+void clfcn_graph_finish(struct clfcn_graph *graph);
+
+/* Append an op, owned by the graph from here on, also on error: its input and second input (-1:
+ * none) are value indices; *out receives its output's. */
+int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *name,
+                    const char *prefix, int in, int in2, bool frozen,
+                    const struct clfcn_op_env *env, int *out, struct clfcn_err *err);
+
+/* Decide which ops run backward, who adds to a gradient, who masks it, who shares it. */
+int clfcn_graph_link_gradients(struct clfcn_graph *graph, struct clfcn_err *err);
+
+#endif

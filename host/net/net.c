@@ -1,0 +1,329 @@
+#include "net_impl.h"
+
+#include "../ops/defaults.h"
+#include "../util/log.h"
+#include "../util/strbuf.h"
+#include <stdlib.h>
+
+enum { MIN_ALIGN = 128 };
+
+size_t clfcn_net_align(const struct clfcn_dev *dev)
+{
+    const size_t align = dev->info.base_align;
+    return align > MIN_ALIGN ? align : MIN_ALIGN;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct clfcn_op_env make_env(struct clfcn_net *net)
+{
+    const size_t limit = net->options.workspace_bytes;
+    return (struct clfcn_op_env){
+        .dev = net->dev,
+        .programs = net->programs,
+        .gemm = net->gemm,
+        .columns_limit = limit ? limit : clfcn_defaults_for(&net->dev->info).columns_bytes,
+        .training = net->options.training,
+    };
+}
+
+static size_t label_bytes(const struct clfcn_net *net)
+{
+    return clfcn_tensor_row(&net->graph.values[0].tensor);
+}
+
+static size_t image_bytes(const struct clfcn_net *net)
+{
+    return clfcn_tensor_count(&net->graph.values[0].tensor) * sizeof(float);
+}
+
+/* Add up what will be allocated. */
+static void account(struct clfcn_net *net)
+{
+    struct clfcn_net_memory *m = &net->memory;
+    const struct clfcn_params *ps = &net->params;
+    const bool training = net->options.training;
+    *m = (struct clfcn_net_memory){
+        .weights = ps->values_bytes,
+        .gradients = ps->trained_bytes,
+        .optimizer = ps->trained_bytes * (size_t)ps->state_count,
+        .activations = net->state_bytes,
+        .workspace = net->columns_bytes + net->scratch_bytes,
+        .io = CLFCN_NET_SLOTS * (image_bytes(net) + (training ? label_bytes(net) : 0)) +
+              (training ? CLFCN_NET_SLOTS * sizeof(float) : 0),
+        .largest_buffer = larger(ps->values_bytes, larger(net->columns_bytes, net->scratch_bytes)),
+    };
+    for (int i = 0; i < net->plan.slab_count; ++i) {
+        m->activations += net->plan.slab_bytes[i];
+        m->largest_buffer = larger(m->largest_buffer, net->plan.slab_bytes[i]);
+    }
+    m->largest_buffer = larger(m->largest_buffer, image_bytes(net));
+    m->total = m->weights + m->gradients + m->optimizer + m->activations + m->workspace + m->io;
+}
+
+/* Everything that can be known before memory is taken: ops, shapes, sizes. */
+static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
+{
+    const struct clfcn_device_info *info = &net->dev->info;
+    int rc = clfcn_net_check_desc(&net->desc, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_programs_create(net->dev, &net->programs, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_gemm_create(net->dev, net->programs, net->options.gemm, &net->gemm, err);
+    }
+    const struct clfcn_op_env env = make_env(net);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_graph_build(&net->graph, &net->desc, net->options.freeze_backbone, &env, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_params_plan(net, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_plan_graph(&net->plan, &net->graph, env.training, clfcn_net_align(net->dev),
+                              info->max_alloc_bytes, err);
+    }
+    if (rc == CLFCN_OK && env.training) {
+        rc = clfcn_loss_prepare(&net->loss, net->options.loss,
+                                &net->graph.values[net->graph.logits].tensor, &env, err);
+    }
+    if (rc == CLFCN_OK && env.training) {
+        rc = clfcn_optim_prepare(&net->optim, net->options.optimizer, &env, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    net->scratch_bytes = net->loss.scratch_bytes;
+    for (int i = 0; i < net->graph.op_count; ++i) {
+        const struct clfcn_op *op = net->graph.ops[i];
+        const size_t align = clfcn_net_align(net->dev);
+        net->columns_bytes = larger(net->columns_bytes, op->columns_bytes);
+        net->scratch_bytes = larger(net->scratch_bytes, op->scratch_bytes);
+        net->state_bytes += (op->state_bytes + align - 1) / align * align;
+    }
+    account(net);
+    return CLFCN_OK;
+}
+
+/* One clear line before anything is allocated. */
+static int check_fits(const struct clfcn_net *net, struct clfcn_err *err)
+{
+    const struct clfcn_device_info *info = &net->dev->info;
+    const struct clfcn_net_memory *m = &net->memory;
+    const uint64_t taken = atomic_load(&net->dev->bytes);
+    char need[32], has[32];
+    if (m->total + taken > info->global_bytes) {
+        clfcn_format_bytes(m->total + taken, need, sizeof(need));
+        clfcn_format_bytes(info->global_bytes, has, sizeof(has));
+    } else if (m->largest_buffer > info->max_alloc_bytes) {
+        clfcn_format_bytes(m->largest_buffer, need, sizeof(need));
+        clfcn_format_bytes(info->max_alloc_bytes, has, sizeof(has));
+    } else {
+        return CLFCN_OK;
+    }
+    return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
+                         "%s%s of device memory are needed where '%s' has %s: lower --batch (now "
+                         "%d), --size (now %dx%d) or --workspace",
+                         need, m->total + taken > info->global_bytes ? "" : " in one buffer",
+                         info->name, has, net->desc.batch, net->desc.width, net->desc.height);
+}
+
+static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
+{
+    struct clfcn_dev *dev = net->dev;
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < net->plan.slab_count; ++i) {
+        rc = clfcn_buffer_create(dev, net->plan.slab_bytes[i], "activations", &net->slabs[i], err);
+    }
+    if (rc == CLFCN_OK && net->columns_bytes) {
+        rc = clfcn_buffer_create(dev, net->columns_bytes, "im2col columns", &net->columns, err);
+    }
+    if (rc == CLFCN_OK && net->scratch_bytes) {
+        rc = clfcn_buffer_create(dev, net->scratch_bytes, "GEMM scratch", &net->scratch, err);
+    }
+    if (rc == CLFCN_OK && net->state_bytes) {
+        rc = clfcn_buffer_create(dev, net->state_bytes, "batch norm state", &net->state, err);
+    }
+    if (rc == CLFCN_OK && net->options.training) {
+        rc = clfcn_buffer_create(dev, CLFCN_NET_SLOTS * sizeof(float), "losses", &net->losses,
+                                 err);
+    }
+    for (int s = 0; rc == CLFCN_OK && s < CLFCN_NET_SLOTS; ++s) {
+        struct clfcn_slot *slot = &net->slots[s];
+        rc = clfcn_buffer_create(dev, image_bytes(net), "images", &slot->images, err);
+        if (rc == CLFCN_OK && net->options.training) {
+            rc = clfcn_buffer_create(dev, label_bytes(net), "labels", &slot->labels, err);
+        }
+    }
+    return rc;
+}
+
+/* Give every activation, gradient and op state its window on the shared buffers. */
+static int assign_memory(struct clfcn_net *net, struct clfcn_err *err)
+{
+    struct clfcn_dev *dev = net->dev;
+    const size_t align = clfcn_net_align(dev);
+    size_t at = 0;
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < net->plan.item_count; ++i) {
+        const struct clfcn_plan_item *item = &net->plan.items[i];
+        rc = clfcn_buffer_view(dev, net->slabs[item->slab], item->offset, item->bytes,
+                               &item->tensor->mem, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
+        struct clfcn_op *op = net->graph.ops[i];
+        if (op->state_bytes) {
+            rc = clfcn_buffer_view(dev, net->state, at, op->state_bytes, &op->state, err);
+            at += (op->state_bytes + align - 1) / align * align;
+        }
+    }
+    return rc;
+}
+
+static int build_kernels(struct clfcn_net *net, struct clfcn_err *err)
+{
+    const struct clfcn_op_env env = make_env(net);
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
+        struct clfcn_op *op = net->graph.ops[i];
+        rc = op->impl->prepare(op, &env, err);
+        if (rc < 0) {
+            clfcn_err_note(err, "layer '%s'", op->name);
+        }
+    }
+    return rc < 0 ? rc : clfcn_programs_build(net->programs, err);
+}
+
+static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                   const struct clfcn_net_options *options, struct clfcn_net **out,
+                   struct clfcn_err *err)
+{
+    struct clfcn_net *net = calloc(1, sizeof(*net));
+    *out = net;
+    if (!net) {
+        return clfcn_err_nomem(err);
+    }
+    net->dev = dev;
+    net->desc = *desc;
+    net->options = *options;
+    for (int i = 0; i < CLFCN_MAX_OPS; ++i) {
+        net->forward_ms[i] = net->backward_ms[i] = -1.0;
+    }
+    return plan_net(net, err);
+}
+
+int clfcn_net_create(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                     const struct clfcn_net_options *options, struct clfcn_net **out,
+                     struct clfcn_err *err)
+{
+    struct clfcn_net *net = NULL;
+    int rc = new_net(dev, desc, options, &net, err);
+    if (rc == CLFCN_OK) {
+        rc = check_fits(net, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_params_allocate(net, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = allocate_shared(net, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = assign_memory(net, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = build_kernels(net, err);
+    }
+    if (rc < 0) {
+        clfcn_net_destroy(&net);
+    }
+    *out = net;
+    return rc;
+}
+
+void clfcn_net_destroy(struct clfcn_net **out)
+{
+    struct clfcn_net *net = *out;
+    *out = NULL;
+    if (!net) {
+        return;
+    }
+    struct clfcn_dev *dev = net->dev;
+    clFinish(dev->transfer);
+    clFinish(dev->compute);
+    for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
+        clfcn_event_release(dev, &net->slots[s].uploaded);
+        clfcn_event_release(dev, &net->slots[s].done);
+        clfcn_buffer_release(dev, &net->slots[s].images);
+        clfcn_buffer_release(dev, &net->slots[s].labels);
+    }
+    for (int i = 0; i < net->plan.item_count; ++i) {
+        clfcn_buffer_release(dev, &net->plan.items[i].tensor->mem);
+    }
+    for (int i = 0; i < net->graph.op_count; ++i) {
+        clfcn_buffer_release(dev, &net->graph.ops[i]->state);
+    }
+    clfcn_params_release(net);
+    clfcn_buffer_release(dev, &net->losses);
+    clfcn_buffer_release(dev, &net->state);
+    clfcn_buffer_release(dev, &net->scratch);
+    clfcn_buffer_release(dev, &net->columns);
+    for (int i = 0; i < net->plan.slab_count; ++i) {
+        clfcn_buffer_release(dev, &net->slabs[i]);
+    }
+    clfcn_programs_destroy(&net->programs); /* releases kernels inside the next two */
+    clfcn_gemm_destroy(&net->gemm);
+    clfcn_graph_finish(&net->graph);
+    free(net);
+}
+
+const struct clfcn_net_desc *clfcn_net_get_desc(const struct clfcn_net *net)
+{
+    return &net->desc;
+}
+
+int clfcn_net_plan_memory(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                          const struct clfcn_net_options *options, struct clfcn_net_memory *out,
+                          struct clfcn_err *err)
+{
+    struct clfcn_net *net = NULL;
+    const int rc = new_net(dev, desc, options, &net, err);
+    if (rc == CLFCN_OK) {
+        *out = net->memory;
+    }
+    clfcn_net_destroy(&net);
+    return rc;
+}
+
+void clfcn_net_get_memory(const struct clfcn_net *net, struct clfcn_net_memory *out)
+{
+    *out = net->memory;
+}
+
+struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *net)
+{
+    return clfcn_programs_get_stats(net->programs);
+}
+
+int clfcn_net_layer_count(const struct clfcn_net *net)
+{
+    return net->graph.op_count;
+}
+
+void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_layer *out)
+{
+    const struct clfcn_op *op = net->graph.ops[i];
+    const bool product = op->forward_flop > 0.0;
+    const bool native = net->gemm->impl->name[0] == 'n';
+    *out = (struct clfcn_net_layer){
+        .name = op->name,
+        .kind = op->impl->kind,
+        .algorithm = !product ? "direct" : native ? "im2col+native" : "im2col+clblast",
+        .forward_flop = op->forward_flop,
+        .backward_flop = op->backward_flop,
+        .forward_ms = net->forward_ms[i],
+        .backward_ms = net->backward_ms[i],
+    };
+}

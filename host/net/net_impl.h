@@ -1,0 +1,79 @@
+/* net_impl.h - the parts of a network, shared by the files that build, fill and run it. */
+#ifndef CLFCN_NET_IMPL_H
+#define CLFCN_NET_IMPL_H
+
+#include "../device/buffer.h"
+#include "../ops/gemm.h"
+#include "../ops/loss.h"
+#include "../ops/optim.h"
+#include "graph.h"
+#include "net.h"
+#include "plan.h"
+
+/* All parameters lie in one buffer, so that an update is one kernel: first what is trained, then
+ * what is frozen, then running statistics. Gradients and optimiser state mirror the first part. */
+struct clfcn_params {
+    cl_mem values, grads, states[2];
+    size_t values_bytes, trained_bytes;
+    int state_count; /* of the optimiser, 0 for inference */
+};
+
+/* Where a named tensor is. */
+enum clfcn_tensor_place { CLFCN_IN_VALUES, CLFCN_IN_STATE, CLFCN_ON_HOST };
+
+struct clfcn_tensor_entry {
+    char name[80];
+    enum clfcn_tensor_place place;
+    const struct clfcn_param *param; /* NULL on the host: num_batches_tracked */
+    size_t offset;                   /* bytes within its buffer */
+    int state;                       /* which optimiser state */
+};
+
+enum { CLFCN_MAX_TENSORS = CLFCN_MAX_OPS * (CLFCN_OP_MAX_PARAMS * 3 + 1) };
+
+/* One batch on its way. */
+struct clfcn_slot {
+    cl_mem images, labels;
+    int64_t labelled;
+    cl_event uploaded, done; /* NULL when there is nothing to wait for */
+    bool stepped;            /* done is a step's, whose loss is in loss */
+    float loss;              /* read back here */
+};
+
+struct clfcn_net {
+    struct clfcn_dev *dev; /* borrowed */
+    struct clfcn_net_desc desc;
+    struct clfcn_net_options options;
+    struct clfcn_programs *programs;
+    struct clfcn_gemm *gemm;
+    struct clfcn_graph graph;
+    struct clfcn_plan plan;
+    struct clfcn_params params;
+    struct clfcn_loss_op loss;
+    struct clfcn_optim optim;
+    struct clfcn_net_memory memory;
+    size_t columns_bytes, scratch_bytes, state_bytes;
+    cl_mem slabs[CLFCN_MAX_SLABS];
+    cl_mem columns, scratch, state, losses;
+    struct clfcn_slot slots[CLFCN_NET_SLOTS];
+    int64_t batches_tracked; /* of every batch norm: they all see every batch */
+    struct clfcn_tensor_entry tensors[CLFCN_MAX_TENSORS];
+    int tensor_count, parameter_tensor_count; /* with and without optimiser state */
+    double forward_ms[CLFCN_MAX_OPS], backward_ms[CLFCN_MAX_OPS];
+};
+
+/* Bytes that every tensor's place in a shared buffer is a multiple of: what the device demands
+ * of sub-buffers, and whole vectors of the widest kernels. */
+size_t clfcn_net_align(const struct clfcn_dev *dev);
+
+/* Place every parameter and name every tensor; sizes only. (params.c) */
+int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err);
+/* Allocate, zeroed, and give each param its views. */
+int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err);
+void clfcn_params_release(struct clfcn_net *net);
+
+/* Run op i forward or backward. (step.c) */
+int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training, struct clfcn_err *err);
+int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err);
+
+#endif

@@ -1,0 +1,143 @@
+#include "plan.h"
+
+#include <stdlib.h>
+
+static int by_size(const void *a, const void *b)
+{
+    const struct clfcn_plan_item *x = a, *y = b;
+    if (x->bytes != y->bytes) {
+        return x->bytes > y->bytes ? -1 : 1;
+    }
+    return x->first - y->first;
+}
+
+static bool alive_together(const struct clfcn_plan_item *a, const struct clfcn_plan_item *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* The lowest offset in slab where item fits among the count items placed before it, all of which
+ * come in no particular order: start at 0 and move past every collision until there is none. */
+static size_t lowest_offset(const struct clfcn_plan *plan, int count, int slab,
+                            const struct clfcn_plan_item *item)
+{
+    size_t at = 0;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < count; ++i) {
+            const struct clfcn_plan_item *other = &plan->items[i];
+            if (other->slab == slab && alive_together(other, item) &&
+                at < other->offset + other->bytes && other->offset < at + item->bytes) {
+                at = other->offset + other->bytes;
+                moved = true;
+            }
+        }
+    }
+    return at;
+}
+
+int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
+                      struct clfcn_err *err)
+{
+    const size_t slab_limit = max_slab / align * align;
+    for (int i = 0; i < plan->item_count; ++i) {
+        struct clfcn_plan_item *item = &plan->items[i];
+        item->bytes = (item->bytes + align - 1) / align * align;
+        if (item->bytes > slab_limit) {
+            return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
+                                 "a layer's output of %zu MiB is larger than the device's largest "
+                                 "buffer of %zu MiB: lower --batch or --size",
+                                 item->bytes >> 20, max_slab >> 20);
+        }
+    }
+    qsort(plan->items, (size_t)plan->item_count, sizeof(plan->items[0]), by_size);
+    plan->slab_count = 0;
+    for (int i = 0; i < plan->item_count; ++i) {
+        struct clfcn_plan_item *item = &plan->items[i];
+        for (item->slab = 0; item->slab < CLFCN_MAX_SLABS; ++item->slab) {
+            item->offset = lowest_offset(plan, i, item->slab, item);
+            if (item->offset + item->bytes <= slab_limit) {
+                break;
+            }
+        }
+        if (item->slab == CLFCN_MAX_SLABS) {
+            return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
+                                 "the activations need more than %d buffers of the device's "
+                                 "largest size: lower --batch or --size",
+                                 CLFCN_MAX_SLABS);
+        }
+        const size_t end = item->offset + item->bytes;
+        while (plan->slab_count <= item->slab) {
+            plan->slab_bytes[plan->slab_count++] = 0;
+        }
+        if (end > plan->slab_bytes[item->slab]) {
+            plan->slab_bytes[item->slab] = end;
+        }
+    }
+    return CLFCN_OK;
+}
+
+static void add_item(struct clfcn_plan *plan, struct clfcn_tensor *tensor, int first, int last)
+{
+    plan->items[plan->item_count++] = (struct clfcn_plan_item){
+        .tensor = tensor,
+        .bytes = clfcn_tensor_count(tensor) * sizeof(float),
+        .first = first,
+        .last = last,
+    };
+}
+
+/* Last time at which the activation of value v is read. */
+static int last_read(const struct clfcn_graph *graph, int v, bool training)
+{
+    const int n = graph->op_count, producer = graph->values[v].producer;
+    const struct clfcn_op *from = graph->ops[producer];
+    int last = v == graph->logits ? n : producer;
+    if (training && graph->active[producer] && from->impl->backward_reads_y &&
+        from->relu && !from->dy_masked) {
+        last = 2 * n - producer;
+    }
+    for (int i = 0; i < n; ++i) {
+        if (graph->in[i] != v && graph->in2[i] != v) {
+            continue;
+        }
+        const bool again = training && graph->active[i] && graph->in[i] == v &&
+                           graph->ops[i]->impl->backward_reads_x;
+        const int time = again ? 2 * n - i : i;
+        last = time > last ? time : last;
+    }
+    return last;
+}
+
+/* The gradient that value v owns lives from its first writer, the last op that reads v, until
+ * the producers of v, and of every value that shares it, have run backward. */
+static void add_gradient(struct clfcn_plan *plan, struct clfcn_graph *graph, int v)
+{
+    const int n = graph->op_count;
+    struct clfcn_tensor *grad = graph->values[v].grad;
+    int first = v == graph->logits ? n : 2 * n, last = n;
+    for (int i = 0; i < n; ++i) {
+        const int time = 2 * n - i;
+        if (graph->in[i] == v && graph->ops[i]->dx == grad && time < first) {
+            first = time;
+        }
+        if (graph->ops[i]->dy == grad && time > last) {
+            last = time;
+        }
+    }
+    add_item(plan, grad, first, last);
+}
+
+int clfcn_plan_graph(struct clfcn_plan *plan, struct clfcn_graph *graph, bool training,
+                     size_t align, size_t max_slab, struct clfcn_err *err)
+{
+    plan->item_count = 0;
+    for (int v = 1; v < graph->value_count; ++v) {
+        struct clfcn_value *value = &graph->values[v];
+        add_item(plan, &value->tensor, value->producer, last_read(graph, v, training));
+        if (value->grad == &value->own_grad) {
+            add_gradient(plan, graph, v);
+        }
+    }
+    return clfcn_plan_layout(plan, align, max_slab, err);
+}

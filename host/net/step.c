@@ -1,0 +1,265 @@
+#include "net_impl.h"
+
+#include "../util/sys.h"
+
+static int check(cl_int status, const char *what, struct clfcn_err *err)
+{
+    if (status == CL_SUCCESS) {
+        return CLFCN_OK;
+    }
+    return clfcn_err_set(err, CLFCN_ECL, status, "%s: %s", what, clfcn_cl_error_name(status));
+}
+
+static struct clfcn_run make_run(const struct clfcn_net *net, bool training)
+{
+    return (struct clfcn_run){
+        .dev = net->dev,
+        .gemm = net->gemm,
+        .training = training,
+        .columns = net->columns,
+        .scratch = net->scratch,
+    };
+}
+
+int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training, struct clfcn_err *err)
+{
+    struct clfcn_op *op = net->graph.ops[i];
+    const struct clfcn_run run = make_run(net, training);
+    const int rc = op->impl->forward(op, &run, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "layer '%s', forward", op->name);
+    }
+    return rc;
+}
+
+int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err)
+{
+    struct clfcn_op *op = net->graph.ops[i];
+    const struct clfcn_run run = make_run(net, true);
+    const int rc = op->impl->backward(op, &run, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "layer '%s', backward", op->name);
+    }
+    return rc;
+}
+
+int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_input *in,
+                     struct clfcn_err *err)
+{
+    struct clfcn_slot *s = &net->slots[slot];
+    const struct clfcn_tensor *x = &net->graph.values[0].tensor;
+    cl_command_queue queue = net->dev->transfer;
+    const bool labels = in->labels && s->labels;
+    if (labels) {
+        const int rc = check(clEnqueueWriteBuffer(queue, s->labels, CL_FALSE, 0,
+                                                  clfcn_tensor_row(x), in->labels, 0, NULL, NULL),
+                             "uploading labels", err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    const int rc = check(clEnqueueWriteBuffer(queue, s->images, CL_FALSE, 0,
+                                              clfcn_tensor_count(x) * sizeof(float), in->images,
+                                              0, NULL, &s->uploaded),
+                         "uploading images", err);
+    if (rc < 0) {
+        return rc;
+    }
+    clfcn_event_made(net->dev);
+    s->labelled = in->labelled;
+    return check(clFlush(queue), "uploading images", err);
+}
+
+/* Make the compute queue wait for the slot's upload, and the slot's images the network's input. */
+static int enter_slot(struct clfcn_net *net, struct clfcn_slot *s, struct clfcn_err *err)
+{
+    if (!s->uploaded) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "no batch was uploaded");
+    }
+    net->graph.values[0].tensor.mem = s->images;
+    return check(clEnqueueBarrierWithWaitList(net->dev->compute, 1, &s->uploaded, NULL),
+                 "waiting for the upload", err);
+}
+
+/* Enqueue the read-back that ends the slot's work. */
+static int leave_slot(struct clfcn_net *net, struct clfcn_slot *s, cl_mem from, size_t offset,
+                      size_t bytes, void *to, struct clfcn_err *err)
+{
+    const int rc = check(clEnqueueReadBuffer(net->dev->compute, from, CL_FALSE, offset, bytes, to,
+                                             0, NULL, &s->done),
+                         "reading back a result", err);
+    if (rc < 0) {
+        return rc;
+    }
+    clfcn_event_made(net->dev);
+    return check(clFlush(net->dev->compute), "submitting work", err);
+}
+
+static int run_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
+{
+    const struct clfcn_run run = make_run(net, true);
+    const struct clfcn_value *logits = &net->graph.values[net->graph.logits];
+    const struct clfcn_slot *s = &net->slots[slot];
+    const int rc = clfcn_loss_run(&net->loss, &run, &logits->tensor, s->labels, s->labelled,
+                                  logits->grad, net->losses, slot, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "loss");
+    }
+    return rc;
+}
+
+static int run_update(struct clfcn_net *net, const struct clfcn_net_hyper *hyper,
+                      struct clfcn_err *err)
+{
+    const struct clfcn_optim_hyper h = {
+        .lr = hyper->lr,
+        .momentum = hyper->momentum,
+        .weight_decay = hyper->weight_decay,
+        .beta1 = hyper->beta1,
+        .beta2 = hyper->beta2,
+        .eps = hyper->eps,
+        .update = hyper->update,
+    };
+    const struct clfcn_params *ps = &net->params;
+    const int rc = clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads, ps->states[0],
+                                   ps->states[1], ps->trained_bytes / sizeof(float), err);
+    if (rc < 0) {
+        clfcn_err_note(err, "update");
+    }
+    return rc;
+}
+
+static int check_training(const struct clfcn_net *net, struct clfcn_err *err)
+{
+    return net->options.training
+               ? CLFCN_OK
+               : clfcn_err_set(err, CLFCN_EINVAL, 0, "this network was built for inference");
+}
+
+int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
+                   struct clfcn_err *err)
+{
+    struct clfcn_slot *s = &net->slots[slot];
+    const int n = net->graph.op_count;
+    int rc = check_training(net, err);
+    if (rc == CLFCN_OK) {
+        rc = enter_slot(net, s, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < n; ++i) {
+        rc = clfcn_net_op_forward(net, i, true, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = run_loss(net, slot, err);
+    }
+    for (int i = n - 1; rc == CLFCN_OK && i >= 0; --i) {
+        rc = net->graph.active[i] ? clfcn_net_op_backward(net, i, err) : CLFCN_OK;
+    }
+    if (rc == CLFCN_OK) {
+        rc = run_update(net, hyper, err);
+    }
+    if (rc == CLFCN_OK) {
+        ++net->batches_tracked;
+        s->stepped = true;
+        rc = leave_slot(net, s, net->losses, (size_t)slot * sizeof(float), sizeof(float),
+                        &s->loss, err);
+    }
+    return rc;
+}
+
+int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn_err *err)
+{
+    struct clfcn_slot *s = &net->slots[slot];
+    const struct clfcn_tensor *y = &net->graph.values[net->graph.logits].tensor;
+    int rc = enter_slot(net, s, err);
+    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
+        rc = clfcn_net_op_forward(net, i, false, err);
+    }
+    if (rc == CLFCN_OK) {
+        s->stepped = false;
+        rc = leave_slot(net, s, y->mem, 0, clfcn_tensor_count(y) * sizeof(float), logits, err);
+    }
+    return rc;
+}
+
+int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_err *err)
+{
+    struct clfcn_slot *s = &net->slots[slot];
+    int rc = CLFCN_OK;
+    if (s->uploaded) {
+        rc = check(clWaitForEvents(1, &s->uploaded), "uploading images", err);
+    }
+    if (s->done && rc == CLFCN_OK) {
+        rc = check(clWaitForEvents(1, &s->done), "waiting for the device", err);
+        if (rc == CLFCN_OK && loss && s->stepped) {
+            *loss = s->loss;
+        }
+    }
+    clfcn_event_release(net->dev, &s->uploaded);
+    clfcn_event_release(net->dev, &s->done);
+    return rc;
+}
+
+int clfcn_net_forward(struct clfcn_net *net, const float *images, float *logits,
+                      struct clfcn_err *err)
+{
+    const struct clfcn_net_input in = { .images = images };
+    int rc = clfcn_net_wait(net, 0, NULL, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_upload(net, 0, &in, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_infer(net, 0, logits, err);
+    }
+    return rc < 0 ? rc : clfcn_net_wait(net, 0, NULL, err);
+}
+
+/* Milliseconds since *since, once the device is idle; *since becomes now. */
+static int lap(struct clfcn_net *net, double *since, double *ms, struct clfcn_err *err)
+{
+    const int rc = check(clFinish(net->dev->compute), "waiting for the device", err);
+    const double now = clfcn_clock();
+    *ms = (now - *since) * 1e3;
+    *since = now;
+    return rc;
+}
+
+int clfcn_net_profile(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
+                      bool inference, struct clfcn_err *err)
+{
+    struct clfcn_slot *s = &net->slots[slot];
+    const int n = net->graph.op_count;
+    double since = clfcn_clock(), ms;
+    int rc = inference ? CLFCN_OK : check_training(net, err);
+    if (rc == CLFCN_OK) {
+        rc = enter_slot(net, s, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = lap(net, &since, &ms, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < n; ++i) {
+        rc = clfcn_net_op_forward(net, i, !inference, err);
+        if (rc == CLFCN_OK) {
+            rc = lap(net, &since, &net->forward_ms[i], err);
+        }
+    }
+    if (rc < 0 || inference) {
+        return rc;
+    }
+    rc = run_loss(net, slot, err);
+    if (rc == CLFCN_OK) {
+        rc = lap(net, &since, &ms, err);
+    }
+    for (int i = n - 1; rc == CLFCN_OK && i >= 0; --i) {
+        if (net->graph.active[i]) {
+            rc = clfcn_net_op_backward(net, i, err);
+            if (rc == CLFCN_OK) {
+                rc = lap(net, &since, &net->backward_ms[i], err);
+            }
+        }
+    }
+    if (rc == CLFCN_OK) {
+        ++net->batches_tracked;
+        rc = run_update(net, hyper, err);
+    }
+    return rc < 0 ? rc : lap(net, &since, &ms, err);
+}
