@@ -1,0 +1,467 @@
+/* loader.c - threads that keep batches ready.
+ *
+ * A ring of slots, each with room for one batch. Workers take single images of the oldest
+ * unfinished batch, so that a batch is complete as early as possible, and begin the next
+ * batch wherever a slot is free. One mutex guards the state; pixels are worked on outside
+ * it. */
+#include "sample.h"
+#include "../util/rng.h"
+#include "../util/sys.h"
+#include "../util/thread.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { HELD_AT_ONCE = 3, DEFAULT_AHEAD = 2, MAX_AHEAD = 64, MAX_WORKERS = 64 };
+
+enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_HELD };
+
+struct slot {
+    struct clfcn_batch batch;
+    int *places; /* [batch] in loader->items, of the images that are real */
+    enum slot_state state;
+    uint64_t ticket; /* place in the sequence of all batches begun */
+    int claimed;     /* images that a worker has taken on */
+    int done;
+    int failed_at; /* the first image in order that failed, or -1 */
+    struct clfcn_err err;
+};
+
+struct worker {
+    struct clfcn_loader *loader;
+    struct clfcn_thread thread;
+    struct clfcn_sample scratch; /* for items that find no room in the cache */
+};
+
+struct clfcn_loader {
+    struct clfcn_loader_desc desc; /* items is the loader's own copy */
+    int *items;
+    int steps;
+    size_t plane; /* pixels of one image */
+    size_t sample_bytes;
+    struct worker *workers;
+    int started; /* workers that run */
+
+    struct clfcn_mutex lock; /* guards what follows */
+    struct clfcn_cond changed;
+    struct slot *slots;
+    int slot_count;
+    uint64_t next_begun, next_given; /* tickets */
+    int epoch, index;                /* position of next_begun */
+    int *order; /* places in items, as epoch order_epoch takes them */
+    int order_epoch;                 /* -1: none yet */
+    struct clfcn_sample *cache;            /* [item_count] */
+    size_t cache_used;               /* bytes, those promised to a task included */
+    int active;                      /* workers that are at an image */
+    bool paused, quit;
+    double waited;
+};
+
+/* One image of one batch, taken on by a worker. */
+struct task {
+    struct slot *slot;
+    int at;    /* which image of the batch */
+    int place; /* in loader->items */
+    struct clfcn_sample cached; /* image NULL: to be decoded */
+    bool keep;            /* the cache has promised room for it */
+};
+
+static void order_for(struct clfcn_loader *l, int epoch)
+{
+    if (l->order_epoch == epoch) {
+        return;
+    }
+    for (int i = 0; i < l->desc.item_count; ++i) {
+        l->order[i] = i;
+    }
+    if (l->desc.shuffle) {
+        struct clfcn_rng rng;
+        clfcn_rng_init(&rng, l->desc.seed, "shuffle", (uint64_t)epoch, 0);
+        clfcn_rng_shuffle(&rng, l->order, l->desc.item_count);
+    }
+    l->order_epoch = epoch;
+}
+
+/* Give the next batch of the sequence to a free slot. Locked. */
+static void begin_batch(struct clfcn_loader *l, struct slot *slot)
+{
+    struct clfcn_batch *b = &slot->batch;
+    const int first = l->index * l->desc.batch, left = l->desc.item_count - first;
+    order_for(l, l->epoch);
+    b->count = left < l->desc.batch ? left : l->desc.batch;
+    b->labelled = 0;
+    b->epoch = l->epoch;
+    b->index = l->index;
+    for (int i = 0; i < l->desc.batch; ++i) {
+        const bool real = i < b->count;
+        slot->places[i] = real ? l->order[first + i] : -1;
+        b->items[i] = real ? l->items[slot->places[i]] : -1;
+    }
+    slot->state = SLOT_FILLING;
+    slot->ticket = l->next_begun++;
+    slot->claimed = 0;
+    slot->done = 0;
+    slot->failed_at = -1;
+    if (++l->index == l->steps) {
+        l->index = 0;
+        ++l->epoch;
+    }
+}
+
+/* Take on the next image to be done, if there is room for one. Locked. */
+static bool claim(struct clfcn_loader *l, struct task *task)
+{
+    struct slot *oldest = NULL, *unused = NULL;
+    if (l->paused || l->steps == 0) {
+        return false;
+    }
+    for (int i = 0; i < l->slot_count; ++i) {
+        struct slot *s = &l->slots[i];
+        if (s->state == SLOT_FREE) {
+            unused = s;
+        } else if (s->state == SLOT_FILLING && s->claimed < s->batch.count &&
+                   (!oldest || s->ticket < oldest->ticket)) {
+            oldest = s;
+        }
+    }
+    if (!oldest && unused) {
+        begin_batch(l, unused);
+        oldest = unused;
+    }
+    if (!oldest) {
+        return false;
+    }
+    task->slot = oldest;
+    task->at = oldest->claimed++;
+    task->place = oldest->places[task->at];
+    task->cached = l->cache[task->place];
+    task->keep = !task->cached.image &&
+                 l->sample_bytes <= l->desc.cache_bytes - l->cache_used;
+    if (task->keep) {
+        l->cache_used += l->sample_bytes;
+    }
+    return true;
+}
+
+/* Put a decoded sample into the cache, or give back the room promised. Locked. */
+static void settle_cache(struct clfcn_loader *l, const struct task *task,
+                         struct clfcn_sample kept)
+{
+    if (kept.image && !l->cache[task->place].image) {
+        l->cache[task->place] = kept;
+    } else {
+        l->cache_used -= l->sample_bytes;
+        free(kept.image);
+    }
+}
+
+/* Do one image. Called and left locked; unlocked while it works. */
+static void run_task(struct worker *w, const struct task *task)
+{
+    struct clfcn_loader *l = w->loader;
+    struct slot *slot = task->slot;
+    struct clfcn_sample source = task->cached, kept = { NULL, NULL };
+    struct clfcn_err err = { 0 };
+    int64_t labelled = 0;
+    int rc = CLFCN_OK;
+
+    clfcn_mutex_unlock(&l->lock);
+    if (!source.image) {
+        /* Without memory for the cache the scratch does as well. */
+        source = task->keep && clfcn_sample_alloc(&kept, l->plane) ? kept : w->scratch;
+        rc = clfcn_sample_read(&l->desc, slot->batch.items[task->at], &source, &err);
+    }
+    if (rc == CLFCN_OK) {
+        labelled = clfcn_sample_place(&l->desc, &source, &slot->batch, task->at);
+    } else {
+        free(kept.image);
+        kept.image = NULL;
+    }
+    clfcn_mutex_lock(&l->lock);
+
+    if (task->keep) {
+        settle_cache(l, task, kept);
+    }
+    slot->batch.labelled += labelled;
+    if (rc < 0 && (slot->failed_at < 0 || task->at < slot->failed_at)) {
+        slot->failed_at = task->at;
+        slot->err = err;
+    }
+    if (++slot->done == slot->batch.count) {
+        /* Nobody else touches a batch whose images are all claimed. */
+        clfcn_mutex_unlock(&l->lock);
+        clfcn_batch_pad(&l->desc, &slot->batch);
+        clfcn_mutex_lock(&l->lock);
+        slot->state = SLOT_READY;
+    }
+}
+
+static void worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct clfcn_loader *l = w->loader;
+    struct task task;
+    clfcn_mutex_lock(&l->lock);
+    while (!l->quit) {
+        if (!claim(l, &task)) {
+            clfcn_cond_wait(&l->changed, &l->lock);
+            continue;
+        }
+        ++l->active;
+        run_task(w, &task);
+        --l->active;
+        clfcn_cond_broadcast(&l->changed);
+    }
+    clfcn_mutex_unlock(&l->lock);
+}
+
+static bool alloc_slots(struct clfcn_loader *l)
+{
+    const size_t batch = (size_t)l->desc.batch;
+    l->slots = calloc((size_t)l->slot_count, sizeof *l->slots);
+    for (int i = 0; l->slots && i < l->slot_count; ++i) {
+        struct slot *s = &l->slots[i];
+        s->batch.images = malloc(3 * batch * l->plane * sizeof *s->batch.images);
+        s->batch.labels = malloc(batch * l->plane);
+        s->batch.items = malloc(batch * sizeof *s->batch.items);
+        s->places = malloc(batch * sizeof *s->places);
+        if (!s->batch.images || !s->batch.labels || !s->batch.items || !s->places) {
+            return false;
+        }
+    }
+    return l->slots != NULL;
+}
+
+static int check_desc(const struct clfcn_loader_desc *desc, struct clfcn_err *err)
+{
+    if (desc->width < 1 || desc->height < 1 || desc->batch < 1 || desc->item_count < 0 ||
+        desc->workers < 0 || desc->ahead < 0) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "loader: a size or count is out of range");
+    }
+    const uint64_t plane = (uint64_t)desc->width * (uint64_t)desc->height;
+    if (plane > SIZE_MAX / 16 / (uint64_t)desc->batch) {
+        return clfcn_err_nomem(err);
+    }
+    return CLFCN_OK;
+}
+
+static int allocate(struct clfcn_loader *l, const struct clfcn_loader_desc *desc,
+                    int workers, struct clfcn_err *err)
+{
+    const size_t n = (size_t)desc->item_count;
+    const int ahead = desc->ahead ? desc->ahead : DEFAULT_AHEAD;
+    l->slot_count = HELD_AT_ONCE + (ahead < MAX_AHEAD ? ahead : MAX_AHEAD);
+    l->items = malloc((n + 1) * sizeof *l->items);
+    l->order = malloc((n + 1) * sizeof *l->order);
+    l->cache = calloc(n + 1, sizeof *l->cache);
+    l->workers = calloc((size_t)workers, sizeof *l->workers);
+    if (!l->items || !l->order || !l->cache || !l->workers || !alloc_slots(l)) {
+        return clfcn_err_nomem(err);
+    }
+    if (n > 0) {
+        memcpy(l->items, desc->items, n * sizeof *l->items);
+    }
+    l->desc.items = l->items;
+    return CLFCN_OK;
+}
+
+static int start_workers(struct clfcn_loader *l, int count, struct clfcn_err *err)
+{
+    for (int i = 0; i < count; ++i) {
+        struct worker *w = &l->workers[i];
+        w->loader = l;
+        if (!clfcn_sample_alloc(&w->scratch, l->plane)) {
+            return clfcn_err_nomem(err);
+        }
+        const int rc = clfcn_thread_start(&w->thread, worker_main, w, err);
+        if (rc < 0) {
+            free(w->scratch.image);
+            return rc;
+        }
+        ++l->started;
+    }
+    return CLFCN_OK;
+}
+
+int clfcn_loader_create(const struct clfcn_loader_desc *desc, struct clfcn_loader **out,
+                        struct clfcn_err *err)
+{
+    const int cpus = clfcn_cpu_count();
+    const int dflt = cpus < 2 ? 2 : cpus > 4 ? 4 : cpus;
+    *out = NULL;
+    int rc = check_desc(desc, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct clfcn_loader *l = calloc(1, sizeof *l);
+    if (!l) {
+        return clfcn_err_nomem(err);
+    }
+    clfcn_mutex_init(&l->lock);
+    clfcn_cond_init(&l->changed);
+    l->desc = *desc;
+    l->plane = (size_t)desc->width * (size_t)desc->height;
+    l->sample_bytes = clfcn_sample_bytes(l->plane);
+    l->steps = desc->item_count / desc->batch;
+    l->steps += !desc->drop_last && desc->item_count % desc->batch != 0;
+    l->order_epoch = -1;
+
+    const int wanted = desc->workers ? desc->workers : dflt;
+    const int workers = wanted < MAX_WORKERS ? wanted : MAX_WORKERS;
+    rc = allocate(l, desc, workers, err);
+    if (rc == CLFCN_OK) {
+        rc = start_workers(l, workers, err);
+    }
+    if (rc < 0) {
+        clfcn_loader_destroy(&l);
+    }
+    *out = l;
+    return rc;
+}
+
+void clfcn_loader_destroy(struct clfcn_loader **loader)
+{
+    if (!loader || !*loader) {
+        return;
+    }
+    struct clfcn_loader *l = *loader;
+    clfcn_mutex_lock(&l->lock);
+    l->quit = true;
+    clfcn_cond_broadcast(&l->changed);
+    clfcn_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->started; ++i) {
+        clfcn_thread_join(&l->workers[i].thread);
+        free(l->workers[i].scratch.image);
+    }
+    for (int i = 0; l->slots && i < l->slot_count; ++i) {
+        free(l->slots[i].batch.images);
+        free(l->slots[i].batch.labels);
+        free(l->slots[i].batch.items);
+        free(l->slots[i].places);
+    }
+    for (int i = 0; l->cache && i < l->desc.item_count; ++i) {
+        free(l->cache[i].image);
+    }
+    free(l->slots);
+    free(l->cache);
+    free(l->items);
+    free(l->order);
+    free(l->workers);
+    clfcn_cond_finish(&l->changed);
+    clfcn_mutex_finish(&l->lock);
+    free(l);
+    *loader = NULL;
+}
+
+int clfcn_loader_steps(const struct clfcn_loader *loader)
+{
+    return loader->steps;
+}
+
+int clfcn_loader_seek(struct clfcn_loader *l, int epoch, int index, struct clfcn_err *err)
+{
+    if (epoch < 0 || index < 0 || index > l->steps) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "loader: no batch %d in epoch %d of %d", index, epoch,
+                             l->steps);
+    }
+    clfcn_mutex_lock(&l->lock);
+    l->paused = true;
+    while (l->active > 0) {
+        clfcn_cond_wait(&l->changed, &l->lock);
+    }
+    for (int i = 0; i < l->slot_count; ++i) {
+        if (l->slots[i].state != SLOT_HELD) {
+            l->slots[i].state = SLOT_FREE;
+        }
+    }
+    l->next_given = l->next_begun;
+    l->epoch = index < l->steps ? epoch : epoch + 1;
+    l->index = index < l->steps ? index : 0;
+    l->paused = false;
+    clfcn_cond_broadcast(&l->changed);
+    clfcn_mutex_unlock(&l->lock);
+    return CLFCN_OK;
+}
+
+/* The slot of the batch to be given next if it is ready; *all_held tells that it can
+ * never be. */
+static struct slot *find_ready(struct clfcn_loader *l, bool *all_held)
+{
+    int held = 0;
+    for (int i = 0; i < l->slot_count; ++i) {
+        struct slot *s = &l->slots[i];
+        if (s->state == SLOT_READY && s->ticket == l->next_given) {
+            return s;
+        }
+        held += s->state == SLOT_HELD;
+    }
+    *all_held = held == l->slot_count;
+    return NULL;
+}
+
+int clfcn_loader_next(struct clfcn_loader *l, const struct clfcn_batch **batch,
+                      struct clfcn_err *err)
+{
+    bool all_held = false;
+    int rc = CLFCN_OK;
+    *batch = NULL;
+    if (l->steps == 0) {
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "%d image%s, too few for a batch of %d; add images or lower the batch size",
+            l->desc.item_count, l->desc.item_count == 1 ? "" : "s", l->desc.batch);
+    }
+    clfcn_mutex_lock(&l->lock);
+    const double start = clfcn_clock();
+    struct slot *slot = find_ready(l, &all_held);
+    if (!slot && !all_held) {
+        while (!(slot = find_ready(l, &all_held))) {
+            clfcn_cond_wait(&l->changed, &l->lock);
+        }
+        l->waited += clfcn_clock() - start;
+    }
+    if (!slot) {
+        rc = clfcn_err_set(err, CLFCN_EINVAL, 0, "loader: all %d batches are held",
+                           l->slot_count);
+    } else {
+        ++l->next_given;
+        if (slot->failed_at < 0) {
+            slot->state = SLOT_HELD;
+            *batch = &slot->batch;
+        } else {
+            rc = slot->err.code;
+            if (err) {
+                *err = slot->err;
+            }
+            slot->state = SLOT_FREE;
+            clfcn_cond_broadcast(&l->changed);
+        }
+    }
+    clfcn_mutex_unlock(&l->lock);
+    return rc;
+}
+
+void clfcn_loader_release(struct clfcn_loader *l, const struct clfcn_batch *batch)
+{
+    if (!batch) {
+        return;
+    }
+    clfcn_mutex_lock(&l->lock);
+    for (int i = 0; i < l->slot_count; ++i) {
+        if (&l->slots[i].batch == batch && l->slots[i].state == SLOT_HELD) {
+            l->slots[i].state = SLOT_FREE;
+        }
+    }
+    clfcn_cond_broadcast(&l->changed);
+    clfcn_mutex_unlock(&l->lock);
+}
+
+double clfcn_loader_take_wait(struct clfcn_loader *l)
+{
+    clfcn_mutex_lock(&l->lock);
+    const double waited = l->waited;
+    l->waited = 0.0;
+    clfcn_mutex_unlock(&l->lock);
+    return waited;
+}
