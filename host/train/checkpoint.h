@@ -1,0 +1,47 @@
+/* checkpoint.h - safetensors files that hold a network and everything needed to go on. */
+#ifndef CLFCN_TRAIN_CHECKPOINT_H
+#define CLFCN_TRAIN_CHECKPOINT_H
+
+#include "../data/classes.h"
+#include "../net/net.h"
+#include <clfcn/train.h>
+#include <jansson.h>
+
+/* Where a run stands. */
+struct clfcn_train_state {
+    int epoch;           /* epochs completed */
+    int epoch_step;      /* steps done in the epoch under way */
+    int64_t step;        /* steps done in all */
+    double epoch_loss_sum; /* of the steps of the epoch under way */
+    double epoch_seconds;  /* spent on those steps, and of these waiting for data */
+    double epoch_wait;
+    double best_mean_iou;   /* NaN: none yet */
+    double best_train_loss; /* what counts where there is no validation; NaN: none yet */
+    int best_epoch;         /* epochs completed when the best was saved */
+    uint64_t data_hash;     /* of the names of the training images, in their order */
+    uint64_t log_bytes;  /* length of log.jsonl at this point: resuming cuts it there */
+};
+
+/* What a checkpoint says of itself, read without touching a device. */
+struct clfcn_checkpoint_info {
+    bool has_metadata;             /* false: a bare weights file */
+    struct clfcn_net_desc net;     /* batch as trained */
+    struct clfcn_classes classes;
+    struct clfcn_train_state state;
+    struct clfcn_train_config config; /* out is NULL; strings point into json */
+    json_t *json;
+};
+
+/* Weights, optimiser state and metadata, atomically. */
+int clfcn_checkpoint_save(struct clfcn_net *net, const char *path,
+                          const struct clfcn_train_config *config,
+                          const struct clfcn_classes *classes,
+                          const struct clfcn_train_state *state, struct clfcn_err *err);
+
+/* Read the metadata of an open file; name stands for it in messages. A file without clfcn
+ * metadata gives has_metadata false. Free with clfcn_checkpoint_info_free(). */
+int clfcn_checkpoint_read_info(const struct clfcn_st_file *f, const char *name,
+                               struct clfcn_checkpoint_info *out, struct clfcn_err *err);
+void clfcn_checkpoint_info_free(struct clfcn_checkpoint_info *info);
+
+#endif

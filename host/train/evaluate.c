@@ -1,0 +1,271 @@
+/* evaluate.c - while the device infers one batch, the host judges the one before. */
+#include "evaluate.h"
+#include "../data/resize.h"
+#include "../util/sys.h"
+#include "../util/thread.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double softplus_of_minus_abs(double x)
+{
+    return log1p(exp(-fabs(x)));
+}
+
+static double bce_pixel(const float *logits, int classes, size_t plane_stride, int label)
+{
+    double sum = 0;
+    for (int c = 0; c < classes; ++c) {
+        const double x = logits[(size_t)c * plane_stride];
+        sum += (x > 0 ? x : 0) - (c == label ? x : 0) + softplus_of_minus_abs(x);
+    }
+    return sum;
+}
+
+static double ce_pixel(const float *logits, int classes, size_t plane_stride, int label)
+{
+    double largest = logits[0], sum = 0;
+    for (int c = 1; c < classes; ++c) {
+        const double x = logits[(size_t)c * plane_stride];
+        largest = x > largest ? x : largest;
+    }
+    for (int c = 0; c < classes; ++c) {
+        sum += exp(logits[(size_t)c * plane_stride] - largest);
+    }
+    return log(sum) + largest - logits[(size_t)label * plane_stride];
+}
+
+void clfcn_loss_sum(enum clfcn_loss loss, const float *logits, int classes, size_t plane_stride,
+                    const uint8_t *labels, size_t pixels, double *sum, int64_t *labelled)
+{
+    *sum = 0;
+    *labelled = 0;
+    for (size_t i = 0; i < pixels; ++i) {
+        if (labels[i] == CLFCN_IGNORE) {
+            continue;
+        }
+        *sum += loss == CLFCN_LOSS_BCE
+                    ? bce_pixel(logits + i, classes, plane_stride, labels[i])
+                    : ce_pixel(logits + i, classes, plane_stride, labels[i]);
+        ++*labelled;
+    }
+}
+
+/* What one image of a batch comes to. */
+struct judged {
+    uint8_t *truth, *predicted; /* [height][width] at the mask's own size */
+    int width, height;
+    struct clfcn_confusion confusion;
+    double loss_sum;
+    int64_t labelled;
+    int rc;
+    struct clfcn_err err;
+};
+
+struct evaluation {
+    struct clfcn_net *net;
+    const struct clfcn_dataset *set;
+    struct clfcn_loader *loader;
+    const struct clfcn_eval_options *options;
+    const struct clfcn_net_desc *desc;
+    size_t pixels;       /* of one image at network size */
+    size_t plane_stride; /* of the logits */
+    float *logits[CLFCN_NET_SLOTS];
+    const struct clfcn_batch *batch[CLFCN_NET_SLOTS]; /* NULL: the slot is idle */
+    struct judged *judged;                            /* one an image of a batch */
+    int judging;                                      /* slot of the batch being judged */
+    double loss_sum;
+    int64_t labelled;
+};
+
+/* Judge image k of the batch; runs in any thread. */
+static void judge_image(void *arg, int k)
+{
+    struct evaluation *ev = arg;
+    struct judged *j = &ev->judged[k];
+    const struct clfcn_batch *batch = ev->batch[ev->judging];
+    const float *logits = ev->logits[ev->judging] + (size_t)k * ev->pixels;
+    clfcn_confusion_reset(&j->confusion);
+    clfcn_loss_sum(ev->options->loss, logits, ev->desc->classes, ev->plane_stride,
+                   batch->labels + (size_t)k * ev->pixels, ev->pixels, &j->loss_sum,
+                   &j->labelled);
+    j->rc = clfcn_dataset_read_labels(ev->set, batch->items[k], &j->truth, &j->width, &j->height,
+                                      &j->err);
+    if (j->rc < 0) {
+        return;
+    }
+    const size_t n = (size_t)j->width * (size_t)j->height;
+    j->predicted = malloc(n);
+    if (j->predicted == NULL) {
+        j->rc = clfcn_err_nomem(&j->err);
+        return;
+    }
+    clfcn_resize_argmax(logits, ev->desc->classes, ev->plane_stride, ev->desc->width,
+                        ev->desc->height, j->predicted, j->width, j->height);
+    clfcn_confusion_add(&j->confusion, j->truth, j->predicted, n);
+}
+
+/* Add image k to the result and show it to the caller. */
+static int take_image(struct evaluation *ev, int k, struct clfcn_eval_result *out,
+                      struct clfcn_err *err)
+{
+    const struct judged *j = &ev->judged[k];
+    if (j->rc < 0) {
+        if (err != NULL) {
+            *err = j->err;
+        }
+        return j->rc;
+    }
+    clfcn_confusion_merge(&out->confusion, &j->confusion);
+    ev->loss_sum += j->loss_sum;
+    ev->labelled += j->labelled;
+    out->images++;
+    if (ev->options->image == NULL) {
+        return CLFCN_OK;
+    }
+    return ev->options->image(ev->options->user, ev->batch[ev->judging]->items[k],
+                              ev->logits[ev->judging] + (size_t)k * ev->pixels,
+                              ev->plane_stride, j->predicted, j->truth, j->width, j->height, err);
+}
+
+/* Wait for the slot's inference and judge its images, in parallel but added up in their order. */
+static int finish_batch(struct evaluation *ev, int slot, struct clfcn_eval_result *out,
+                        struct clfcn_err *err)
+{
+    int rc = clfcn_net_wait(ev->net, slot, NULL, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const int count = ev->batch[slot]->count;
+    ev->judging = slot;
+    clfcn_parallel_for(count, clfcn_cpu_count(), judge_image, ev);
+    for (int k = 0; k < count; ++k) {
+        struct judged *j = &ev->judged[k];
+        if (rc == CLFCN_OK) {
+            rc = take_image(ev, k, out, err);
+        }
+        free(j->truth);
+        free(j->predicted);
+        j->truth = j->predicted = NULL;
+    }
+    clfcn_loader_release(ev->loader, ev->batch[slot]);
+    ev->batch[slot] = NULL;
+    return rc;
+}
+
+static int start_batch(struct evaluation *ev, int slot, struct clfcn_err *err)
+{
+    int rc = clfcn_loader_next(ev->loader, &ev->batch[slot], err);
+    if (rc < 0) {
+        ev->batch[slot] = NULL;
+        return rc;
+    }
+    const struct clfcn_net_input input = { .images = ev->batch[slot]->images };
+    rc = clfcn_net_upload(ev->net, slot, &input, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_infer(ev->net, slot, ev->logits[slot], err);
+    }
+    return rc;
+}
+
+static int evaluate_batches(struct evaluation *ev, struct clfcn_eval_result *out,
+                            struct clfcn_err *err)
+{
+    const struct clfcn_eval_options *options = ev->options;
+    const int steps = clfcn_loader_steps(ev->loader);
+    for (int i = 0; i <= steps; ++i) {
+        int rc = CLFCN_OK;
+        if (options->stop != NULL && *options->stop) {
+            return clfcn_err_set(err, CLFCN_EINTR, 0, "stopped on request during evaluation");
+        }
+        if (i < steps) {
+            rc = start_batch(ev, i % CLFCN_NET_SLOTS, err);
+        }
+        if (rc == CLFCN_OK && i > 0) {
+            rc = finish_batch(ev, (i - 1) % CLFCN_NET_SLOTS, out, err);
+            if (rc == CLFCN_OK && options->progress != NULL) {
+                options->progress(options->user, i, steps);
+            }
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return CLFCN_OK;
+}
+
+static int evaluation_init(struct evaluation *ev, struct clfcn_err *err)
+{
+    const struct clfcn_net_desc *desc = ev->desc;
+    ev->pixels = (size_t)desc->width * (size_t)desc->height;
+    ev->plane_stride = (size_t)desc->batch * ev->pixels;
+    ev->judged = calloc((size_t)desc->batch, sizeof(*ev->judged));
+    if (ev->judged == NULL) {
+        return clfcn_err_nomem(err);
+    }
+    for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
+        ev->logits[s] = malloc((size_t)desc->classes * ev->plane_stride * sizeof(float));
+        if (ev->logits[s] == NULL) {
+            return clfcn_err_nomem(err);
+        }
+    }
+    for (int k = 0; k < desc->batch; ++k) {
+        int rc = clfcn_confusion_init(&ev->judged[k].confusion, desc->classes, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return CLFCN_OK;
+}
+
+static void evaluation_finish(struct evaluation *ev)
+{
+    for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
+        if (ev->batch[s] != NULL) { /* after an error: the device may still use its memory */
+            clfcn_net_wait(ev->net, s, NULL, NULL);
+            clfcn_loader_release(ev->loader, ev->batch[s]);
+        }
+        free(ev->logits[s]);
+    }
+    for (int k = 0; ev->judged != NULL && k < ev->desc->batch; ++k) {
+        clfcn_confusion_finish(&ev->judged[k].confusion);
+    }
+    free(ev->judged);
+}
+
+int clfcn_evaluate(struct clfcn_net *net, const struct clfcn_dataset *set,
+                   struct clfcn_loader *loader, const struct clfcn_eval_options *options,
+                   struct clfcn_eval_result *out, struct clfcn_err *err)
+{
+    const double start = clfcn_clock();
+    memset(out, 0, sizeof(*out));
+    struct evaluation ev = { .net = net,
+                             .set = set,
+                             .loader = loader,
+                             .options = options,
+                             .desc = clfcn_net_get_desc(net) };
+    int rc = clfcn_confusion_init(&out->confusion, ev.desc->classes, err);
+    if (rc == CLFCN_OK) {
+        rc = evaluation_init(&ev, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_loader_seek(loader, 0, 0, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = evaluate_batches(&ev, out, err);
+    }
+    evaluation_finish(&ev);
+    if (rc < 0) {
+        clfcn_confusion_finish(&out->confusion);
+        return rc;
+    }
+    clfcn_metrics_compute(&out->confusion, &out->metrics);
+    const double terms = options->loss == CLFCN_LOSS_BCE
+                             ? (double)ev.labelled * ev.desc->classes
+                             : (double)ev.labelled;
+    out->labelled = ev.labelled;
+    out->loss = ev.labelled > 0 ? ev.loss_sum / terms : NAN;
+    out->seconds = clfcn_clock() - start;
+    return CLFCN_OK;
+}

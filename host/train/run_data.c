@@ -1,0 +1,160 @@
+/* run_data.c - the data sets of a run, their split, and their loaders. */
+#include "../util/hash.h"
+#include "run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int open_sets(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const struct clfcn_train_config *config = &run->config;
+    int rc = config->data != NULL
+                 ? clfcn_dataset_open(config->data, &run->set, err)
+                 : clfcn_dataset_open_paths(config->images, config->masks, config->classes,
+                                            &run->set, err);
+    if (rc == CLFCN_OK && config->val != NULL) {
+        rc = clfcn_dataset_open(config->val, &run->val_set, err);
+    }
+    run->eval_set = run->val_set != NULL ? run->val_set : run->set;
+    return rc;
+}
+
+/* CLFCN_EDATA unless both name the same classes in the same order. whose says where theirs is
+ * from. */
+static int same_classes(const struct clfcn_classes *ours, const struct clfcn_classes *theirs,
+                        const char *whose, struct clfcn_err *err)
+{
+    if (ours->count != theirs->count) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s has %d classes, the training data %d",
+                             whose, theirs->count, ours->count);
+    }
+    for (int c = 0; c < ours->count; ++c) {
+        if (strcmp(ours->list[c].name, theirs->list[c].name) != 0) {
+            return clfcn_err_set(err, CLFCN_EDATA, 0,
+                                 "%s: its class %d is '%s', that of the training data is '%s'",
+                                 whose, c, theirs->list[c].name, ours->list[c].name);
+        }
+    }
+    return CLFCN_OK;
+}
+
+static int check_classes(const struct clfcn_run *run, struct clfcn_err *err)
+{
+    const struct clfcn_classes *ours = clfcn_dataset_get_classes(run->set);
+    int rc = CLFCN_OK;
+    if (run->val_set != NULL) {
+        rc = same_classes(ours, clfcn_dataset_get_classes(run->val_set), run->config.val, err);
+    }
+    if (rc == CLFCN_OK && run->resumed) {
+        rc = same_classes(ours, &run->info.classes, "the checkpoint", err);
+    }
+    return rc;
+}
+
+/* Which images train and which validate. Both lists are to be freed. */
+static int split(const struct clfcn_run *run, int **train, int *train_count, int **val,
+                 int *val_count, struct clfcn_err *err)
+{
+    const double fraction = run->val_set != NULL ? 0 : run->config.val_fraction;
+    int rc = clfcn_split(clfcn_dataset_size(run->set), fraction, run->config.seed, train,
+                         train_count, val, val_count, err);
+    if (rc < 0 || run->val_set == NULL) {
+        return rc;
+    }
+    free(*val);
+    *val_count = clfcn_dataset_size(run->val_set);
+    *val = calloc((size_t)*val_count, sizeof(**val));
+    if (*val == NULL) {
+        return clfcn_err_nomem(err);
+    }
+    for (int i = 0; i < *val_count; ++i) {
+        (*val)[i] = i;
+    }
+    return CLFCN_OK;
+}
+
+static int check_training_set(struct clfcn_run *run, const int *train, struct clfcn_err *err)
+{
+    if (run->train_count < run->config.batch) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0,
+                             "%d training images are fewer than one batch of %d (of %d images, "
+                             "%d are kept for validation): lower --batch or --val-fraction",
+                             run->train_count, run->config.batch, clfcn_dataset_size(run->set),
+                             run->val_set != NULL ? 0 : run->val_count);
+    }
+    uint64_t hash = CLFCN_HASH_INIT;
+    for (int i = 0; i < run->train_count; ++i) {
+        hash = clfcn_hash_str(hash, clfcn_dataset_item_name(run->set, train[i]));
+    }
+    if (run->resumed && hash != run->state.data_hash) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0,
+                             "the training images are not those of the checkpoint: put them back, "
+                             "or start a new run from its weights with --init");
+    }
+    run->state.data_hash = hash;
+    return CLFCN_OK;
+}
+
+static int start_loaders(struct clfcn_run *run, const int *train, const int *eval,
+                         int eval_count, struct clfcn_err *err)
+{
+    const struct clfcn_train_config *config = &run->config;
+    const size_t share = config->cache_bytes / (size_t)(run->train_count + eval_count);
+    struct clfcn_loader_desc desc = {
+        .set = run->set,
+        .items = train,
+        .item_count = run->train_count,
+        .width = config->width,
+        .height = config->height,
+        .batch = config->batch,
+        .augment = config->augment,
+        .shuffle = config->shuffle,
+        .drop_last = true,
+        .seed = config->seed,
+        .workers = config->workers,
+        .cache_bytes = share * (size_t)run->train_count,
+    };
+    int rc = clfcn_loader_create(&desc, &run->train_loader, err);
+    if (rc < 0) {
+        return rc;
+    }
+    run->steps = clfcn_loader_steps(run->train_loader);
+    desc.set = run->eval_set;
+    desc.items = eval;
+    desc.item_count = eval_count;
+    desc.augment = CLFCN_AUGMENT_NONE;
+    desc.shuffle = false;
+    desc.drop_last = false;
+    desc.cache_bytes = share * (size_t)eval_count;
+    return clfcn_loader_create(&desc, &run->eval_loader, err);
+}
+
+int clfcn_run_open_data(struct clfcn_run *run, struct clfcn_err *err)
+{
+    int *train = NULL, *val = NULL;
+    int rc = open_sets(run, err);
+    if (rc == CLFCN_OK) {
+        rc = check_classes(run, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = split(run, &train, &run->train_count, &val, &run->val_count, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = check_training_set(run, train, err);
+    }
+    if (rc == CLFCN_OK && run->val_count > 0) {
+        rc = start_loaders(run, train, val, run->val_count, err);
+    } else if (rc == CLFCN_OK) {
+        const int some =
+            run->train_count < CLFCN_RUN_SAMPLES ? run->train_count : CLFCN_RUN_SAMPLES;
+        rc = start_loaders(run, train, train, some, err);
+    }
+    if (rc == CLFCN_OK && run->state.epoch_step > run->steps) {
+        rc = clfcn_err_set(err, CLFCN_EDATA, 0,
+                           "damaged training state: step %d of an epoch of %d",
+                           run->state.epoch_step, run->steps);
+    }
+    free(train);
+    free(val);
+    return rc;
+}

@@ -1,0 +1,81 @@
+/* schedule.c - learning-rate policies, and the names of the training enumerators. */
+#include "schedule.h"
+#include "../util/err.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const policy_names[] = {
+    [CLFCN_LR_CONSTANT] = "constant",
+    [CLFCN_LR_STEP] = "step",
+    [CLFCN_LR_POLY] = "poly",
+    [CLFCN_LR_COSINE] = "cosine",
+};
+static const char *const augment_names[] = {
+    [CLFCN_AUGMENT_NONE] = "none",
+    [CLFCN_AUGMENT_FLIP] = "flip",
+};
+enum {
+    POLICY_COUNT = sizeof(policy_names) / sizeof(policy_names[0]),
+    AUGMENT_COUNT = sizeof(augment_names) / sizeof(augment_names[0]),
+};
+
+const char *clfcn_lr_policy_name(enum clfcn_lr_policy policy)
+{
+    return (unsigned)policy < POLICY_COUNT ? policy_names[policy] : NULL;
+}
+
+const char *clfcn_augment_name(enum clfcn_augment augment)
+{
+    return (unsigned)augment < AUGMENT_COUNT ? augment_names[augment] : NULL;
+}
+
+/* Position of s in names, or -1. */
+static int find_name(const char *const *names, int count, const char *s)
+{
+    for (int i = 0; i < count; ++i) {
+        if (strcmp(s, names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+int clfcn_lr_policy_parse(const char *s, enum clfcn_lr_policy *out, struct clfcn_err *err)
+{
+    const int i = find_name(policy_names, POLICY_COUNT, s);
+    if (i < 0) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "no learning-rate policy '%s': constant, step, poly or cosine", s);
+    }
+    *out = (enum clfcn_lr_policy)i;
+    return CLFCN_OK;
+}
+
+int clfcn_augment_parse(const char *s, enum clfcn_augment *out, struct clfcn_err *err)
+{
+    const int i = find_name(augment_names, AUGMENT_COUNT, s);
+    if (i < 0) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "no augmentation '%s': none or flip", s);
+    }
+    *out = (enum clfcn_augment)i;
+    return CLFCN_OK;
+}
+
+double clfcn_schedule_lr(const struct clfcn_train_config *config, int64_t step,
+                         int64_t steps_per_epoch, int64_t total_steps)
+{
+    static const double pi = 3.14159265358979323846;
+    const double done = (double)step / (double)total_steps;
+    switch (config->lr_policy) {
+    case CLFCN_LR_STEP:
+        return config->lr *
+               pow(config->lr_gamma, (double)(step / steps_per_epoch / config->lr_step));
+    case CLFCN_LR_POLY:
+        return config->lr * pow(done < 1 ? 1 - done : 0, config->lr_power);
+    case CLFCN_LR_COSINE:
+        return config->lr * (1 + cos(pi * (done < 1 ? done : 1))) / 2;
+    default:
+        return config->lr;
+    }
+}

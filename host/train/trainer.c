@@ -1,0 +1,433 @@
+/* trainer.c - the steps of a run, two under way at a time, from start event to end event. */
+#include "../device/dev.h"
+#include "../util/log.h"
+#include "../util/sys.h"
+#include "run.h"
+#include "schedule.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- progress --- */
+
+/* Steps of the whole run; config.max_steps may end it earlier, but does not change the schedule:
+ * a run that was cut short so goes on as if it had not been. */
+static int64_t scheduled_steps(const struct clfcn_run *run)
+{
+    return (int64_t)run->config.epochs * run->steps;
+}
+
+static int64_t last_step(const struct clfcn_run *run)
+{
+    const int64_t all = scheduled_steps(run), limit = run->config.max_steps;
+    return limit >= 0 && limit < all ? limit : all;
+}
+
+static double lr_of_step(const struct clfcn_run *run, int64_t step)
+{
+    return clfcn_schedule_lr(&run->config, step, run->steps, scheduled_steps(run));
+}
+
+/* Seconds to the end of the run, < 0 if not known. */
+static double remaining_seconds(const struct clfcn_run *run)
+{
+    if (run->step_s <= 0) {
+        return -1;
+    }
+    /* Before the first evaluation: a step's forward pass is about a third of it. */
+    const double guess = run->step_s / 3 * clfcn_loader_steps(run->eval_loader);
+    const double eval_s = run->eval_s > 0 ? run->eval_s : guess;
+    const int64_t epoch_ends = last_step(run) / run->steps - run->state.epoch;
+    return (double)(last_step(run) - run->state.step) * run->step_s +
+           (double)epoch_ends * eval_s;
+}
+
+void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progress)
+{
+    if (run->callbacks.progress == NULL) {
+        return;
+    }
+    progress.epoch = run->state.epoch;
+    progress.epochs = run->config.epochs;
+    progress.total_step = run->state.step;
+    progress.lr = lr_of_step(run, run->state.step > 0 ? run->state.step - 1 : 0);
+    progress.images_per_s = run->step_s > 0 ? run->config.batch / run->step_s : 0;
+    progress.remaining_s = remaining_seconds(run);
+    run->callbacks.progress(run->callbacks.user, &progress);
+}
+
+int clfcn_run_not_finite(const struct clfcn_run *run, const char *what, struct clfcn_err *err)
+{
+    return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
+                         "%s is not finite at step %" PRId64
+                         " (epoch %d): lower --lr (now %g) or look for a wrong image; the last "
+                         "checkpoint is %s/checkpoints/last.safetensors",
+                         what, run->state.step, run->state.epoch, run->config.lr,
+                         run->config.out);
+}
+
+/* --- steps --- */
+
+/* Enqueue the next step. */
+static int start_step(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const int slot = (int)(run->queued % CLFCN_NET_SLOTS);
+    const struct clfcn_train_config *config = &run->config;
+    int rc = clfcn_loader_next(run->train_loader, &run->batch[slot], err);
+    if (rc < 0) {
+        run->batch[slot] = NULL;
+        return rc;
+    }
+    const struct clfcn_batch *batch = run->batch[slot];
+    const struct clfcn_net_input input = { batch->images, batch->labels, batch->labelled };
+    const struct clfcn_net_hyper hyper = {
+        .lr = lr_of_step(run, run->queued),
+        .momentum = config->momentum,
+        .weight_decay = config->weight_decay,
+        .beta1 = config->beta1,
+        .beta2 = config->beta2,
+        .eps = config->eps,
+        .update = run->queued + 1,
+    };
+    rc = clfcn_net_upload(run->net, slot, &input, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_step(run->net, slot, &hyper, err);
+    }
+    if (rc == CLFCN_OK) {
+        run->queued++;
+    }
+    return rc;
+}
+
+/* The clock of the step just done; returns its seconds. */
+static double take_step_time(struct clfcn_run *run, bool first)
+{
+    const double now = clfcn_clock(), seconds = now - run->last_done;
+    run->last_done = now;
+    run->state.epoch_seconds += seconds;
+    run->state.epoch_wait += clfcn_loader_take_wait(run->train_loader);
+    if (run->step_s > 0) {
+        run->step_s += (seconds - run->step_s) / 8;
+    } else if (!first) { /* runtimes finish compiling during the first step */
+        run->step_s = seconds;
+    }
+    return seconds;
+}
+
+/* Wait for the oldest step under way, and log it. */
+static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
+{
+    struct clfcn_train_state *s = &run->state;
+    const int slot = (int)(s->step % CLFCN_NET_SLOTS);
+    float loss = NAN;
+    int rc = clfcn_net_wait(run->net, slot, &loss, err);
+    if (rc < 0) {
+        return rc;
+    }
+    clfcn_loader_release(run->train_loader, run->batch[slot]);
+    run->batch[slot] = NULL;
+    s->step++;
+    s->epoch_step++;
+    s->epoch_loss_sum += loss;
+    run->unsaved = true;
+    const double seconds = take_step_time(run, first);
+    if (!isfinite(loss)) {
+        return clfcn_run_not_finite(run, "loss", err);
+    }
+    rc = clfcn_runlog_event(run->log, "step",
+                            json_pack("{s:i, s:I, s:f, s:f, s:f}",
+                                      "epoch", s->epoch,
+                                      "step", (json_int_t)s->step,
+                                      "loss", (double)loss,
+                                      "lr", lr_of_step(run, s->step - 1),
+                                      "ms", 1e3 * seconds),
+                            err);
+    clfcn_run_progress(run, (struct clfcn_progress){
+                                .step = s->epoch_step, .steps = run->steps, .loss = loss });
+    return rc;
+}
+
+/* Train up to step `until` of the run, within the epoch, or to the stop flag. No step is under
+ * way afterwards unless it failed. */
+static int train_steps(struct clfcn_run *run, int64_t until, struct clfcn_err *err)
+{
+    bool first = true;
+    run->last_done = clfcn_clock();
+    while (run->state.step < until) {
+        int rc = CLFCN_OK;
+        if (clfcn_run_stopped(run)) {
+            until = run->queued; /* what is under way is still waited for */
+        }
+        if (run->queued < until) {
+            rc = start_step(run, err);
+        }
+        const int64_t under_way = run->queued - run->state.step;
+        if (rc == CLFCN_OK &&
+            (under_way == CLFCN_NET_SLOTS || (under_way > 0 && run->queued == until))) {
+            rc = finish_step(run, first, err);
+            first = false;
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return CLFCN_OK;
+}
+
+/* The step at which to pause: the epoch's end, the run's, or the next save. */
+static int64_t next_pause(const struct clfcn_run *run)
+{
+    const struct clfcn_train_state *s = &run->state;
+    int64_t until = s->step + run->steps - s->epoch_step;
+    if (last_step(run) < until) {
+        until = last_step(run);
+    }
+    const int64_t every = run->config.save_steps;
+    if (every > 0 && (s->step / every + 1) * every < until) {
+        until = (s->step / every + 1) * every;
+    }
+    return until;
+}
+
+/* --- the run --- */
+
+/* Whether nothing is left to be done, but for the end of an epoch. */
+static bool is_complete(const struct clfcn_run *run)
+{
+    return run->state.epoch_step < run->steps && run->state.step >= last_step(run);
+}
+
+static int train_epochs(struct clfcn_run *run, struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    while (rc == CLFCN_OK && !is_complete(run)) {
+        if (clfcn_run_stopped(run)) {
+            return CLFCN_EINTR;
+        }
+        if (run->state.epoch_step == run->steps) {
+            rc = clfcn_run_end_epoch(run, err);
+            continue;
+        }
+        rc = train_steps(run, next_pause(run), err);
+        if (rc == CLFCN_OK && run->state.epoch_step < run->steps) {
+            rc = clfcn_run_save(run, "last", err); /* max_steps, save_steps, or stopped */
+        }
+    }
+    return rc;
+}
+
+static int64_t count_parameters(const struct clfcn_net *net)
+{
+    int64_t total = 0;
+    for (int i = 0; i < clfcn_net_tensor_count(net, false); ++i) {
+        struct clfcn_net_tensor t;
+        clfcn_net_tensor_info(net, i, &t);
+        /* Running statistics and counters are kept, not trained. */
+        if (t.dtype == CLFCN_F32 && strstr(t.name, ".running_") == NULL) {
+            total += (int64_t)(t.bytes / sizeof(float));
+        }
+    }
+    return total;
+}
+
+static json_t *class_names(const struct clfcn_dataset *set)
+{
+    json_t *names = json_array();
+    for (int c = 0; names != NULL && c < clfcn_dataset_classes(set); ++c) {
+        if (json_array_append_new(names, json_string(clfcn_dataset_class_name(set, c))) < 0) {
+            json_decref(names);
+            names = NULL;
+        }
+    }
+    return names;
+}
+
+static int log_start(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const struct clfcn_device_info *info = clfcn_dev_get_info(run->dev);
+    const struct clfcn_train_config *config = &run->config;
+    struct clfcn_net_memory memory;
+    char time[32];
+    clfcn_net_get_memory(run->net, &memory);
+    clfcn_clock_iso(time, sizeof(time));
+    json_t *event = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, s:i, s:i, s:i, s:i, "
+        "s:I, s:I}",
+        "version", clfcn_version(),
+        "time", time,
+        "device", info->name,
+        "driver", info->driver,
+        "platform", info->platform,
+        "resumed", (int)run->resumed,
+        "arch", clfcn_arch_name(config->arch),
+        "backbone", clfcn_backbone_name(config->backbone),
+        "size", json_sprintf("%dx%d", config->width, config->height),
+        "batch", config->batch,
+        "epochs", config->epochs,
+        "parameters", (json_int_t)count_parameters(run->net),
+        "classes", class_names(run->set),
+        "train_images", run->train_count,
+        "val_images", run->val_count,
+        "steps_per_epoch", run->steps,
+        "epoch", run->state.epoch,
+        "step", (json_int_t)run->state.step,
+        "device_bytes", (json_int_t)memory.total);
+    return clfcn_runlog_event(run->log, "start", event, err);
+}
+
+/* The last line of the log; reason "completed", "max-steps", "interrupted" or "failed". */
+static int log_end(struct clfcn_run *run, int rc, const char *message, double seconds,
+                   struct clfcn_err *err)
+{
+    const char *reason = rc == CLFCN_EINTR                       ? "interrupted"
+                         : rc < 0                                ? "failed"
+                         : run->state.epoch < run->config.epochs ? "max-steps"
+                                                                 : "completed";
+    json_t *event = json_pack("{s:s, s:i, s:I, s:f}", "reason", reason, "epoch",
+                              run->state.epoch, "step", (json_int_t)run->state.step, "seconds",
+                              seconds);
+    if (event != NULL && message != NULL) {
+        json_object_set_new(event, "message", json_string(message));
+    }
+    return clfcn_runlog_event(run->log, "end", event, err);
+}
+
+/* The network, with the checkpoint's weights or initial ones. */
+static int open_net(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const struct clfcn_train_config *config = &run->config;
+    const struct clfcn_net_desc desc = {
+        .arch = config->arch,
+        .backbone = config->backbone,
+        .classes = clfcn_dataset_classes(run->set),
+        .width = config->width,
+        .height = config->height,
+        .batch = config->batch,
+    };
+    const struct clfcn_net_options options = {
+        .training = true,
+        .loss = config->loss,
+        .optimizer = config->optimizer,
+        .freeze_backbone = config->freeze_backbone,
+        .gemm = config->gemm,
+        .workspace_bytes = config->workspace_bytes,
+    };
+    int rc = clfcn_net_create(run->dev, &desc, &options, &run->net, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (run->resumed) {
+        char name[512];
+        snprintf(name, sizeof(name), "%s/checkpoints/last.safetensors", config->out);
+        rc = clfcn_net_read_file(run->net, &run->last, name, true, err);
+        clfcn_st_close(&run->last);
+        return rc;
+    }
+    rc = clfcn_net_init(run->net, config->seed, err);
+    if (rc == CLFCN_OK && config->init != NULL) {
+        rc = clfcn_net_load(run->net, config->init, err);
+    }
+    return rc;
+}
+
+/* Network, loader and log at the state's position; a new run's first checkpoint. */
+static int begin(struct clfcn_run *run, struct clfcn_err *err)
+{
+    int rc = clfcn_run_write_config(run, err);
+    if (rc == CLFCN_OK) {
+        rc = open_net(run, err);
+    }
+    if (rc == CLFCN_OK) {
+        const bool epoch_done = run->state.epoch_step == run->steps;
+        rc = clfcn_loader_seek(run->train_loader, run->state.epoch + epoch_done,
+                               epoch_done ? 0 : run->state.epoch_step, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_runlog_open(run->config.out, run->state.log_bytes, &run->callbacks, &run->log,
+                               err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = log_start(run, err);
+    }
+    if (rc == CLFCN_OK && !run->resumed) {
+        rc = clfcn_run_save(run, "last", err);
+    }
+    return rc;
+}
+
+/* From begin() to the end event. */
+static int train(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const double start = clfcn_clock();
+    struct clfcn_err cause = { 0 }, ignored;
+    int rc = begin(run, &cause);
+    run->queued = run->state.step;
+    if (rc == CLFCN_OK) {
+        rc = train_epochs(run, &cause);
+    }
+    if (rc == CLFCN_EINTR) {
+        int saved = run->unsaved ? clfcn_run_save(run, "last", &cause) : CLFCN_OK;
+        rc = saved < 0 ? saved
+                       : clfcn_err_set(&cause, CLFCN_EINTR, 0,
+                                       "interrupted after step %" PRId64
+                                       ", the state is saved: go on with --resume %s",
+                                       run->state.step, run->config.out);
+    }
+    if (run->log != NULL) {
+        const double seconds = clfcn_clock() - start;
+        if (rc < 0) {
+            log_end(run, rc, cause.msg, seconds, &ignored); /* the cause is what matters */
+        } else {
+            rc = log_end(run, rc, NULL, seconds, &cause);
+        }
+    }
+    if (rc < 0 && err != NULL) {
+        *err = cause;
+    }
+    return rc;
+}
+
+static void finish(struct clfcn_run *run)
+{
+    for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
+        if (run->batch[s] != NULL) { /* after an error: the device may still use its memory */
+            clfcn_net_wait(run->net, s, NULL, NULL);
+            clfcn_loader_release(run->train_loader, run->batch[s]);
+        }
+    }
+    clfcn_net_destroy(&run->net);
+    clfcn_loader_destroy(&run->train_loader);
+    clfcn_loader_destroy(&run->eval_loader);
+    clfcn_dataset_destroy(&run->val_set);
+    clfcn_dataset_destroy(&run->set);
+    clfcn_runlog_close(&run->log);
+    clfcn_st_close(&run->last);
+    clfcn_checkpoint_info_free(&run->info);
+    json_decref(run->config_json);
+    clfcn_lock_release(&run->lock);
+}
+
+int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config, bool resume,
+                const struct clfcn_train_callbacks *callbacks, struct clfcn_err *err)
+{
+    struct clfcn_run run = { .dev = dev, .lock = { .fd = -1 } };
+    run.state.best_mean_iou = run.state.best_train_loss = NAN;
+    if (callbacks != NULL) {
+        run.callbacks = *callbacks;
+    }
+    int rc = clfcn_run_open_folder(&run, config, resume, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_run_open_data(&run, err);
+    }
+    if (rc == CLFCN_OK && run.resumed && is_complete(&run)) {
+        clfcn_info("%s is complete (epoch %d of %d, step %" PRId64
+                   "): raise --epochs or --max-steps to go on",
+                   run.config.out, run.state.epoch, run.config.epochs, run.state.step);
+    } else if (rc == CLFCN_OK) {
+        rc = train(&run, err);
+    }
+    finish(&run);
+    return rc;
+}
