@@ -1,0 +1,253 @@
+/* test_report.c - the report of run folders: whole, young, damaged, hostile. */
+#include "../../host/data/image.h"
+#include "../../host/report/history.h"
+#include "../../host/report/html.h"
+#include "../../host/report/report.h"
+#include "../../host/report/svg.h"
+#include "../../host/util/file.h"
+#include "../../host/util/path.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const char config[] =
+    "{\"arch\":\"fcns\",\"backbone\":\"vgg16\",\"size\":\"160x160\",\"batch\":4,"
+    "\"epochs\":3,"
+    "\"optimizer\":\"sgd\",\"loss\":\"bce\",\"data\":\"</dd><script>alert(1)</script>\","
+    "\"classes-text\":\"ground 0\\n<i>box 1 #ff8000\\n\"}";
+
+static const char log_lines[] =
+    "{\"event\":\"start\",\"device\":\"A & <B>\",\"driver\":\"1.0\"}\n"
+    "{\"event\":\"step\",\"epoch\":0,\"step\":1,\"loss\":0.7,\"lr\":0.01,\"ms\":12}\n"
+    "{\"event\":\"step\",\"epoch\":0,\"step\":2,\"loss\":0.5,\"lr\":0.01,\"ms\":10}\n"
+    "{\"event\":\"epoch\",\"epoch\":0,\"train_loss\":0.6,\"val_loss\":0.55,\"pixel_acc\":"
+    "0.9,"
+    "\"mean_acc\":0.8,\"mean_iou\":0.625,\"fw_iou\":0.7,\"iou\":[0.75,0.5],\"seconds\":1."
+    "5}\n"
+    "not JSON\n[1,2]\n{\"event\":5}\n"
+    "{\"event\":\"step\",\"epoch\":1,\"step\":3,\"loss\":0.4,\"lr\":0.005,\"ms\":11}\n"
+    "{\"event\":\"epoch\",\"epoch\":1,\"train_loss\":0.4,\"val_loss\":0.5,\"pixel_acc\":"
+    "0.9,"
+    "\"mean_acc\":0.8,\"mean_iou\":0.5,\"fw_iou\":0.7,\"iou\":[0.5,null],\"seconds\":1.5}"
+    "\n"
+    "{\"event\":\"step\",\"ep";
+
+static char folder[64], start_folder[4096];
+
+static int enter_folder(void **state)
+{
+    snprintf(folder, sizeof(folder), "/tmp/clfcn-test-XXXXXX");
+    return getcwd(start_folder, sizeof(start_folder)) && mkdtemp(folder) &&
+                   chdir(folder) == 0
+               ? 0
+               : -1;
+}
+
+static int leave_folder(void **state)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    return chdir(start_folder) == 0 ? system(command) : -1;
+}
+
+static void put(const char *path, const char *text)
+{
+    assert_int_equal(clfcn_file_write(path, text, strlen(text), NULL), CLFCN_OK);
+}
+
+static void put_run(const char *log)
+{
+    assert_int_equal(clfcn_path_mkdir("run/samples", 0700, NULL), CLFCN_OK);
+    put("run/config.json", config);
+    put("run/log.jsonl", log);
+}
+
+static char *report(void)
+{
+    struct clfcn_err err = { 0 };
+    char *page = NULL;
+    size_t size = 0;
+    assert_int_equal(clfcn_report_write("run", NULL, &err), CLFCN_OK);
+    assert_int_equal(clfcn_file_read("run/report.html", 0, &page, &size, NULL), CLFCN_OK);
+    return page;
+}
+
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *s = text; (s = strstr(s, word)) != NULL; s += strlen(word)) {
+        ++n;
+    }
+    return n;
+}
+
+static void test_history_reads_what_is_whole(void **state)
+{
+    struct clfcn_history h;
+    put_run(log_lines);
+    put("run/samples/epoch-0002-a.png", "x");
+    put("run/samples/other.png", "x");
+    put("run/samples/epoch-0001-a.txt", "x");
+    assert_int_equal(clfcn_history_read(&h, "run/", NULL), CLFCN_OK);
+    assert_string_equal(h.name, "run");
+    assert_int_equal(h.step_count, 3);
+    assert_true(h.steps[1].loss == 0.5 && h.steps[2].lr == 0.005 && h.steps[0].ms == 12);
+    assert_int_equal(h.epoch_count, 2);
+    assert_int_equal(h.epochs[0].step, 2);
+    assert_int_equal(h.epochs[1].number, 2);
+    assert_true(h.epochs[0].iou[1] == 0.5 && isnan(h.epochs[1].iou[1]));
+    assert_true(isnan(h.epochs[0].wait_s));
+    assert_int_equal(h.classes.count, 2);
+    assert_int_equal(h.sample_count, 1);
+    assert_int_equal(h.samples[0].epoch, 2);
+    assert_ptr_equal(clfcn_history_best(&h), &h.epochs[0]);
+    clfcn_history_free(&h);
+}
+
+static void test_page_is_escaped_and_self_contained(void **state)
+{
+    put_run(log_lines);
+    char *page = report();
+    assert_non_null(strstr(page, "A &amp; &lt;B&gt;"));
+    assert_non_null(strstr(page, "&lt;i&gt;box"));
+    assert_non_null(strstr(page, "background:#ff8000"));
+    assert_null(strstr(page, "<script"));
+    assert_null(strstr(page, "<i>box"));
+    assert_null(strstr(page, "http:"));
+    assert_null(strstr(page, "https:"));
+    assert_null(strstr(page, "nan"));
+    assert_int_equal(count(page, "<svg"), count(page, "</svg>"));
+    assert_int_equal(count(page, "<svg"), 4); /* loss, metrics, time, changing rate */
+    assert_non_null(strstr(page, "best, epoch 1"));
+    assert_non_null(strstr(page, "last, epoch 2"));
+    free(page);
+}
+
+static void test_samples_are_embedded(void **state)
+{
+    put_run(log_lines);
+    put("run/samples/epoch-0001-a.png", "Man");
+    put("run/samples/epoch-0002-a\"b.png", "Ma");
+    char *page = report();
+    assert_non_null(strstr(page, "base64,TWFu\""));
+    assert_non_null(strstr(page, "base64,TWE=\""));
+    assert_non_null(strstr(page, "epoch-0002-a&quot;b.png"));
+    assert_true(strstr(page, "After epoch 2") < strstr(page, "After epoch 1"));
+    free(page);
+}
+
+static void test_run_without_an_epoch(void **state)
+{
+    put_run("");
+    char *page = report();
+    assert_non_null(strstr(page, "No epoch"));
+    assert_null(strstr(page, "<svg"));
+    free(page);
+}
+
+static void test_run_without_validation(void **state)
+{
+    put_run("{\"event\":\"step\",\"loss\":0.7,\"lr\":0.01,\"ms\":12}\n"
+            "{\"event\":\"epoch\",\"epoch\":0,\"train_loss\":0.6,\"val_loss\":null,"
+            "\"mean_iou\":null,\"iou\":null,\"seconds\":1.5}\n");
+    char *page = report();
+    assert_int_equal(count(page, "<svg"), 2);
+    assert_null(strstr(page, "IoU of each class"));
+    assert_null(strstr(page, "Best mean IoU"));
+    free(page);
+}
+
+static void test_what_is_no_run(void **state)
+{
+    struct clfcn_err err = { 0 };
+    assert_int_equal(clfcn_report_write("none", NULL, &err), CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "none"));
+    put_run(log_lines);
+    put("run/config.json", "{ no");
+    assert_int_equal(clfcn_report_write("run", NULL, &err), CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "config.json"));
+    put("run/config.json", "{}");
+    assert_int_equal(unlink("run/log.jsonl"), 0);
+    assert_int_equal(clfcn_report_write("run", NULL, &err), CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "log.jsonl"));
+}
+
+static void test_output_that_cannot_be_written(void **state)
+{
+    struct clfcn_err err = { 0 };
+    put_run(log_lines);
+    assert_int_equal(clfcn_report_write("run", "none/report.html", &err), CLFCN_EIO);
+    assert_non_null(strstr(err.msg, "none/report.html"));
+}
+
+static void test_base64(void **state)
+{
+    static const char *const want[] = {
+        "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"
+    }; /* RFC 4648, section 10 */
+    for (int n = 1; n <= 6; ++n) {
+        struct clfcn_strbuf sb = { 0 };
+        clfcn_html_base64(&sb, "foobar", (size_t)n);
+        assert_string_equal(sb.str, want[n]);
+        clfcn_strbuf_free(&sb);
+    }
+}
+
+static void test_ticks_are_round(void **state)
+{
+    const double cases[][2] = {
+        { 1, 0.2 }, { 0.9, 0.2 }, { 7, 2 }, { 24, 5 }, { 3e-4, 1e-4 }
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); ++i) {
+        double tick = clfcn_svg_tick(cases[i][0], 5);
+        assert_true(fabs(tick - cases[i][1]) < 1e-9 * cases[i][1]);
+    }
+}
+
+static void test_charts_of_odd_data(void **state)
+{
+    struct clfcn_svg_point points[] = {
+        { 1, NAN, 0, 0 }, { 2, 3, 0, 0 }, { 3, NAN, 0, 0 }, { 4, 3, 0, 0 }
+    };
+    struct clfcn_svg_series series = {
+        .name = "<", .points = points, .count = 1, .dots = true
+    };
+    struct clfcn_svg_chart chart = {
+        .title = "t", .x_label = "x", .series = &series, .count = 1, .y_max = NAN
+    };
+    struct clfcn_strbuf sb = { 0 };
+    clfcn_svg_chart(&sb, &chart);
+    assert_int_equal(sb.len, 0); /* nothing to show */
+    series.count = 4;
+    clfcn_svg_chart(&sb, &chart); /* constant, with gaps: two separate strokes */
+    const char *path = strstr(sb.str, "<path");
+    assert_non_null(path);
+    assert_int_equal(count(path, "M"), 2);
+    assert_int_equal(count(sb.str, "<circle"), 2);
+    assert_null(strstr(sb.str, "nan"));
+    assert_null(strstr(sb.str, "inf"));
+    clfcn_strbuf_free(&sb);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, enter_folder, leave_folder)
+        IN_FOLDER(test_history_reads_what_is_whole),
+        IN_FOLDER(test_page_is_escaped_and_self_contained),
+        IN_FOLDER(test_samples_are_embedded),
+        IN_FOLDER(test_run_without_an_epoch),
+        IN_FOLDER(test_run_without_validation),
+        IN_FOLDER(test_what_is_no_run),
+        IN_FOLDER(test_output_that_cannot_be_written),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_ticks_are_round),
+        cmocka_unit_test(test_charts_of_odd_data),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
