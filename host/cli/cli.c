@@ -1,0 +1,126 @@
+/* cli.c - what every subcommand shares: messages, devices, inputs, output. */
+#include "cli.h"
+#include <errno.h>
+#include <stdlib.h>
+
+static void log_line(void *user, enum clfcn_log_level level, const char *msg)
+{
+    struct cli_env *env = user;
+    static const char *const prefix[] = {
+        [CLFCN_LOG_ERROR] = "clfcn: error: ",
+        [CLFCN_LOG_WARN] = "clfcn: warning: ",
+        [CLFCN_LOG_INFO] = "",
+        [CLFCN_LOG_DEBUG] = "debug: ",
+    };
+    cli_screen_print(&env->screen, stderr, "%s%s\n", prefix[level], msg);
+}
+
+void cli_log_start(struct cli_env *env)
+{
+    enum clfcn_log_level level = env->verbose ? CLFCN_LOG_DEBUG
+                                 : env->quiet ? CLFCN_LOG_WARN
+                                              : CLFCN_LOG_INFO;
+    clfcn_log_set(level, log_line, env);
+}
+
+int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_err *err)
+{
+    int rc = clfcn_dev_open(env->device, dev, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!env->quiet && !env->json) {
+        char text[512];
+        clfcn_dev_describe(clfcn_dev_get_info(*dev), text, sizeof(text));
+        cli_screen_print(
+            &env->screen, stderr,
+            "device: %s; choose another with --device, see 'clfcn devices'\n", text);
+    }
+    return CLFCN_OK;
+}
+
+int cli_input(int rc, struct clfcn_err *err)
+{
+    if (rc == CLFCN_EIO) {
+        rc = CLFCN_EDATA;
+        err->code = rc;
+    }
+    return rc;
+}
+
+void cli_note_broken(struct cli_env *env, struct clfcn_err *noted,
+                     const struct clfcn_err *err)
+{
+    if (noted->code < 0) {
+        cli_screen_print(&env->screen, stderr, "clfcn: %s: %s\n", env->command->name,
+                         noted->msg);
+    }
+    *noted = *err;
+    noted->code = CLFCN_EDATA;
+}
+
+int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
+                     struct clfcn_err *err)
+{
+    *out = NULL;
+    bool paths = from->images || from->masks || from->classes;
+    if (from->data && paths) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "give either --data or --images, --masks and --classes");
+    }
+    if (from->data) {
+        return cli_input(clfcn_dataset_open(from->data, out, err), err);
+    }
+    if (!from->images || !from->masks || !from->classes) {
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "no data: give --data DIR (or --data demo), or all of --images, "
+            "--masks and --classes");
+    }
+    return cli_input(
+        clfcn_dataset_open_paths(from->images, from->masks, from->classes, out, err),
+        err);
+}
+
+int cli_print_json(json_t *object, struct clfcn_err *err)
+{
+    if (!object) {
+        return clfcn_err_nomem(err);
+    }
+    errno = 0;
+    int failed = json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    json_decref(object);
+    if (failed || putchar('\n') == EOF || fflush(stdout) != 0) {
+        return clfcn_err_errno(err, errno ? errno : ENOMEM, "standard output");
+    }
+    return CLFCN_OK;
+}
+
+const char *cli_format_bytes(uint64_t bytes, char buf[CLI_BYTES_LEN])
+{
+    static const char *const unit[] = { "KiB", "MiB", "GiB", "TiB" };
+    if (bytes < 1024) {
+        snprintf(buf, CLI_BYTES_LEN, "%u B", (unsigned)bytes);
+        return buf;
+    }
+    double v = (double)bytes / 1024;
+    int u = 0;
+    while (v >= 1000 && u < 3) {
+        v /= 1024;
+        ++u;
+    }
+    snprintf(buf, CLI_BYTES_LEN, v < 10 ? "%.2f %s" : "%.1f %s", v, unit[u]);
+    return buf;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double cli_median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof(*v), by_value);
+    return (v[(n - 1) / 2] + v[n / 2]) / 2;
+}

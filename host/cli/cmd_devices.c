@@ -1,0 +1,112 @@
+/* cmd_devices.c - clfcn devices: what there is, and which of it --device chooses. */
+#include "options.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char *class_name(enum clfcn_device_class c)
+{
+    switch (c) {
+    case CLFCN_CLASS_CPU:
+        return "cpu";
+    case CLFCN_CLASS_NVIDIA:
+        return "nvidia";
+    case CLFCN_CLASS_AMD:
+        return "amd";
+    case CLFCN_CLASS_INTEL:
+        return "intel";
+    case CLFCN_CLASS_OTHER:
+        break;
+    }
+    return "other";
+}
+
+static const char *type_name(const struct clfcn_device_info *d)
+{
+    return d->is_gpu ? "gpu" : d->is_cpu ? "cpu" : "other";
+}
+
+static int print_json(const struct clfcn_device_info *d, bool chosen,
+                      struct clfcn_err *err)
+{
+    json_t *o = json_pack("{si ss ss ss ss ss ss ss}", "index", d->index, "name", d->name,
+                          "vendor", d->vendor, "platform", d->platform, "driver",
+                          d->driver, "version", d->version, "type", type_name(d), "class",
+                          class_name(d->device_class));
+    json_t *rest = json_pack(
+        "{sI sI sI sI sI sb sb sb sI sI sb so sb}", "compute_units",
+        (json_int_t)d->compute_units, "clock_mhz", (json_int_t)d->clock_mhz,
+        "global_bytes", (json_int_t)d->global_bytes, "max_alloc_bytes",
+        (json_int_t)d->max_alloc_bytes, "local_bytes", (json_int_t)d->local_bytes,
+        "unified_memory", d->unified_memory, "fp16", d->fp16, "fp64", d->fp64,
+        "vector_width", (json_int_t)d->vector_width, "max_work_group",
+        (json_int_t)d->max_work_group, "usable", d->usable, "why_not",
+        d->usable ? json_null() : json_string(d->why_not), "chosen", chosen);
+    if (!o || !rest || json_object_update(o, rest) < 0) {
+        json_decref(o);
+        o = NULL; /* cli_print_json() reports it */
+    }
+    json_decref(rest);
+    return cli_print_json(o, err);
+}
+
+static void print_text(const struct clfcn_device_info *d, bool chosen)
+{
+    char total[CLI_BYTES_LEN], largest[CLI_BYTES_LEN], local[CLI_BYTES_LEN];
+    printf("%c %-3d %s%s%s\n", chosen ? '*' : ' ', d->index, d->name,
+           d->usable ? "" : "  NOT USABLE: ", d->usable ? "" : d->why_not);
+    printf("      vendor    %s\n", d->vendor);
+    printf("      platform  %s, driver %s, %s\n", d->platform, d->driver, d->version);
+    printf("      compute   %s (class %s), %u units, %u MHz, vectors of %u, work-groups "
+           "up to "
+           "%zu\n",
+           type_name(d), class_name(d->device_class), d->compute_units, d->clock_mhz,
+           d->vector_width, d->max_work_group);
+    printf("      memory    %s%s, largest buffer %s, local %s\n",
+           cli_format_bytes(d->global_bytes, total),
+           d->unified_memory ? " shared with the host" : "",
+           cli_format_bytes(d->max_alloc_bytes, largest),
+           cli_format_bytes(d->local_bytes, local));
+    printf("      floats    fp32%s%s\n\n", d->fp16 ? ", fp16" : "",
+           d->fp64 ? ", fp64" : "");
+}
+
+int cmd_devices(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
+{
+    struct cli_option options[] = { { 0 } };
+    struct cli_line line;
+    struct clfcn_device_info *list = NULL;
+    int count = 0, chosen = -1;
+    int rc = cli_line_read(&line, env, options, argc, argv, err);
+    if (rc != CLFCN_OK) {
+        goto out;
+    }
+    rc = clfcn_device_list(&list, &count, err);
+    if (rc < 0) {
+        goto out;
+    }
+    /* The list is worth printing also where nothing in it can be chosen. */
+    int selected = clfcn_select(list, count, env->device, &chosen, err);
+    if (selected < 0) {
+        chosen = -1;
+    }
+    for (int i = 0; i < count && rc == CLFCN_OK; ++i) {
+        if (env->json) {
+            rc = print_json(&list[i], i == chosen, err);
+        } else {
+            print_text(&list[i], i == chosen);
+        }
+    }
+    if (rc == CLFCN_OK) {
+        rc = selected;
+    }
+    if (rc == CLFCN_OK && !env->json && !env->quiet) {
+        printf(
+            "* is what --device %s chooses; choose by number, by part of a name, or cpu, "
+            "gpu.\n",
+            env->device);
+    }
+out:
+    free(list);
+    cli_line_free(&line);
+    return rc;
+}

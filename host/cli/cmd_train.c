@@ -1,0 +1,329 @@
+/* cmd_train.c - clfcn train: a new run, or on with one that was stopped. */
+#include "../train/checkpoint.h"
+#include "../train/config.h"
+#include "../util/path.h"
+#include "../util/sys.h"
+#include "options.h"
+#include "train_view.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* "runs/20261122-204400". */
+static void default_out(char *buf, size_t n)
+{
+    time_t now = time(NULL);
+    const struct tm *tm = localtime(&now);
+    if (!tm || strftime(buf, n, "runs/%Y%m%d-%H%M%S", tm) == 0) {
+        snprintf(buf, n, "runs/run");
+    }
+}
+
+/* With --resume, only what does not change the run's meaning may be given. */
+static int check_resume_options(const struct cli_option *options, struct clfcn_err *err)
+{
+    for (const struct cli_option *o = options; o->name; ++o) {
+        if (o->raw && !o->resume) {
+            return clfcn_err_set(
+                err, CLFCN_EINVAL, 0,
+                "--%s cannot be given with --resume: the run goes on as it was "
+                "begun",
+                o->name);
+        }
+    }
+    return CLFCN_OK;
+}
+
+/* What a run was begun with, and what its configuration's strings point into. */
+struct begun {
+    struct clfcn_train_config config;
+    struct clfcn_checkpoint_info info;
+    json_t *json;
+};
+
+static int read_checkpoint(const char *path, struct begun *run, struct clfcn_err *err)
+{
+    struct clfcn_st_file file = { 0 };
+    int rc = cli_input(clfcn_st_open(path, &file, err), err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_checkpoint_read_info(&file, path, &run->info, err);
+    }
+    if (rc == CLFCN_OK && !run->info.has_metadata) {
+        rc = clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "%s: bare weights cannot be resumed; start from them with --init", path);
+    }
+    clfcn_st_close(&file);
+    run->config = run->info.config;
+    return rc;
+}
+
+/* Of a run that was killed before its first checkpoint. */
+static int read_config_file(const char *path, struct begun *run, struct clfcn_err *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    json_error_t where;
+    int rc = cli_input(clfcn_file_read(path, 0, &text, &size, err), err);
+    if (rc < 0) {
+        return rc;
+    }
+    run->json = json_loadb(text, size, 0, &where);
+    free(text);
+    if (!run->json) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s:%d: %s", path, where.line,
+                             where.text);
+    }
+    rc = clfcn_config_from_json(run->json, &run->config, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "%s", path);
+    }
+    return rc;
+}
+
+/* Free with begun_free() in every case. */
+static int read_begun(const char *dir, struct begun *run, struct clfcn_err *err)
+{
+    char *last = clfcn_path_join(dir, "checkpoints/last.safetensors");
+    char *config = clfcn_path_join(dir, "config.json");
+    int rc = last && config ? CLFCN_OK : clfcn_err_nomem(err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_path_exists(config) && !clfcn_path_exists(last)
+                 ? read_config_file(config, run, err)
+                 : read_checkpoint(last, run, err);
+    }
+    if (rc < 0) {
+        clfcn_err_note(err, "cannot resume %s", dir);
+    }
+    run->config.out = dir;
+    free(last);
+    free(config);
+    return rc;
+}
+
+static void begun_free(struct begun *run)
+{
+    clfcn_checkpoint_info_free(&run->info);
+    json_decref(run->json);
+}
+
+/* Find out about bad inputs before a device is opened and kernels are built. The set
+ * itself is wanted for its class names. */
+static int check_inputs(const struct clfcn_train_config *config,
+                        struct clfcn_dataset **set, struct clfcn_err *err)
+{
+    const struct cli_data from = { config->data, config->images, config->masks,
+                                   config->classes };
+    int rc = cli_dataset_open(&from, set, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (config->val) {
+        struct clfcn_dataset *val = NULL;
+        rc = cli_input(clfcn_dataset_open(config->val, &val, err), err);
+        clfcn_dataset_destroy(&val);
+        if (rc < 0) {
+            clfcn_err_note(err, "--val");
+            return rc;
+        }
+    }
+    if (config->init) {
+        struct clfcn_st_file file = { 0 };
+        rc = cli_input(clfcn_st_open(config->init, &file, err), err);
+        clfcn_st_close(&file);
+        if (rc < 0) {
+            clfcn_err_note(err, "--init");
+        }
+    }
+    return rc;
+}
+
+/* Say what is about to happen. */
+static void announce(struct cli_env *env, const struct clfcn_train_config *config,
+                     const struct clfcn_dataset *set)
+{
+    enum { NAMED = 12 }; /* a long list of classes helps nobody */
+    int classes = clfcn_dataset_classes(set);
+    cli_screen_print(&env->screen, stderr, "data: %d pictures, %d classes",
+                     clfcn_dataset_size(set), classes);
+    for (int c = 0; c < classes && classes <= NAMED; ++c) {
+        cli_screen_print(&env->screen, stderr, "%s %s", c ? "," : ":",
+                         clfcn_dataset_class_name(set, c));
+    }
+    cli_screen_print(&env->screen, stderr, "\nrun: %s\n", config->out);
+}
+
+static int train(struct cli_env *env, const struct clfcn_train_config *config,
+                 bool resume, const struct clfcn_dataset *set, struct clfcn_dev *dev,
+                 struct clfcn_err *err)
+{
+    struct train_view view = {
+        .env = env,
+        .run = config->out,
+        .classes = clfcn_dataset_get_classes(set),
+        .epochs = config->epochs,
+        .last_plain = clfcn_clock(),
+    };
+    clfcn_interrupt_install();
+    const struct clfcn_train_callbacks callbacks = {
+        .event = train_view_event,
+        .progress = train_view_progress,
+        .stop = clfcn_interrupt_flag(),
+        .user = &view,
+    };
+    bool talk = !env->quiet && !env->json;
+    if (talk) {
+        announce(env, config, set);
+    }
+    int rc = clfcn_train(dev, config, resume, &callbacks, err);
+    cli_screen_clear(&env->screen);
+    if (rc == CLFCN_OK || rc == CLFCN_EINTR) {
+        train_view_report(&view);
+    }
+    if (rc == CLFCN_EINTR) {
+        clfcn_err_set(err, rc, 0,
+                      "interrupted: state saved, go on with clfcn train --resume %s",
+                      config->out);
+    } else if (rc == CLFCN_OK && talk) {
+        cli_screen_print(&env->screen, stdout, "done: %s, see %s/report.html\n",
+                         config->out, config->out);
+    }
+    return rc;
+}
+
+static int run(struct cli_env *env, const struct clfcn_train_config *config, bool resume,
+               struct clfcn_err *err)
+{
+    struct clfcn_dataset *set = NULL;
+    struct clfcn_dev *dev = NULL;
+    int rc = clfcn_config_check(config, err);
+    if (rc == CLFCN_OK) {
+        rc = check_inputs(config, &set, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = cli_device_open(env, &dev, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = train(env, config, resume, set, dev, err);
+    }
+    clfcn_dev_close(&dev);
+    clfcn_dataset_destroy(&set);
+    return rc;
+}
+
+/* A new run. */
+static int begin(struct cli_env *env, struct clfcn_train_config *config,
+                 struct clfcn_err *err)
+{
+    char out_name[64];
+    if (!config->out) {
+        default_out(out_name, sizeof(out_name));
+        config->out = out_name;
+    }
+    return run(env, config, false, err);
+}
+
+/* On with the run in dir: config is where line's options point. */
+static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
+                 struct clfcn_train_config *config, struct clfcn_err *err)
+{
+    struct begun begun = { 0 };
+    int rc = check_resume_options(line->options, err);
+    if (rc == CLFCN_OK) {
+        rc = read_begun(dir, &begun, err);
+    }
+    if (rc == CLFCN_OK) {
+        *config = begun.config;
+        rc = cli_line_apply(line, err); /* over what the checkpoint says */
+    }
+    if (rc == CLFCN_OK) {
+        rc = run(env, config, true, err);
+    }
+    begun_free(&begun);
+    return rc;
+}
+
+int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
+{
+    struct clfcn_train_config config;
+    const char *resume = NULL;
+    clfcn_train_defaults(&config);
+    struct cli_option options[] = {
+        CLI_DATA_ROWS(&config),
+        { .name = "val", .kind = CLI_STRING, .target = &config.val, .arg = "DIR",
+          .help = "validation set, in place of a part of the data" },
+        { .name = "val-fraction", .kind = CLI_DOUBLE, .target = &config.val_fraction,
+          .help = "part of the data kept for validation; 0: no validation" },
+        CLI_OPT_ARCH(&config.arch),
+        CLI_OPT_BACKBONE(&config.backbone),
+        CLI_OPT_SIZE(&config.width, &config.height),
+        CLI_OPT_BATCH(&config.batch),
+        { .name = "epochs", .kind = CLI_INT, .target = &config.epochs, .resume = true,
+          .help = "passes over the data" },
+        { .name = "max-steps", .kind = CLI_INT64, .target = &config.max_steps,
+          .resume = true,
+          .dflt = "no limit",
+          .help = "stop after so many steps; 0 only writes the initial checkpoint" },
+        CLI_OPT_LOSS(&config.loss),
+        CLI_OPT_OPTIMIZER(&config.optimizer),
+        { .name = "lr", .kind = CLI_DOUBLE, .target = &config.lr,
+          .help = "learning rate" },
+        { .name = "momentum", .kind = CLI_DOUBLE, .target = &config.momentum,
+          .help = "momentum of sgd" },
+        { .name = "weight-decay", .kind = CLI_DOUBLE, .target = &config.weight_decay,
+          .help = "L2 penalty (adamw: decoupled decay)" },
+        { .name = "beta1", .kind = CLI_DOUBLE, .target = &config.beta1,
+          .help = "decay of adam's and adamw's first moment" },
+        { .name = "beta2", .kind = CLI_DOUBLE, .target = &config.beta2,
+          .help = "decay of their second moment" },
+        { .name = "eps", .kind = CLI_DOUBLE, .target = &config.eps,
+          .help = "what keeps their division finite" },
+        { .name = "lr-policy", .kind = CLI_CHOICE, .target = &config.lr_policy,
+          .choice = cli_choice_lr_policy, .help = "how the learning rate changes" },
+        { .name = "lr-step", .kind = CLI_INT, .target = &config.lr_step,
+          .help = "step: epochs between two drops" },
+        { .name = "lr-gamma", .kind = CLI_DOUBLE, .target = &config.lr_gamma,
+          .help = "step: factor of a drop" },
+        { .name = "lr-power", .kind = CLI_DOUBLE, .target = &config.lr_power,
+          .help = "poly: exponent" },
+        { .name = "seed", .kind = CLI_UINT64, .target = &config.seed,
+          .help = "of weights, split, order and augmentation" },
+        { .name = "init", .kind = CLI_STRING, .target = &config.init, .arg = "FILE",
+          .help = "safetensors to start from: a network, or a VGG backbone" },
+        { .name = "freeze-backbone", .kind = CLI_FLAG, .target = &config.freeze_backbone,
+          .help = "train the decoder only" },
+        { .name = "augment", .kind = CLI_CHOICE, .target = &config.augment,
+          .choice = cli_choice_augment, .help = "random changes to the pictures" },
+        { .name = "no-shuffle", .kind = CLI_UNFLAG, .target = &config.shuffle,
+          .help = "take the files in natural order of their names" },
+        { .name = "save-every", .kind = CLI_INT, .target = &config.save_every,
+          .resume = true,
+          .help = "epochs between numbered checkpoints; 0: none" },
+        { .name = "save-steps", .kind = CLI_INT, .target = &config.save_steps,
+          .resume = true,
+          .help = "steps between writes of the last checkpoint; 0: at each epoch's end" },
+        { .name = "out", .kind = CLI_STRING, .target = &config.out, .arg = "DIR",
+          .dflt = "runs/DATE-TIME", .help = "run folder to create" },
+        { .name = "resume", .kind = CLI_STRING, .target = &resume, .arg = "DIR",
+          .resume = true,
+          .help = "go on with the run in DIR, bit for bit" },
+        CLI_OPT_GEMM(&config.gemm),
+        { .name = "workers", .kind = CLI_INT, .target = &config.workers, .resume = true,
+          .dflt = "by processors", .help = "threads that load pictures" },
+        { .name = "cache-mem", .kind = CLI_BYTES, .target = &config.cache_bytes,
+          .resume = true,
+          .help = "host memory for decoded pictures" },
+        CLI_OPT_WORKSPACE(&config.workspace_bytes),
+        { 0 },
+    };
+    struct cli_line line;
+    int rc = cli_line_parse(&line, env, options, argc, argv, err);
+    if (rc == CLFCN_OK) {
+        rc = cli_line_apply(&line, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = resume ? go_on(env, &line, resume, &config, err) : begin(env, &config, err);
+    }
+    cli_line_free(&line);
+    return rc;
+}

@@ -1,0 +1,114 @@
+/* options.h - a command's options as a table: parsed, checked, and listed by --help. */
+#ifndef CLFCN_CLI_OPTIONS_H
+#define CLFCN_CLI_OPTIONS_H
+
+#include "cli.h"
+#include <popt.h>
+
+enum cli_kind {
+    CLI_FLAG = 1, /* bool, becomes true */
+    CLI_UNFLAG,   /* bool, becomes false */
+    CLI_STRING,   /* const char *, borrowed from the line */
+    CLI_INT,
+    CLI_INT64,
+    CLI_UINT64,   /* up to INT64_MAX: what JSON files hold */
+    CLI_DOUBLE,
+    CLI_BYTES,  /* size_t; K, M or G may follow the number */
+    CLI_SIZE,   /* WIDTHxHEIGHT: int target, int height */
+    CLI_CHOICE, /* an enum that counts from 0, by name */
+};
+
+/* One option. A name of NULL ends a table. */
+struct cli_option {
+    const char *name; /* without dashes */
+    enum cli_kind kind;
+    void *target;     /* of the kind's type: holds the default, receives the value */
+    int *height;      /* CLI_SIZE only */
+    const char *(*choice)(int i); /* CLI_CHOICE only: name of i, NULL past the last */
+    const char *arg;  /* what stands for the value in the help, NULL: the kind's usual */
+    const char *help;
+    const char *dflt; /* default to show instead of the target's value; "": none */
+    char letter;      /* short form, or 0 */
+    bool resume;      /* train only: may be given with --resume */
+    char *raw; /* filled by cli_line_parse(): the value as given, NULL if it was not */
+};
+
+/* A command line taken apart. Zero-initialised is empty. */
+struct cli_line {
+    struct cli_option *options; /* the command's own, borrowed */
+    struct cli_option common[8];
+    const char **args;          /* what is not an option, borrowed from popt */
+    int arg_count;
+    poptContext popt;
+    struct poptOption *table;
+    const struct cli_option **index; /* option of each row of table */
+};
+
+/* Take argv apart; targets are not touched yet, except the common options', which go to
+ * env and take effect. CLI_HELPED after --help; CLFCN_EINVAL names what is wrong. Free
+ * with cli_line_free() in every case; strings live until then. */
+int cli_line_parse(struct cli_line *line, struct cli_env *env, struct cli_option *options,
+                   int argc, char **argv, struct clfcn_err *err);
+/* Convert the values that were given into their targets. */
+int cli_line_apply(struct cli_line *line, struct clfcn_err *err);
+void cli_line_free(struct cli_line *line);
+
+/* Both in one. */
+int cli_line_read(struct cli_line *line, struct cli_env *env, struct cli_option *options,
+                  int argc, char **argv, struct clfcn_err *err);
+
+/* Convert o->raw into o->target. (value.c) */
+int cli_value_set(const struct cli_option *o, struct clfcn_err *err);
+/* The target's value as text; "" if there is none to show. (value.c) */
+void cli_value_text(const struct cli_option *o, char *buf, size_t n);
+
+/* Print a command's usage and options to stdout. (help.c) */
+void cli_help_command(const struct cli_command *command, const struct cli_option *own,
+                      const struct cli_option *common);
+
+/* Names for CLI_CHOICE. */
+const char *cli_choice_arch(int i);
+const char *cli_choice_backbone(int i);
+const char *cli_choice_loss(int i);
+const char *cli_choice_optimizer(int i);
+const char *cli_choice_gemm(int i);
+const char *cli_choice_lr_policy(int i);
+const char *cli_choice_augment(int i);
+
+/* Rows that several commands have. */
+#define CLI_OPT_ARCH(t) \
+    { .name = "arch", .kind = CLI_CHOICE, .target = (t), .choice = cli_choice_arch, \
+      .help = "head of the network" }
+#define CLI_OPT_BACKBONE(t) \
+    { .name = "backbone", .kind = CLI_CHOICE, .target = (t), \
+      .choice = cli_choice_backbone, .help = "its backbone" }
+#define CLI_OPT_SIZE(w, h) \
+    { .name = "size", .kind = CLI_SIZE, .target = (w), .height = (h), \
+      .help = "width x height of the network's input, multiples of 32" }
+#define CLI_OPT_BATCH(t) \
+    { .name = "batch", .kind = CLI_INT, .target = (t), .help = "images a pass" }
+#define CLI_OPT_LOSS(t) \
+    { .name = "loss", .kind = CLI_CHOICE, .target = (t), .choice = cli_choice_loss, \
+      .help = "loss function" }
+#define CLI_OPT_OPTIMIZER(t) \
+    { .name = "optimizer", .kind = CLI_CHOICE, .target = (t), \
+      .choice = cli_choice_optimizer, .help = "update rule" }
+#define CLI_OPT_GEMM(t) \
+    { .name = "gemm", .kind = CLI_CHOICE, .target = (t), .choice = cli_choice_gemm, \
+      .help = "matrix products", .resume = true }
+#define CLI_OPT_WORKSPACE(t) \
+    { .name = "workspace", .kind = CLI_BYTES, .target = (t), .resume = true, \
+      .help = "limit of the convolutions' scratch memory on the device", \
+      .dflt = "chosen for the device" }
+
+#define CLI_DATA_ROWS(d) \
+    { .name = "data", .kind = CLI_STRING, .target = &(d)->data, .arg = "DIR", \
+      .help = "folder of images/, masks/ and classes.txt; or demo, the built-in set" }, \
+    { .name = "images", .kind = CLI_STRING, .target = &(d)->images, .arg = "DIR", \
+      .help = "folder of pictures, where not in --data" }, \
+    { .name = "masks", .kind = CLI_STRING, .target = &(d)->masks, .arg = "DIR", \
+      .help = "folder of masks, with the pictures' names" }, \
+    { .name = "classes", .kind = CLI_STRING, .target = &(d)->classes, .arg = "FILE", \
+      .help = "a line a class: NAME VALUES [#RRGGBB]" }
+
+#endif

@@ -1,0 +1,123 @@
+/* train_view.c - live progress, the summary of an epoch, the report beside the run. */
+#include "train_view.h"
+#include "../report/report.h"
+#include "../util/log.h"
+#include "../util/sys.h"
+#include <math.h>
+#include <string.h>
+
+/* Seconds between progress lines where stderr is no terminal. */
+static const double plain_interval = 5;
+
+/* "1:02:03"; "-" if not known. */
+static void format_eta(double s, char *buf, size_t n)
+{
+    if (!(s >= 0 && s < 1e8)) {
+        snprintf(buf, n, "-");
+        return;
+    }
+    long t = (long)(s + 0.5);
+    snprintf(buf, n, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
+}
+
+void train_view_progress(void *user, const struct clfcn_progress *p)
+{
+    struct train_view *view = user;
+    if (view->env->json || view->env->quiet) {
+        return;
+    }
+    char eta[32], speed[32] = "-", text[256];
+    format_eta(p->remaining_s, eta, sizeof(eta));
+    if (p->images_per_s > 0) {
+        snprintf(speed, sizeof(speed), "%.1f", p->images_per_s);
+    }
+    if (p->validating) {
+        snprintf(text, sizeof(text), "epoch %d/%d validating %d/%d ETA %s", p->epoch + 1,
+                 p->epochs, p->step, p->steps, eta);
+    } else {
+        snprintf(text, sizeof(text),
+                 "epoch %d/%d step %d/%d loss %.4f lr %.4g %s img/s ETA %s", p->epoch + 1,
+                 p->epochs, p->step, p->steps, p->loss, p->lr, speed, eta);
+    }
+    if (view->env->screen.terminal) {
+        cli_screen_live(&view->env->screen, text);
+        return;
+    }
+    double now = clfcn_clock();
+    bool last = p->step == p->steps && !p->validating;
+    if (last || now - view->last_plain >= plain_interval) {
+        view->last_plain = now;
+        cli_screen_print(&view->env->screen, stderr, "%s\n", text);
+    }
+}
+
+static double number(const json_t *event, const char *key)
+{
+    const json_t *v = json_object_get(event, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+/* The per-class table, in as many columns as 80 characters hold. */
+static void print_classes(struct cli_env *env, const struct clfcn_classes *k,
+                          const json_t *iou)
+{
+    enum { COLUMN = 26, COLUMNS = 3 };
+    int count = (int)json_array_size(iou);
+    for (int c = 0; c < count && c < k->count; ++c) {
+        const json_t *v = json_array_get(iou, (size_t)c);
+        char text[16];
+        if (json_is_number(v)) {
+            snprintf(text, sizeof(text), "%.4f", json_number_value(v));
+        } else {
+            snprintf(text, sizeof(text), "-");
+        }
+        bool end = c % COLUMNS == COLUMNS - 1 || c == count - 1;
+        cli_screen_print(&env->screen, stdout, "  %-15.15s %6s%s", k->list[c].name, text,
+                         end ? "\n" : "  ");
+    }
+}
+
+static void print_epoch(struct train_view *view, const json_t *e)
+{
+    struct cli_screen *screen = &view->env->screen;
+    double val = number(e, "val_loss");
+    cli_screen_print(screen, stdout, "epoch %d/%d: train loss %.4f",
+                     (int)number(e, "epoch") + 1, view->epochs, number(e, "train_loss"));
+    if (isfinite(val)) {
+        cli_screen_print(screen, stdout,
+                         ", val loss %.4f, pixel acc %.4f, mean acc %.4f, mean IoU %.4f",
+                         val, number(e, "pixel_acc"), number(e, "mean_acc"),
+                         number(e, "mean_iou"));
+    }
+    cli_screen_print(screen, stdout, ", %.1f s\n", number(e, "seconds"));
+    const json_t *iou = json_object_get(e, "iou");
+    if (isfinite(val) && json_array_size(iou) > 0) {
+        print_classes(view->env, view->classes, iou);
+    }
+}
+
+void train_view_event(void *user, const char *event, const char *json)
+{
+    struct train_view *view = user;
+    if (view->env->json) {
+        cli_screen_print(&view->env->screen, stdout, "%s\n", json);
+    }
+    if (strcmp(event, "epoch") != 0) {
+        return;
+    }
+    json_t *e = json_loads(json, 0, NULL);
+    if (e && !view->env->json && !view->env->quiet) {
+        print_epoch(view, e);
+    }
+    json_decref(e);
+    train_view_report(view);
+}
+
+void train_view_report(struct train_view *view)
+{
+    struct clfcn_err err = { 0 };
+    if (clfcn_report_write(view->run, NULL, &err) < 0 && !view->report_failed) {
+        view->report_failed = true;
+        clfcn_warn("no report: %s", err.msg);
+    }
+}
