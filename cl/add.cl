@@ -4,8 +4,9 @@
  */
 #include "vector.clh"
 
-__kernel void add_forward(__global const float *restrict a, __global const float *restrict b,
-                          __global float *restrict y, const uint count)
+__kernel void add_forward(__global const float *restrict a,
+                          __global const float *restrict b, __global float *restrict y,
+                          const uint count)
 {
     const size_t p = get_global_id(0) * VW;
     if (p + VW <= count) {
@@ -17,8 +18,9 @@ __kernel void add_forward(__global const float *restrict a, __global const float
     }
 }
 
-__kernel void add_backward(__global const float *restrict a, __global const float *restrict dy,
-                           __global float *restrict da, const uint count)
+__kernel void add_backward(__global const float *restrict a,
+                           __global const float *restrict dy, __global float *restrict da,
+                           const uint count)
 {
     const size_t p = get_global_id(0) * VW;
     if (p + VW <= count) {

@@ -6,16 +6,18 @@
  *   state         float [C][2]    mean, 1/sqrt(variance + eps): from forward to backward
  *   partial       float [C][chunks][2]
  *
- * Rows are cut into chunks of CHUNK elements, one work-group each, whose results are combined
- * in a fixed order. -D VW, WGS, CHUNK (a multiple of VW), SKIP, MASK.
+ * Rows are cut into chunks of CHUNK elements, one work-group each, whose results are
+ * combined in a fixed order. -D VW, WGS, CHUNK (a multiple of VW), SKIP, MASK.
  */
 #include "vector.clh"
 #include "group.clh"
 
-/* Mean and sum of squared deviations of a chunk, in two passes, the first relative to some value of
- * the chunk, so that a large mean costs no precision. Global (chunks * WGS, C). */
-__kernel __attribute__((reqd_work_group_size(WGS, 1, 1)))
-void bn_partial(__global const float *restrict x, __global float *restrict partial, const int row)
+/* Mean and sum of squared deviations of a chunk, in two passes, the first relative to
+ * some value of the chunk, so that a large mean costs no precision. Global (chunks * WGS,
+ * C). */
+__kernel __attribute__((reqd_work_group_size(WGS, 1, 1))) void
+bn_partial(__global const float *restrict x, __global float *restrict partial,
+           const int row)
 {
     GROUP_TMP(tmp);
     const int chunk = get_group_id(0), chunks = get_num_groups(0), c = get_global_id(1);
@@ -48,13 +50,14 @@ void bn_partial(__global const float *restrict x, __global float *restrict parti
     }
     const float m2 = group_sum(VSUM(acc) + rest, tmp);
     if (get_local_id(0) == 0) {
-        vstore2((float2)(mean, m2), (size_t)c * chunks + chunk, partial);
+        vstore2((float2)(mean, m2), 0, partial + 2 * ((size_t)c * chunks + chunk));
     }
 }
 
-/* Combine the chunks (Chan, Golub, LeVeque, 1979), update the running statistics. One item per
- * channel. */
-__kernel void bn_finish(__global const float *restrict partial, __global float *restrict state,
+/* Combine the chunks (Chan, Golub, LeVeque, 1979), update the running statistics. One
+ * item per channel. */
+__kernel void bn_finish(__global const float *restrict partial,
+                        __global float *restrict state,
                         __global float *restrict running_mean,
                         __global float *restrict running_var, const int C, const int row,
                         const int chunks, const float eps, const float momentum)
@@ -71,7 +74,7 @@ __kernel void bn_finish(__global const float *restrict partial, __global float *
         mean += delta * (k / (n + k));
         n += k;
     }
-    vstore2((float2)(mean, 1.0f / sqrt(m2 / row + eps)), c, state);
+    vstore2((float2)(mean, 1.0f / sqrt(m2 / row + eps)), 0, state + 2 * c);
     running_mean[c] += momentum * (mean - running_mean[c]);
     running_var[c] += momentum * (m2 / max(row - 1, 1) - running_var[c]);
 }
@@ -83,16 +86,17 @@ __kernel void bn_running(__global const float *restrict running_mean,
 {
     const int c = get_global_id(0);
     if (c < C) {
-        vstore2((float2)(running_mean[c], 1.0f / sqrt(running_var[c] + eps)), c, state);
+        vstore2((float2)(running_mean[c], 1.0f / sqrt(running_var[c] + eps)), 0,
+                state + 2 * c);
     }
 }
 
-/* y = (x - mean) * invstd * gamma + beta, plus skip. One item per VW elements of a row, global
- * (row / VW, C). Without SKIP skip is not read. */
-__kernel void bn_apply(__global const float *restrict x, __global const float *restrict skip,
-                       __global const float *restrict state, __global const float *restrict gamma,
-                       __global const float *restrict beta, __global float *restrict y,
-                       const int row)
+/* y = (x - mean) * invstd * gamma + beta, plus skip. One item per VW elements of a row,
+ * global (row / VW, C). Without SKIP skip is not read. */
+__kernel void
+bn_apply(__global const float *restrict x, __global const float *restrict skip,
+         __global const float *restrict state, __global const float *restrict gamma,
+         __global const float *restrict beta, __global float *restrict y, const int row)
 {
     const int p = get_global_id(0) * VW, c = get_global_id(1);
     if (p >= row) {
@@ -119,10 +123,10 @@ __kernel void bn_apply(__global const float *restrict x, __global const float *r
 }
 
 /* Sums of dy and of dy * normalised x over a chunk. Global (chunks * WGS, C). */
-__kernel __attribute__((reqd_work_group_size(WGS, 1, 1)))
-void bn_grad_partial(__global const float *restrict x, __global const float *restrict dy,
-                     __global const float *restrict state, __global float *restrict partial,
-                     const int row)
+__kernel __attribute__((reqd_work_group_size(WGS, 1, 1))) void
+bn_grad_partial(__global const float *restrict x, __global const float *restrict dy,
+                __global const float *restrict state, __global float *restrict partial,
+                const int row)
 {
     GROUP_TMP(tmp);
     const int chunk = get_group_id(0), chunks = get_num_groups(0), c = get_global_id(1);
@@ -147,14 +151,15 @@ void bn_grad_partial(__global const float *restrict x, __global const float *res
     const float sum = group_sum(VSUM(acc) + rest, tmp);
     const float sum_x = group_sum(VSUM(acc_x) + rest_x, tmp) * s.y;
     if (get_local_id(0) == 0) {
-        vstore2((float2)(sum, sum_x), (size_t)c * chunks + chunk, partial);
+        vstore2((float2)(sum, sum_x), 0, partial + 2 * ((size_t)c * chunks + chunk));
     }
 }
 
 /* dbeta, dgamma from the partial sums. One item per channel. */
 __kernel void bn_grad_finish(__global const float *restrict partial,
-                             __global float *restrict dgamma, __global float *restrict dbeta,
-                             const int C, const int chunks)
+                             __global float *restrict dgamma,
+                             __global float *restrict dbeta, const int C,
+                             const int chunks)
 {
     const int c = get_global_id(0);
     if (c >= C) {
@@ -168,21 +173,21 @@ __kernel void bn_grad_finish(__global const float *restrict partial,
     dgamma[c] = sum.y;
 }
 
-/* dx = gamma * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)); with MASK times (x > 0): x is a
- * ReLU's output. One item per VW elements of a row, global (row / VW, C). */
-__kernel void bn_grad_apply(__global const float *restrict x, __global const float *restrict dy,
-                            __global const float *restrict state,
-                            __global const float *restrict gamma,
-                            __global const float *restrict dgamma,
-                            __global const float *restrict dbeta, __global float *restrict dx,
-                            const int row)
+/* dx = gamma * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)); with MASK times (x >
+ * 0): x is a ReLU's output. One item per VW elements of a row, global (row / VW, C). */
+__kernel void
+bn_grad_apply(__global const float *restrict x, __global const float *restrict dy,
+              __global const float *restrict state, __global const float *restrict gamma,
+              __global const float *restrict dgamma, __global const float *restrict dbeta,
+              __global float *restrict dx, const int row)
 {
     const int p = get_global_id(0) * VW, c = get_global_id(1);
     if (p >= row) {
         return;
     }
     const float2 s = vload2(c, state);
-    const float scale = gamma[c] * s.y, shift = dbeta[c] / row, slope = s.y * dgamma[c] / row;
+    const float scale = gamma[c] * s.y, shift = dbeta[c] / row,
+                slope = s.y * dgamma[c] / row;
     const size_t at = (size_t)c * row + p;
     if (p + VW <= row) {
         const vec v = VLOAD(x + at);

@@ -5,7 +5,8 @@
  *   partial  float [C][chunks]  sums of dy over chunks of CHUNK elements
  *   dbias    float [C]
  *
- * -D VW, WGS, CHUNK (a multiple of VW), RELU (0: no activation), MASK (0: dy is masked already).
+ * -D VW, WGS, CHUNK (a multiple of VW), RELU (0: no activation), MASK (0: dy is masked
+ * already).
  */
 #include "vector.clh"
 #include "group.clh"
@@ -34,10 +35,11 @@ __kernel void bias_relu(__global float *restrict y, __global const float *restri
     }
 }
 
-/* dy *= (y > 0), and its sums. One work-group per chunk and row, global (chunks * WGS, C). */
-__kernel __attribute__((reqd_work_group_size(WGS, 1, 1)))
-void bias_relu_grad(__global const float *restrict y, __global float *restrict dy,
-                    __global float *restrict partial, const int row)
+/* dy *= (y > 0), and its sums. One work-group per chunk and row, global (chunks * WGS,
+ * C). */
+__kernel __attribute__((reqd_work_group_size(WGS, 1, 1))) void
+bias_relu_grad(__global const float *restrict y, __global float *restrict dy,
+               __global float *restrict partial, const int row)
 {
     GROUP_TMP(tmp);
     const int chunk = get_group_id(0), chunks = get_num_groups(0), c = get_global_id(1);
@@ -73,7 +75,8 @@ void bias_relu_grad(__global const float *restrict y, __global float *restrict d
 
 /* dbias[c] = sum of its partial sums. One item per channel. */
 __kernel void bias_grad_finish(__global const float *restrict partial,
-                               __global float *restrict dbias, const int C, const int chunks)
+                               __global float *restrict dbias, const int C,
+                               const int chunks)
 {
     const int c = get_global_id(0);
     if (c >= C) {

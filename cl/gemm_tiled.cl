@@ -5,33 +5,35 @@
  *   c  row major, element (i, j) at c_offset + i*ld + j
  *
  * c = a b, or c += a b if add is not 0. One work-group of SIDE x SIDE items per tile of
- * 4*SIDE x 4*SIDE outputs, 4x4 outputs an item, KT values of k at a time. Each operand is read
- * along whichever of its strides is 1. Global (roundup(n, 4*SIDE)/4, roundup(m, 4*SIDE)/4).
- * -D SIDE, KT.
+ * 4*SIDE x 4*SIDE outputs, 4x4 outputs an item, KT values of k at a time. Each operand is
+ * read along whichever of its strides is 1. Global (roundup(n, 4*SIDE)/4, roundup(m,
+ * 4*SIDE)/4). -D SIDE, KT.
  */
 #define TILE (4 * SIDE)
 #define ITEMS (SIDE * SIDE)
 
-/* tile[k][i] of an operand that has element (i, k) at i*stride_i + k*stride_k, zero outside. */
-static void load_tile(__global const float *restrict src, __local float *tile, const int i0,
-                      const int k0, const int n, const int kc, const int stride_i,
-                      const int stride_k)
+/* tile[k][i] of an operand that has element (i, k) at i*stride_i + k*stride_k, zero
+ * outside. */
+static void load_tile(__global const float *restrict src, __local float *tile,
+                      const int i0, const int k0, const int n, const int kc,
+                      const int stride_i, const int stride_k)
 {
-    for (int e = get_local_id(1) * SIDE + get_local_id(0); e < TILE * KT; e += ITEMS) {
+    for (uint e = get_local_id(1) * SIDE + get_local_id(0); e < TILE * KT; e += ITEMS) {
         const int i = stride_k == 1 ? e / KT : e % TILE;
         const int k = stride_k == 1 ? e % KT : e / TILE;
         const int inside = i0 + i < n && k0 + k < kc;
         tile[k * (TILE + 1) + i] =
-            inside ? src[(size_t)(i0 + i) * stride_i + (size_t)(k0 + k) * stride_k] : 0.0f;
+            inside ? src[(size_t)(i0 + i) * stride_i + (size_t)(k0 + k) * stride_k]
+                   : 0.0f;
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(SIDE, SIDE, 1)))
-void gemm_tiled(__global const float *restrict a, __global const float *restrict b,
-                __global float *restrict c, const ulong a_offset, const int a_row,
-                const int a_col, const ulong b_offset, const int b_row, const int b_col,
-                const ulong c_offset, const int ld, const int m, const int n, const int kc,
-                const int add)
+__kernel __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) void
+gemm_tiled(__global const float *restrict a, __global const float *restrict b,
+           __global float *restrict c, const ulong a_offset, const int a_row,
+           const int a_col, const ulong b_offset, const int b_row, const int b_col,
+           const ulong c_offset, const int ld, const int m, const int n, const int kc,
+           const int add)
 {
     __local float ta[KT * (TILE + 1)], tb[KT * (TILE + 1)];
     const int lx = get_local_id(0), ly = get_local_id(1);
@@ -42,7 +44,8 @@ void gemm_tiled(__global const float *restrict a, __global const float *restrict
         load_tile(b + b_offset, tb, j0, k0, n, kc, b_col, b_row);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < KT; ++k) {
-            __local const float *ra = ta + k * (TILE + 1) + ly, *rb = tb + k * (TILE + 1) + lx;
+            __local const float *ra = ta + k * (TILE + 1) + ly,
+                                *rb = tb + k * (TILE + 1) + lx;
             for (int i = 0; i < 4; ++i) {
                 for (int j = 0; j < 4; ++j) {
                     acc[i][j] = fma(ra[i * SIDE], rb[j * SIDE], acc[i][j]);

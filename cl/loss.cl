@@ -11,10 +11,10 @@
 
 /* Binary cross-entropy of sigmoid(x) against the one-hot label, from the logit:
  * max(x, 0) - x*t + log(1 + exp(-|x|)). Summed over classes. */
-__kernel __attribute__((reqd_work_group_size(WGS, 1, 1)))
-void loss_bce(__global const float *restrict x, __global const uchar *restrict label,
-              __global float *restrict dx, __global float *restrict partial, const int row,
-              const int chunk, const float scale)
+__kernel __attribute__((reqd_work_group_size(WGS, 1, 1))) void
+loss_bce(__global const float *restrict x, __global const uchar *restrict label,
+         __global float *restrict dx, __global float *restrict partial, const int row,
+         const int chunk, const float scale)
 {
     GROUP_TMP(tmp);
     const int begin = get_group_id(0) * chunk, end = min(row, begin + chunk);
@@ -36,10 +36,10 @@ void loss_bce(__global const float *restrict x, __global const uchar *restrict l
 }
 
 /* Cross-entropy of softmax over classes, with the largest logit taken out first. */
-__kernel __attribute__((reqd_work_group_size(WGS, 1, 1)))
-void loss_ce(__global const float *restrict x, __global const uchar *restrict label,
-             __global float *restrict dx, __global float *restrict partial, const int row,
-             const int chunk, const float scale)
+__kernel __attribute__((reqd_work_group_size(WGS, 1, 1))) void
+loss_ce(__global const float *restrict x, __global const uchar *restrict label,
+        __global float *restrict dx, __global float *restrict partial, const int row,
+        const int chunk, const float scale)
 {
     GROUP_TMP(tmp);
     const int begin = get_group_id(0) * chunk, end = min(row, begin + chunk);
@@ -71,8 +71,9 @@ void loss_ce(__global const float *restrict x, __global const uchar *restrict la
 }
 
 /* One item in all. */
-__kernel void loss_finish(__global const float *restrict partial, __global float *restrict loss,
-                          const int groups, const int index, const float scale)
+__kernel void loss_finish(__global const float *restrict partial,
+                          __global float *restrict loss, const int groups,
+                          const int index, const float scale)
 {
     float sum = 0.0f;
     for (int i = 0; i < groups; ++i) {

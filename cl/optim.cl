@@ -22,13 +22,14 @@ __kernel void sgd(__global float *restrict p, __global const float *restrict g,
     VSTORE(w - lr * v, p + i);
 }
 
-/* As torch.optim.Adam and AdamW: s0, s1 are the moments, rest = 1 - beta, which single precision
- * would compute too coarsely, step = lr / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t), decay =
- * weight decay (Adam) or lr * weight decay (AdamW). */
+/* As torch.optim.Adam and AdamW: s0, s1 are the moments, rest = 1 - beta, which single
+ * precision would compute too coarsely, step = lr / (1 - beta1^t), root = 1 / sqrt(1 -
+ * beta2^t), decay = weight decay (Adam) or lr * weight decay (AdamW). */
 __kernel void adam(__global float *restrict p, __global const float *restrict g,
-                   __global float *restrict s0, __global float *restrict s1, const uint count,
-                   const float step, const float beta1, const float rest1, const float beta2,
-                   const float rest2, const float root, const float eps, const float decay)
+                   __global float *restrict s0, __global float *restrict s1,
+                   const uint count, const float step, const float beta1,
+                   const float rest1, const float beta2, const float rest2,
+                   const float root, const float eps, const float decay)
 {
     const size_t i = get_global_id(0) * VW;
     if (i >= count) {

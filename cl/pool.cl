@@ -21,10 +21,11 @@ __kernel void pool_forward(__global const float *restrict x, __global float *res
     y[((size_t)plane * OH + oy) * OW + ox] = LARGER(LARGER(LARGER(a.x, a.y), b.x), b.y);
 }
 
-/* The gradient goes to the first largest of each window, in row order as PyTorch does it; to
- * none if that is not positive and MASK is set (x is the output of a ReLU). One item per window,
- * partial ones included, global ((W+1)/2, (H+1)/2, planes). -D MASK. */
-__kernel void pool_backward(__global const float *restrict x, __global const float *restrict dy,
+/* The gradient goes to the first largest of each window, in row order as PyTorch does it;
+ * to none if that is not positive and MASK is set (x is the output of a ReLU). One item
+ * per window, partial ones included, global ((W+1)/2, (H+1)/2, planes). -D MASK. */
+__kernel void pool_backward(__global const float *restrict x,
+                            __global const float *restrict dy,
                             __global float *restrict dx, const int H, const int W)
 {
     const int OH = H / 2, OW = W / 2;

@@ -6,8 +6,8 @@
  *
  * One item per (o, i), global (I, O). -D K.
  */
-__kernel void rotate_weights(__global const float *restrict w, __global float *restrict out,
-                             const int O, const int I)
+__kernel void rotate_weights(__global const float *restrict w,
+                             __global float *restrict out, const int O, const int I)
 {
     const int i = get_global_id(0), o = get_global_id(1);
     if (i >= I) {

@@ -113,9 +113,9 @@ static int check_values(const struct clfcn_dev *dev, const struct clfcn_kernel *
     }
     struct clfcn_strbuf defines = { 0 };
     add_defines(&defines, desc, kernel->values);
-    const int rc = clfcn_err_set(err, CLFCN_EINVAL, 0,
-                                 "kernel '%s' cannot have%s on '%s'", desc->entry,
-                                 defines.str ? defines.str : "", dev->info.name);
+    const int rc =
+        clfcn_err_set(err, CLFCN_EINVAL, 0, "kernel '%s' cannot have%s on '%s'",
+                      desc->entry, defines.str ? defines.str : "", dev->info.name);
     clfcn_strbuf_free(&defines);
     return rc;
 }
@@ -139,17 +139,16 @@ static int find_or_add_program(struct clfcn_programs *set, const char *stem,
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "cl/%s.cl is not part of this build",
                              stem);
     }
-    struct program *grown = realloc(set->programs,
-                                    ((size_t)set->program_count + 1) * sizeof(*grown));
+    struct program *grown =
+        realloc(set->programs, ((size_t)set->program_count + 1) * sizeof(*grown));
     if (!grown) {
         free(options);
         return clfcn_err_nomem(err);
     }
     set->programs = grown;
     *index = set->program_count++;
-    grown[*index] = (struct program){ .stem = stem,
-                                      .source = source,
-                                      .options = options };
+    grown[*index] =
+        (struct program){ .stem = stem, .source = source, .options = options };
     return CLFCN_OK;
 }
 
@@ -178,8 +177,8 @@ int clfcn_kernel_want(struct clfcn_programs *set, struct clfcn_kernel *kernel,
     int program = -1;
     rc = find_or_add_program(set, desc->stem, options.str, &program, err);
     CLFCN_CHECK(rc, out, err, "kernel '%s'", desc->entry);
-    struct wanted *grown = realloc(set->wanted,
-                                   ((size_t)set->wanted_count + 1) * sizeof(*grown));
+    struct wanted *grown =
+        realloc(set->wanted, ((size_t)set->wanted_count + 1) * sizeof(*grown));
     if (!grown) {
         return clfcn_err_nomem(err);
     }
@@ -243,14 +242,14 @@ static int finish_program(struct clfcn_programs *set, int index, struct clfcn_er
 {
     struct program *program = &set->programs[index];
     struct clfcn_dev *dev = set->dev;
-    const cl_int code = clBuildProgram(program->handle, 1, &dev->id, program->options,
-                                       NULL, NULL);
+    const cl_int code =
+        clBuildProgram(program->handle, 1, &dev->id, program->options, NULL, NULL);
     fetch_log(dev, program);
     int rc;
     if (code != CL_SUCCESS) {
-        rc = clfcn_cl_err(err, code,
-                          "cl/%s.cl does not build for '%s' (its log is above)",
-                          program->stem, dev->info.name);
+        rc =
+            clfcn_cl_err(err, code, "cl/%s.cl does not build for '%s' (its log is above)",
+                         program->stem, dev->info.name);
     } else {
         rc = create_kernels(set, index, err);
     }
@@ -296,8 +295,8 @@ static int build_from_source(struct clfcn_programs *set, int index, struct clfcn
 {
     struct program *program = &set->programs[index];
     cl_int code;
-    program->handle = clCreateProgramWithSource(set->dev->context, 1, &program->source,
-                                                NULL, &code);
+    program->handle =
+        clCreateProgramWithSource(set->dev->context, 1, &program->source, NULL, &code);
     if (!program->handle) {
         return clfcn_cl_err(err, code, "cl/%s.cl: no program on '%s'", program->stem,
                             set->dev->info.name);
@@ -368,6 +367,13 @@ static int report_builds(struct clfcn_programs *set, const int *todo, int count,
     return rc;
 }
 
+/* OpenCL lets programs be built by several threads; Oclgrind 21.10 crashes when they are.
+ */
+static int build_threads(const struct clfcn_dev *dev)
+{
+    return strstr(dev->info.platform, "Oclgrind") ? 1 : clfcn_cpu_count();
+}
+
 int clfcn_programs_build(struct clfcn_programs *set, struct clfcn_err *err)
 {
     const double start = clfcn_clock();
@@ -385,7 +391,7 @@ int clfcn_programs_build(struct clfcn_programs *set, struct clfcn_err *err)
     }
     if (rc == CLFCN_OK) {
         struct build build = { set, todo };
-        clfcn_parallel_for(count, clfcn_cpu_count(), build_one, &build);
+        clfcn_parallel_for(count, build_threads(set->dev), build_one, &build);
         rc = report_builds(set, todo, count, err);
     }
     free(todo);
@@ -416,8 +422,8 @@ int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int d
         rounded[i] = (global[i] + step - 1) / step * step;
     }
     for (int i = 0; i < arg_count; ++i) {
-        const cl_int code = clSetKernelArg(kernel->handle, (cl_uint)i, args[i].size,
-                                           args[i].ptr);
+        const cl_int code =
+            clSetKernelArg(kernel->handle, (cl_uint)i, args[i].size, args[i].ptr);
         if (code != CL_SUCCESS) {
             return clfcn_cl_err(err, code, "kernel '%s': argument %d of %zu bytes", name,
                                 i, args[i].size);

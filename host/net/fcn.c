@@ -2,7 +2,8 @@
 
 #include <stdio.h>
 
-/* Convolutions of each of the five stages (Simonyan and Zisserman, 2015, table 1: A, B, D, E). */
+/* Convolutions of each of the five stages (Simonyan and Zisserman, 2015, table 1: A, B,
+ * D, E). */
 static const int vgg_depth[][5] = {
     [CLFCN_VGG11] = { 1, 1, 2, 2, 2 },
     [CLFCN_VGG13] = { 2, 2, 2, 2, 2 },
@@ -28,11 +29,12 @@ static int append(struct builder *b, int rc, struct clfcn_op *op, const char *na
     if (rc < 0) {
         return rc;
     }
-    return clfcn_graph_add(b->graph, op, name, prefix, b->at, skip, b->frozen, b->env, &b->at,
-                           b->err);
+    return clfcn_graph_add(b->graph, op, name, prefix, b->at, skip, b->frozen, b->env,
+                           &b->at, b->err);
 }
 
-/* torchvision's `features` without batch norm: its indices count convolution, ReLU and pooling. */
+/* torchvision's `features` without batch norm: its indices count convolution, ReLU and
+ * pooling. */
 static int build_vgg(struct builder *b, enum clfcn_backbone backbone)
 {
     int index = 0, rc = CLFCN_OK;
@@ -100,7 +102,9 @@ int clfcn_graph_build(struct clfcn_graph *graph, const struct clfcn_net_desc *de
                       bool freeze_backbone, const struct clfcn_op_env *env,
                       struct clfcn_err *err)
 {
-    struct builder b = { .graph = graph, .env = env, .frozen = freeze_backbone, .err = err };
+    struct builder b = {
+        .graph = graph, .env = env, .frozen = freeze_backbone, .err = err
+    };
     struct clfcn_op *op = NULL;
     graph->values[0].tensor =
         (struct clfcn_tensor){ 3, desc->batch, desc->height, desc->width, NULL };

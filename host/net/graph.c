@@ -71,7 +71,8 @@ static struct clfcn_tensor *own_grad(struct clfcn_value *value)
     return &value->own_grad;
 }
 
-/* The ReLU mask of y = relu(..) can be applied by y's only consumer while it writes dy. */
+/* The ReLU mask of y = relu(..) can be applied by y's only consumer while it writes dy.
+ */
 static void pass_mask(struct clfcn_graph *graph, int i)
 {
     struct clfcn_op *op = graph->ops[i];
@@ -96,13 +97,13 @@ int clfcn_graph_link_gradients(struct clfcn_graph *graph, struct clfcn_err *err)
         struct clfcn_value *x = &graph->values[graph->in[i]];
         op->dy = graph->values[graph->out[i]].grad;
         if (graph->in2[i] >= 0 && wants_grad(graph, graph->in2[i])) {
-            /* A skip adds its value to the output, so that both have the same gradient; later
-             * contributions are added to it once this op has read it. */
+            /* A skip adds its value to the output, so that both have the same gradient;
+             * later contributions are added to it once this op has read it. */
             struct clfcn_value *x2 = &graph->values[graph->in2[i]];
             if (x2->grad) {
-                return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                                     "layer '%s': its skip must be the last use of its value",
-                                     op->name);
+                return clfcn_err_set(
+                    err, CLFCN_EINVAL, 0,
+                    "layer '%s': its skip must be the last use of its value", op->name);
             }
             x2->grad = graph->values[graph->out[i]].grad;
         }

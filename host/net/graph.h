@@ -22,22 +22,23 @@ struct clfcn_graph {
     int op_count;
     struct clfcn_value values[CLFCN_MAX_OPS + 1]; /* [0] is the input */
     int value_count;
-    int in[CLFCN_MAX_OPS], in2[CLFCN_MAX_OPS], out[CLFCN_MAX_OPS]; /* values of each op; -1 */
+    int in[CLFCN_MAX_OPS], in2[CLFCN_MAX_OPS],
+        out[CLFCN_MAX_OPS];     /* values of each op; -1 */
     bool active[CLFCN_MAX_OPS]; /* takes part in the backward pass */
     bool frozen[CLFCN_MAX_OPS]; /* parameters are not trained */
     int logits;                 /* the last value */
 };
 
 /* Build the ops of the network desc names, with shapes, parameters and, if env->training,
- * gradients linked. graph is zero-initialised by the caller and, also after an error, finished
- * with clfcn_graph_finish(). (fcn.c) */
+ * gradients linked. graph is zero-initialised by the caller and, also after an error,
+ * finished with clfcn_graph_finish(). (fcn.c) */
 int clfcn_graph_build(struct clfcn_graph *graph, const struct clfcn_net_desc *desc,
                       bool freeze_backbone, const struct clfcn_op_env *env,
                       struct clfcn_err *err);
 void clfcn_graph_finish(struct clfcn_graph *graph);
 
-/* Append an op, owned by the graph from here on, also on error: its input and second input (-1:
- * none) are value indices; *out receives its output's. */
+/* Append an op, owned by the graph from here on, also on error: its input and second
+ * input (-1: none) are value indices; *out receives its output's. */
 int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *name,
                     const char *prefix, int in, int in2, bool frozen,
                     const struct clfcn_op_env *env, int *out, struct clfcn_err *err);

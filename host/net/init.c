@@ -12,7 +12,8 @@ struct fill {
     int index;
 };
 
-/* Each block of a tensor has a stream of its own, so that blocks can be drawn in parallel. */
+/* Each block of a tensor has a stream of its own, so that blocks can be drawn in
+ * parallel. */
 enum { BLOCK = 65536 };
 
 static void fill_block(void *arg, int block)
@@ -40,14 +41,16 @@ static void fill_block(void *arg, int block)
     }
 }
 
-static int init_param(struct clfcn_net *net, int index, uint64_t seed, struct clfcn_err *err)
+static int init_param(struct clfcn_net *net, int index, uint64_t seed,
+                      struct clfcn_err *err)
 {
     const struct clfcn_param *p = net->tensors[index].param;
     struct fill f = { p, malloc(p->count * sizeof(float)), seed, index };
     if (!f.data) {
         return clfcn_err_nomem(err);
     }
-    clfcn_parallel_for((int)((p->count + BLOCK - 1) / BLOCK), clfcn_cpu_count(), fill_block, &f);
+    clfcn_parallel_for((int)((p->count + BLOCK - 1) / BLOCK), clfcn_cpu_count(),
+                       fill_block, &f);
     const int rc = clfcn_net_tensor_write(net, index, f.data, err);
     free(f.data);
     return rc;
@@ -62,7 +65,8 @@ int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err)
         }
     }
     for (int s = 0; rc == CLFCN_OK && s < net->params.state_count; ++s) {
-        rc = clfcn_buffer_zero(net->dev, net->params.states[s], 0, net->params.trained_bytes, err);
+        rc = clfcn_buffer_zero(net->dev, net->params.states[s], 0,
+                               net->params.trained_bytes, err);
     }
     net->batches_tracked = 0;
     return rc;

@@ -15,8 +15,8 @@ static const char *name_of(const char *const *names, int count, int value)
 }
 
 /* Position of s among names, or CLFCN_EINVAL with all of them in the message. */
-static int parse(const char *what, const char *s, const char *const *names, int count, int *out,
-                 struct clfcn_err *err)
+static int parse(const char *what, const char *s, const char *const *names, int count,
+                 int *out, struct clfcn_err *err)
 {
     char list[128] = "";
     for (int i = 0; i < count; ++i) {
@@ -27,23 +27,25 @@ static int parse(const char *what, const char *s, const char *const *names, int 
         const size_t used = strlen(list);
         snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", names[i]);
     }
-    return clfcn_err_set(err, CLFCN_EINVAL, 0, "unknown %s '%s': choose one of %s", what, s, list);
+    return clfcn_err_set(err, CLFCN_EINVAL, 0, "unknown %s '%s': choose one of %s", what,
+                         s, list);
 }
 
-#define NAMED_ENUM(type, what)                                                          \
-    const char *clfcn_##type##_name(enum clfcn_##type value)                            \
-    {                                                                                   \
-        return name_of(type##_names, CLFCN_ARRAY_LEN(type##_names), (int)value);        \
-    }                                                                                   \
-    int clfcn_##type##_parse(const char *s, enum clfcn_##type *out, struct clfcn_err *err) \
-    {                                                                                   \
-        int value = 0;                                                                  \
-        const int rc = parse(what, s, type##_names, CLFCN_ARRAY_LEN(type##_names),      \
-                             &value, err);                                              \
-        if (rc == CLFCN_OK) {                                                           \
-            *out = (enum clfcn_##type)value;                                            \
-        }                                                                               \
-        return rc;                                                                      \
+#define NAMED_ENUM(type, what)                                                        \
+    const char *clfcn_##type##_name(enum clfcn_##type value)                          \
+    {                                                                                 \
+        return name_of(type##_names, CLFCN_ARRAY_LEN(type##_names), (int)value);      \
+    }                                                                                 \
+    int clfcn_##type##_parse(const char *s, enum clfcn_##type *out,                   \
+                             struct clfcn_err *err)                                   \
+    {                                                                                 \
+        int value = 0;                                                                \
+        const int rc =                                                                \
+            parse(what, s, type##_names, CLFCN_ARRAY_LEN(type##_names), &value, err); \
+        if (rc == CLFCN_OK) {                                                         \
+            *out = (enum clfcn_##type)value;                                          \
+        }                                                                             \
+        return rc;                                                                    \
     }
 
 NAMED_ENUM(arch, "architecture")
@@ -59,7 +61,8 @@ const char *clfcn_gemm_name(enum clfcn_gemm_kind kind)
 int clfcn_gemm_parse(const char *s, enum clfcn_gemm_kind *out, struct clfcn_err *err)
 {
     int value = 0;
-    const int rc = parse("GEMM provider", s, gemm_names, CLFCN_ARRAY_LEN(gemm_names), &value, err);
+    const int rc =
+        parse("GEMM provider", s, gemm_names, CLFCN_ARRAY_LEN(gemm_names), &value, err);
     if (rc == CLFCN_OK) {
         *out = (enum clfcn_gemm_kind)value;
     }
@@ -75,18 +78,19 @@ static int check_side(const char *what, int side, struct clfcn_err *err)
     }
     if (low < 32) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "--size: %s %d is not a multiple of 32: the smallest is 32", what,
-                             side);
+                             "--size: %s %d is not a multiple of 32: the smallest is 32",
+                             what, side);
     }
     return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                         "--size: %s %d is not a multiple of 32: take %d or %d", what, side, low,
-                         low + 32);
+                         "--size: %s %d is not a multiple of 32: take %d or %d", what,
+                         side, low, low + 32);
 }
 
 int clfcn_net_check_desc(const struct clfcn_net_desc *desc, struct clfcn_err *err)
 {
     if (!clfcn_arch_name(desc->arch) || !clfcn_backbone_name(desc->backbone)) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "there is no such architecture or backbone");
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "there is no such architecture or backbone");
     }
     if (desc->classes < 1 || desc->classes > CLFCN_MAX_CLASSES) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "%d classes: 1 to %d are possible",

@@ -5,14 +5,6 @@
 #include "../util/strbuf.h"
 #include <stdlib.h>
 
-enum { MIN_ALIGN = 128 };
-
-size_t clfcn_net_align(const struct clfcn_dev *dev)
-{
-    const size_t align = dev->info.base_align;
-    return align > MIN_ALIGN ? align : MIN_ALIGN;
-}
-
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -25,7 +17,8 @@ static struct clfcn_op_env make_env(struct clfcn_net *net)
         .dev = net->dev,
         .programs = net->programs,
         .gemm = net->gemm,
-        .columns_limit = limit ? limit : clfcn_defaults_for(&net->dev->info).columns_bytes,
+        .columns_limit =
+            limit ? limit : clfcn_defaults_for(&net->dev->info).columns_bytes,
         .training = net->options.training,
     };
 }
@@ -54,14 +47,16 @@ static void account(struct clfcn_net *net)
         .workspace = net->columns_bytes + net->scratch_bytes,
         .io = CLFCN_NET_SLOTS * (image_bytes(net) + (training ? label_bytes(net) : 0)) +
               (training ? CLFCN_NET_SLOTS * sizeof(float) : 0),
-        .largest_buffer = larger(ps->values_bytes, larger(net->columns_bytes, net->scratch_bytes)),
+        .largest_buffer =
+            larger(ps->values_bytes, larger(net->columns_bytes, net->scratch_bytes)),
     };
     for (int i = 0; i < net->plan.slab_count; ++i) {
         m->activations += net->plan.slab_bytes[i];
         m->largest_buffer = larger(m->largest_buffer, net->plan.slab_bytes[i]);
     }
     m->largest_buffer = larger(m->largest_buffer, image_bytes(net));
-    m->total = m->weights + m->gradients + m->optimizer + m->activations + m->workspace + m->io;
+    m->total =
+        m->weights + m->gradients + m->optimizer + m->activations + m->workspace + m->io;
 }
 
 /* Everything that can be known before memory is taken: ops, shapes, sizes. */
@@ -73,18 +68,20 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
         rc = clfcn_programs_create(net->dev, &net->programs, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_gemm_create(net->dev, net->programs, net->options.gemm, &net->gemm, err);
+        rc = clfcn_gemm_create(net->dev, net->programs, net->options.gemm, &net->gemm,
+                               err);
     }
     const struct clfcn_op_env env = make_env(net);
     if (rc == CLFCN_OK) {
-        rc = clfcn_graph_build(&net->graph, &net->desc, net->options.freeze_backbone, &env, err);
+        rc = clfcn_graph_build(&net->graph, &net->desc, net->options.freeze_backbone,
+                               &env, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_params_plan(net, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_plan_graph(&net->plan, &net->graph, env.training, clfcn_net_align(net->dev),
-                              info->max_alloc_bytes, err);
+        rc = clfcn_plan_graph(&net->plan, &net->graph, env.training,
+                              clfcn_net_align(net->dev), info->max_alloc_bytes, err);
     }
     if (rc == CLFCN_OK && env.training) {
         rc = clfcn_loss_prepare(&net->loss, net->options.loss,
@@ -124,11 +121,12 @@ static int check_fits(const struct clfcn_net *net, struct clfcn_err *err)
     } else {
         return CLFCN_OK;
     }
-    return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
-                         "%s%s of device memory are needed where '%s' has %s: lower --batch (now "
-                         "%d), --size (now %dx%d) or --workspace",
-                         need, m->total + taken > info->global_bytes ? "" : " in one buffer",
-                         info->name, has, net->desc.batch, net->desc.width, net->desc.height);
+    return clfcn_err_set(
+        err, CLFCN_EDEVMEM, 0,
+        "%s%s of device memory are needed where '%s' has %s: lower --batch (now "
+        "%d), --size (now %dx%d) or --workspace",
+        need, m->total + taken > info->global_bytes ? "" : " in one buffer", info->name,
+        has, net->desc.batch, net->desc.width, net->desc.height);
 }
 
 static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
@@ -136,20 +134,24 @@ static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
     struct clfcn_dev *dev = net->dev;
     int rc = CLFCN_OK;
     for (int i = 0; rc == CLFCN_OK && i < net->plan.slab_count; ++i) {
-        rc = clfcn_buffer_create(dev, net->plan.slab_bytes[i], "activations", &net->slabs[i], err);
+        rc = clfcn_buffer_create(dev, net->plan.slab_bytes[i], "activations",
+                                 &net->slabs[i], err);
     }
     if (rc == CLFCN_OK && net->columns_bytes) {
-        rc = clfcn_buffer_create(dev, net->columns_bytes, "im2col columns", &net->columns, err);
+        rc = clfcn_buffer_create(dev, net->columns_bytes, "im2col columns", &net->columns,
+                                 err);
     }
     if (rc == CLFCN_OK && net->scratch_bytes) {
-        rc = clfcn_buffer_create(dev, net->scratch_bytes, "GEMM scratch", &net->scratch, err);
+        rc = clfcn_buffer_create(dev, net->scratch_bytes, "GEMM scratch", &net->scratch,
+                                 err);
     }
     if (rc == CLFCN_OK && net->state_bytes) {
-        rc = clfcn_buffer_create(dev, net->state_bytes, "batch norm state", &net->state, err);
+        rc = clfcn_buffer_create(dev, net->state_bytes, "batch norm state", &net->state,
+                                 err);
     }
     if (rc == CLFCN_OK && net->options.training) {
-        rc = clfcn_buffer_create(dev, CLFCN_NET_SLOTS * sizeof(float), "losses", &net->losses,
-                                 err);
+        rc = clfcn_buffer_create(dev, CLFCN_NET_SLOTS * sizeof(float), "losses",
+                                 &net->losses, err);
     }
     for (int s = 0; rc == CLFCN_OK && s < CLFCN_NET_SLOTS; ++s) {
         struct clfcn_slot *slot = &net->slots[s];
@@ -285,8 +287,8 @@ const struct clfcn_net_desc *clfcn_net_get_desc(const struct clfcn_net *net)
 }
 
 int clfcn_net_plan_memory(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                          const struct clfcn_net_options *options, struct clfcn_net_memory *out,
-                          struct clfcn_err *err)
+                          const struct clfcn_net_options *options,
+                          struct clfcn_net_memory *out, struct clfcn_err *err)
 {
     struct clfcn_net *net = NULL;
     const int rc = new_net(dev, desc, options, &net, err);
@@ -315,12 +317,10 @@ int clfcn_net_layer_count(const struct clfcn_net *net)
 void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_layer *out)
 {
     const struct clfcn_op *op = net->graph.ops[i];
-    const bool product = op->forward_flop > 0.0;
-    const bool native = net->gemm->impl->name[0] == 'n';
     *out = (struct clfcn_net_layer){
         .name = op->name,
         .kind = op->impl->kind,
-        .algorithm = !product ? "direct" : native ? "im2col+native" : "im2col+clblast",
+        .algorithm = op->forward_flop > 0.0 ? net->gemm->impl->algorithm : "direct",
         .forward_flop = op->forward_flop,
         .backward_flop = op->backward_flop,
         .forward_ms = net->forward_ms[i],

@@ -6,9 +6,11 @@
 #include "safetensors.h"
 #include <clfcn/net.h>
 
-/* Two slots let the host prepare and upload one batch while the device works on the other:
+/* Two slots let the host prepare and upload one batch while the device works on the
+ * other:
  *
- *     clfcn_net_upload(net, s, ...); clfcn_net_step(net, s, ...); clfcn_net_wait(net, s ^ 1, &loss)
+ *     clfcn_net_upload(net, s, ...); clfcn_net_step(net, s, ...); clfcn_net_wait(net, s ^
+ * 1, &loss)
  */
 enum { CLFCN_NET_SLOTS = 2 };
 
@@ -16,7 +18,7 @@ enum { CLFCN_NET_SLOTS = 2 };
 struct clfcn_net_input {
     const float *images;   /* [3][N][H][W] */
     const uint8_t *labels; /* [N][H][W]; NULL for inference */
-    int64_t labelled;      /* pixels that are not CLFCN_IGNORE, over which the loss averages */
+    int64_t labelled; /* pixels that are not CLFCN_IGNORE, over which the loss averages */
 };
 
 /* The numbers of one update. */
@@ -29,18 +31,21 @@ struct clfcn_net_hyper {
 /* Enqueue the upload of a batch into slot; does not wait. The slot must be idle. */
 int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_input *in,
                      struct clfcn_err *err);
-/* Enqueue forward, backward and update on the slot's batch, and the read-back of its loss. */
+/* Enqueue forward, backward and update on the slot's batch, and the read-back of its
+ * loss. */
 int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
                    struct clfcn_err *err);
-/* Enqueue inference on the slot's batch and the read-back of logits [classes][N][H][W]. */
-int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn_err *err);
-/* Wait for what was enqueued on slot. loss may be NULL; after a step it receives the batch's
- * loss. An idle slot returns at once. */
+/* Enqueue inference on the slot's batch and the read-back of logits [classes][N][H][W].
+ */
+int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits,
+                    struct clfcn_err *err);
+/* Wait for what was enqueued on slot. loss may be NULL; after a step it receives the
+ * batch's loss. An idle slot returns at once. */
 int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_err *err);
 
 /* A named tensor of the network on the host side of things. */
 struct clfcn_net_tensor {
-    const char *name;  /* "deconv1.weight", "optim.momentum.deconv1.weight" */
+    const char *name;       /* "deconv1.weight", "optim.momentum.deconv1.weight" */
     enum clfcn_dtype dtype; /* F32, or I64 for num_batches_tracked */
     int ndim;
     int64_t dims[4];
@@ -49,21 +54,26 @@ struct clfcn_net_tensor {
 /* Parameters and buffers in PyTorch's state_dict order; with optimizer_state, then the
  * optimiser's tensors under optim.*. Count, then each by index. */
 int clfcn_net_tensor_count(const struct clfcn_net *net, bool optimizer_state);
-void clfcn_net_tensor_info(const struct clfcn_net *net, int i, struct clfcn_net_tensor *info);
+void clfcn_net_tensor_info(const struct clfcn_net *net, int i,
+                           struct clfcn_net_tensor *info);
 /* Blocking copies between host and tensor i; data has info.bytes bytes. */
-int clfcn_net_tensor_read(struct clfcn_net *net, int i, void *data, struct clfcn_err *err);
+int clfcn_net_tensor_read(struct clfcn_net *net, int i, void *data,
+                          struct clfcn_err *err);
 int clfcn_net_tensor_write(struct clfcn_net *net, int i, const void *data,
                            struct clfcn_err *err);
-/* The gradient of parameter i after a step (tests and diagnosis). CLFCN_EINVAL if it has none. */
-int clfcn_net_gradient_read(struct clfcn_net *net, int i, float *data, struct clfcn_err *err);
+/* The gradient of parameter i after a step (tests and diagnosis). CLFCN_EINVAL if it has
+ * none. */
+int clfcn_net_gradient_read(struct clfcn_net *net, int i, float *data,
+                            struct clfcn_err *err);
 
-/* Declare and write all tensors, or load them: shared by clfcn_net_save() and checkpoints.
- * metadata as for clfcn_st_writer_begin(). */
+/* Declare and write all tensors, or load them: shared by clfcn_net_save() and
+ * checkpoints. metadata as for clfcn_st_writer_begin(). */
 int clfcn_net_write_file(struct clfcn_net *net, const char *path, bool optimizer_state,
                          const char *metadata, struct clfcn_err *err);
-/* with optimizer_state, its tensors must be there too. name stands for the file in messages. */
-int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_st_file *f, const char *name,
-                        bool optimizer_state, struct clfcn_err *err);
+/* with optimizer_state, its tensors must be there too. name stands for the file in
+ * messages. */
+int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_st_file *f,
+                        const char *name, bool optimizer_state, struct clfcn_err *err);
 
 /* What a net will take, known before anything is allocated. */
 struct clfcn_net_memory {
@@ -73,22 +83,23 @@ struct clfcn_net_memory {
 };
 /* Without a device buffer being made. */
 int clfcn_net_plan_memory(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                          const struct clfcn_net_options *options, struct clfcn_net_memory *out,
-                          struct clfcn_err *err);
+                          const struct clfcn_net_options *options,
+                          struct clfcn_net_memory *out, struct clfcn_err *err);
 void clfcn_net_get_memory(const struct clfcn_net *net, struct clfcn_net_memory *out);
 
 /* Per layer: what `bench` lists. */
 struct clfcn_net_layer {
     const char *name, *kind, *algorithm; /* "conv1_1", "conv2d", "im2col+native" */
     double forward_flop, backward_flop;  /* of one batch, direct arithmetic */
-    double forward_ms, backward_ms;      /* of the last profiled step; < 0: not measured */
+    double forward_ms, backward_ms; /* of the last profiled step; < 0: not measured */
 };
 int clfcn_net_layer_count(const struct clfcn_net *net);
 void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_layer *out);
-/* One step, or with inference one forward pass, with a wait after every layer and pass, timed.
- * The slot's batch must be uploaded. Changes the weights as a step does. */
-int clfcn_net_profile(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
-                      bool inference, struct clfcn_err *err);
+/* One step, or with inference one forward pass, with a wait after every layer and pass,
+ * timed. The slot's batch must be uploaded. Changes the weights as a step does. */
+int clfcn_net_profile(struct clfcn_net *net, int slot,
+                      const struct clfcn_net_hyper *hyper, bool inference,
+                      struct clfcn_err *err);
 
 struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *net);
 
@@ -96,11 +107,12 @@ struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *
 int clfcn_arch_parse(const char *s, enum clfcn_arch *out, struct clfcn_err *err);
 int clfcn_backbone_parse(const char *s, enum clfcn_backbone *out, struct clfcn_err *err);
 int clfcn_loss_parse(const char *s, enum clfcn_loss *out, struct clfcn_err *err);
-int clfcn_optimizer_parse(const char *s, enum clfcn_optimizer *out, struct clfcn_err *err);
+int clfcn_optimizer_parse(const char *s, enum clfcn_optimizer *out,
+                          struct clfcn_err *err);
 int clfcn_gemm_parse(const char *s, enum clfcn_gemm_kind *out, struct clfcn_err *err);
 
-/* Check a description: sides multiples of 32, classes, batch. CLFCN_EINVAL says the nearest
- * sizes that would do. */
+/* Check a description: sides multiples of 32, classes, batch. CLFCN_EINVAL says the
+ * nearest sizes that would do. */
 int clfcn_net_check_desc(const struct clfcn_net_desc *desc, struct clfcn_err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* net_impl.h - the parts of a network, shared by the files that build, fill and run it. */
+/* net_impl.h - the parts of a network, shared by the files that build, fill and run it.
+ */
 #ifndef CLFCN_NET_IMPL_H
 #define CLFCN_NET_IMPL_H
 
@@ -10,8 +11,9 @@
 #include "net.h"
 #include "plan.h"
 
-/* All parameters lie in one buffer, so that an update is one kernel: first what is trained, then
- * what is frozen, then running statistics. Gradients and optimiser state mirror the first part. */
+/* All parameters lie in one buffer, so that an update is one kernel: first what is
+ * trained, then what is frozen, then running statistics. Gradients and optimiser state
+ * mirror the first part. */
 struct clfcn_params {
     cl_mem values, grads, states[2];
     size_t values_bytes, trained_bytes;
@@ -62,8 +64,8 @@ struct clfcn_net {
     double forward_ms[CLFCN_MAX_OPS], backward_ms[CLFCN_MAX_OPS];
 };
 
-/* Bytes that every tensor's place in a shared buffer is a multiple of: what the device demands
- * of sub-buffers, and whole vectors of the widest kernels. */
+/* Bytes that every tensor's place in a shared buffer is a multiple of: what the device
+ * demands of sub-buffers, and whole vectors of the widest kernels. */
 size_t clfcn_net_align(const struct clfcn_dev *dev);
 
 /* Place every parameter and name every tensor; sizes only. (params.c) */
@@ -73,7 +75,8 @@ int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err);
 void clfcn_params_release(struct clfcn_net *net);
 
 /* Run op i forward or backward. (step.c) */
-int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training, struct clfcn_err *err);
+int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training,
+                         struct clfcn_err *err);
 int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err);
 
 #endif

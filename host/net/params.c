@@ -3,6 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MIN_ALIGN = 128 };
+
+size_t clfcn_net_align(const struct clfcn_dev *dev)
+{
+    const size_t align = dev->info.base_align;
+    return align > MIN_ALIGN ? align : MIN_ALIGN;
+}
+
 /* The three parts of the parameter buffer, in order. */
 enum part { TRAINED, FROZEN, STATISTICS, PARTS };
 
@@ -11,8 +19,10 @@ static enum part part_of(const struct clfcn_net *net, int op, const struct clfcn
     return !p->learned ? STATISTICS : net->graph.frozen[op] ? FROZEN : TRAINED;
 }
 
-static struct clfcn_tensor_entry *add_entry(struct clfcn_net *net, enum clfcn_tensor_place place,
-                                            const struct clfcn_param *param, size_t offset)
+static struct clfcn_tensor_entry *add_entry(struct clfcn_net *net,
+                                            enum clfcn_tensor_place place,
+                                            const struct clfcn_param *param,
+                                            size_t offset)
 {
     struct clfcn_tensor_entry *e = &net->tensors[net->tensor_count++];
     *e = (struct clfcn_tensor_entry){ .place = place, .param = param, .offset = offset };
@@ -27,7 +37,8 @@ static void name_parameters(struct clfcn_net *net, size_t offsets[][CLFCN_OP_MAX
         bool has_statistics = false;
         for (int j = 0; j < op->param_count; ++j) {
             const struct clfcn_param *p = &op->params[j];
-            struct clfcn_tensor_entry *e = add_entry(net, CLFCN_IN_VALUES, p, offsets[i][j]);
+            struct clfcn_tensor_entry *e =
+                add_entry(net, CLFCN_IN_VALUES, p, offsets[i][j]);
             snprintf(e->name, sizeof(e->name), "%s.%s", op->prefix, p->suffix);
             has_statistics = has_statistics || !p->learned;
         }
@@ -45,10 +56,12 @@ static void name_states(struct clfcn_net *net)
         const char *state = clfcn_optim_state_name(net->options.optimizer, s);
         for (int t = 0; t < net->parameter_tensor_count; ++t) {
             const struct clfcn_tensor_entry from = net->tensors[t];
-            if (from.place != CLFCN_IN_VALUES || from.offset >= net->params.trained_bytes) {
+            if (from.place != CLFCN_IN_VALUES ||
+                from.offset >= net->params.trained_bytes) {
                 continue;
             }
-            struct clfcn_tensor_entry *e = add_entry(net, CLFCN_IN_STATE, from.param, from.offset);
+            struct clfcn_tensor_entry *e =
+                add_entry(net, CLFCN_IN_STATE, from.param, from.offset);
             snprintf(e->name, sizeof(e->name), "optim.%s.%.60s", state, from.name);
             e->state = s;
         }
@@ -66,7 +79,8 @@ int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err)
             for (int j = 0; j < op->param_count; ++j) {
                 if (part_of(net, i, &op->params[j]) == part) {
                     offsets[i][j] = end;
-                    end += (op->params[j].count * sizeof(float) + align - 1) / align * align;
+                    end +=
+                        (op->params[j].count * sizeof(float) + align - 1) / align * align;
                 }
             }
         }
@@ -85,7 +99,8 @@ int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
-/* Views of op i's parameters: the entries are in the order of ops and their parameters. */
+/* Views of op i's parameters: the entries are in the order of ops and their parameters.
+ */
 static int make_views(struct clfcn_net *net, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = net->dev;
@@ -97,18 +112,21 @@ static int make_views(struct clfcn_net *net, struct clfcn_err *err)
             while (net->tensors[t].param != p) {
                 ++t;
             }
-            const size_t offset = net->tensors[t].offset, bytes = p->count * sizeof(float);
-            rc = clfcn_buffer_view(dev, net->params.values, offset, bytes, &p->value, err);
+            const size_t offset = net->tensors[t].offset,
+                         bytes = p->count * sizeof(float);
+            rc =
+                clfcn_buffer_view(dev, net->params.values, offset, bytes, &p->value, err);
             if (rc == CLFCN_OK && offset < net->params.trained_bytes) {
-                rc = clfcn_buffer_view(dev, net->params.grads, offset, bytes, &p->grad, err);
+                rc = clfcn_buffer_view(dev, net->params.grads, offset, bytes, &p->grad,
+                                       err);
             }
         }
     }
     return rc;
 }
 
-static int allocate_zeroed(struct clfcn_dev *dev, size_t bytes, const char *what, cl_mem *out,
-                           struct clfcn_err *err)
+static int allocate_zeroed(struct clfcn_dev *dev, size_t bytes, const char *what,
+                           cl_mem *out, struct clfcn_err *err)
 {
     const int rc = clfcn_buffer_create(dev, bytes, what, out, err);
     return rc < 0 ? rc : clfcn_buffer_zero(dev, *out, 0, bytes, err);
@@ -122,7 +140,8 @@ int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err)
         rc = allocate_zeroed(net->dev, ps->trained_bytes, "gradients", &ps->grads, err);
     }
     for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
-        rc = allocate_zeroed(net->dev, ps->trained_bytes, "optimizer state", &ps->states[s], err);
+        rc = allocate_zeroed(net->dev, ps->trained_bytes, "optimizer state",
+                             &ps->states[s], err);
     }
     return rc < 0 ? rc : make_views(net, err);
 }
@@ -147,7 +166,8 @@ int clfcn_net_tensor_count(const struct clfcn_net *net, bool optimizer_state)
     return optimizer_state ? net->tensor_count : net->parameter_tensor_count;
 }
 
-void clfcn_net_tensor_info(const struct clfcn_net *net, int i, struct clfcn_net_tensor *info)
+void clfcn_net_tensor_info(const struct clfcn_net *net, int i,
+                           struct clfcn_net_tensor *info)
 {
     const struct clfcn_tensor_entry *e = &net->tensors[i];
     *info = (struct clfcn_net_tensor){ .name = e->name, .dtype = CLFCN_I64, .bytes = 8 };
@@ -179,7 +199,8 @@ int clfcn_net_tensor_read(struct clfcn_net *net, int i, void *data, struct clfcn
     return rc;
 }
 
-int clfcn_net_tensor_write(struct clfcn_net *net, int i, const void *data, struct clfcn_err *err)
+int clfcn_net_tensor_write(struct clfcn_net *net, int i, const void *data,
+                           struct clfcn_err *err)
 {
     const struct clfcn_tensor_entry *e = &net->tensors[i];
     if (e->place == CLFCN_ON_HOST) {
@@ -194,7 +215,8 @@ int clfcn_net_tensor_write(struct clfcn_net *net, int i, const void *data, struc
     return rc;
 }
 
-int clfcn_net_gradient_read(struct clfcn_net *net, int i, float *data, struct clfcn_err *err)
+int clfcn_net_gradient_read(struct clfcn_net *net, int i, float *data,
+                            struct clfcn_err *err)
 {
     const struct clfcn_tensor_entry *e = &net->tensors[i];
     if (e->place != CLFCN_IN_VALUES || e->offset >= net->params.trained_bytes) {

@@ -11,13 +11,15 @@ static int by_size(const void *a, const void *b)
     return x->first - y->first;
 }
 
-static bool alive_together(const struct clfcn_plan_item *a, const struct clfcn_plan_item *b)
+static bool alive_together(const struct clfcn_plan_item *a,
+                           const struct clfcn_plan_item *b)
 {
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* The lowest offset in slab where item fits among the count items placed before it, all of which
- * come in no particular order: start at 0 and move past every collision until there is none. */
+/* The lowest offset in slab where item fits among the count items placed before it, all
+ * of which come in no particular order: start at 0 and move past every collision until
+ * there is none. */
 static size_t lowest_offset(const struct clfcn_plan *plan, int count, int slab,
                             const struct clfcn_plan_item *item)
 {
@@ -44,10 +46,11 @@ int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
         struct clfcn_plan_item *item = &plan->items[i];
         item->bytes = (item->bytes + align - 1) / align * align;
         if (item->bytes > slab_limit) {
-            return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
-                                 "a layer's output of %zu MiB is larger than the device's largest "
-                                 "buffer of %zu MiB: lower --batch or --size",
-                                 item->bytes >> 20, max_slab >> 20);
+            return clfcn_err_set(
+                err, CLFCN_EDEVMEM, 0,
+                "a layer's output of %zu MiB is larger than the device's largest "
+                "buffer of %zu MiB: lower --batch or --size",
+                item->bytes >> 20, max_slab >> 20);
         }
     }
     qsort(plan->items, (size_t)plan->item_count, sizeof(plan->items[0]), by_size);
@@ -61,10 +64,11 @@ int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
             }
         }
         if (item->slab == CLFCN_MAX_SLABS) {
-            return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
-                                 "the activations need more than %d buffers of the device's "
-                                 "largest size: lower --batch or --size",
-                                 CLFCN_MAX_SLABS);
+            return clfcn_err_set(
+                err, CLFCN_EDEVMEM, 0,
+                "the activations need more than %d buffers of the device's "
+                "largest size: lower --batch or --size",
+                CLFCN_MAX_SLABS);
         }
         const size_t end = item->offset + item->bytes;
         while (plan->slab_count <= item->slab) {
@@ -77,7 +81,8 @@ int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
     return CLFCN_OK;
 }
 
-static void add_item(struct clfcn_plan *plan, struct clfcn_tensor *tensor, int first, int last)
+static void add_item(struct clfcn_plan *plan, struct clfcn_tensor *tensor, int first,
+                     int last)
 {
     plan->items[plan->item_count++] = (struct clfcn_plan_item){
         .tensor = tensor,
@@ -109,8 +114,8 @@ static int last_read(const struct clfcn_graph *graph, int v, bool training)
     return last;
 }
 
-/* The gradient that value v owns lives from its first writer, the last op that reads v, until
- * the producers of v, and of every value that shares it, have run backward. */
+/* The gradient that value v owns lives from its first writer, the last op that reads v,
+ * until the producers of v, and of every value that shares it, have run backward. */
 static void add_gradient(struct clfcn_plan *plan, struct clfcn_graph *graph, int v)
 {
     const int n = graph->op_count;

@@ -1,5 +1,5 @@
-/* plan.h - where each activation and gradient lives: memory reused as soon as its last reader
- * has run. */
+/* plan.h - where each activation and gradient lives: memory reused as soon as its last
+ * reader has run. */
 #ifndef CLFCN_NET_PLAN_H
 #define CLFCN_NET_PLAN_H
 
@@ -24,14 +24,14 @@ struct clfcn_plan {
     int slab_count;
 };
 
-/* Lay the items out, largest first, each at the lowest offset that is free during its life
- * (the greedy-by-size strategy of Pisarchyk and Lee, 2020). CLFCN_EDEVMEM if an item alone is
- * larger than max_slab. */
+/* Lay the items out, largest first, each at the lowest offset that is free during its
+ * life (the greedy-by-size strategy of Pisarchyk and Lee, 2020). CLFCN_EDEVMEM if an item
+ * alone is larger than max_slab. */
 int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
                       struct clfcn_err *err);
 
-/* Collect the activations and own gradients of graph with their lifetimes, then lay them out.
- * Time counts forward ops, then the loss, then backward ops. */
+/* Collect the activations and own gradients of graph with their lifetimes, then lay them
+ * out. Time counts forward ops, then the loss, then backward ops. */
 int clfcn_plan_graph(struct clfcn_plan *plan, struct clfcn_graph *graph, bool training,
                      size_t align, size_t max_slab, struct clfcn_err *err);
 

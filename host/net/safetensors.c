@@ -21,13 +21,20 @@ static const struct {
     enum clfcn_dtype dtype;
     size_t bytes; /* of an element */
 } dtypes[] = {
-    { "F32", CLFCN_F32, 4 },           { "F16", CLFCN_F16, 2 },
-    { "BF16", CLFCN_BF16, 2 },         { "F64", CLFCN_F64, 8 },
-    { "I64", CLFCN_I64, 8 },           { "BOOL", CLFCN_DTYPE_OTHER, 1 },
-    { "U8", CLFCN_DTYPE_OTHER, 1 },    { "I8", CLFCN_DTYPE_OTHER, 1 },
-    { "U16", CLFCN_DTYPE_OTHER, 2 },   { "I16", CLFCN_DTYPE_OTHER, 2 },
-    { "U32", CLFCN_DTYPE_OTHER, 4 },   { "I32", CLFCN_DTYPE_OTHER, 4 },
-    { "U64", CLFCN_DTYPE_OTHER, 8 },   { "F8_E4M3", CLFCN_DTYPE_OTHER, 1 },
+    { "F32", CLFCN_F32, 4 },
+    { "F16", CLFCN_F16, 2 },
+    { "BF16", CLFCN_BF16, 2 },
+    { "F64", CLFCN_F64, 8 },
+    { "I64", CLFCN_I64, 8 },
+    { "BOOL", CLFCN_DTYPE_OTHER, 1 },
+    { "U8", CLFCN_DTYPE_OTHER, 1 },
+    { "I8", CLFCN_DTYPE_OTHER, 1 },
+    { "U16", CLFCN_DTYPE_OTHER, 2 },
+    { "I16", CLFCN_DTYPE_OTHER, 2 },
+    { "U32", CLFCN_DTYPE_OTHER, 4 },
+    { "I32", CLFCN_DTYPE_OTHER, 4 },
+    { "U64", CLFCN_DTYPE_OTHER, 8 },
+    { "F8_E4M3", CLFCN_DTYPE_OTHER, 1 },
     { "F8_E5M2", CLFCN_DTYPE_OTHER, 1 },
 };
 enum { DTYPE_COUNT = sizeof(dtypes) / sizeof(dtypes[0]) };
@@ -51,10 +58,12 @@ static int by_place(const void *a, const void *b)
 
 static int bad_tensor(const char *name, const char *what, struct clfcn_err *err)
 {
-    return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged header: tensor '%.80s' %s", name, what);
+    return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged header: tensor '%.80s' %s", name,
+                         what);
 }
 
-/* Shape and element count; *count is checked against overflow when multiplied by item_bytes. */
+/* Shape and element count; *count is checked against overflow when multiplied by
+ * item_bytes. */
 static int parse_shape(const json_t *shape, size_t item_bytes, struct clfcn_st_tensor *t,
                        struct clfcn_err *err)
 {
@@ -106,15 +115,16 @@ static int parse_tensor(const char *name, const json_t *json, struct entry *e,
     }
     const json_t *offsets = json_object_get(json, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
-        json_integer_value(begin) < 0 ||
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) ||
+        !json_is_integer(end) || json_integer_value(begin) < 0 ||
         json_integer_value(end) < json_integer_value(begin)) {
         return bad_tensor(name, "needs data_offsets [begin, end]", err);
     }
     e->begin = (uint64_t)json_integer_value(begin);
     e->end = (uint64_t)json_integer_value(end);
     if (e->end - e->begin != t->bytes) {
-        return bad_tensor(name, "has data_offsets that do not fit its shape and dtype", err);
+        return bad_tensor(name, "has data_offsets that do not fit its shape and dtype",
+                          err);
     }
     return CLFCN_OK;
 }
@@ -128,10 +138,12 @@ static int parse_metadata(json_t *json, char **metadata, struct clfcn_err *err)
     }
     const char *key;
     json_t *value;
-    json_object_foreach(json, key, value) {
+    json_object_foreach(json, key, value)
+    {
         if (!json_is_string(value)) {
-            return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged header: %s.%.80s is no string",
-                                 METADATA_KEY, key);
+            return clfcn_err_set(err, CLFCN_EDATA, 0,
+                                 "damaged header: %s.%.80s is no string", METADATA_KEY,
+                                 key);
         }
         if (strcmp(key, "clfcn") == 0) {
             *metadata = strdup(json_string_value(value));
@@ -182,7 +194,8 @@ static int read_header(struct clfcn_st_file *f, json_t *header, uint64_t header_
     }
     const char *key;
     json_t *value;
-    json_object_foreach(header, key, value) {
+    json_object_foreach(header, key, value)
+    {
         if (strcmp(key, METADATA_KEY) == 0) {
             rc = parse_metadata(value, &f->metadata, err);
         } else {
@@ -196,7 +209,8 @@ static int read_header(struct clfcn_st_file *f, json_t *header, uint64_t header_
 out:
     for (int i = 0; i < count; ++i) {
         f->tensors[i] = entries[i].tensor; /* owns the name, also when rc < 0 */
-        f->tensors[i].data = rc < 0 ? NULL : f->map.data + header_bytes + entries[i].begin;
+        f->tensors[i].data =
+            rc < 0 ? NULL : f->map.data + header_bytes + entries[i].begin;
         f->count = i + 1;
     }
     free(entries);
@@ -208,9 +222,9 @@ static int load_header(const struct clfcn_mapped_file *map, json_t **header,
                        uint64_t *header_bytes, struct clfcn_err *err)
 {
     if (map->size < 8) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "truncated checkpoint: %zu bytes, its header promises at least 8",
-                             map->size);
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "truncated checkpoint: %zu bytes, its header promises at least 8", map->size);
     }
     uint64_t length = 0;
     memcpy(&length, map->data, 8);
@@ -222,14 +236,15 @@ static int load_header(const struct clfcn_mapped_file *map, json_t **header,
     }
     *header_bytes = 8 + length;
     if (*header_bytes > map->size) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "truncated checkpoint: %zu bytes, its header promises at least "
-                             "%" PRIu64,
-                             map->size, *header_bytes);
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "truncated checkpoint: %zu bytes, its header promises at least "
+            "%" PRIu64,
+            map->size, *header_bytes);
     }
     json_error_t error;
-    *header = json_loadb((const char *)map->data + 8, (size_t)length, JSON_REJECT_DUPLICATES,
-                         &error);
+    *header = json_loadb((const char *)map->data + 8, (size_t)length,
+                         JSON_REJECT_DUPLICATES, &error);
     if (*header == NULL) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "not a safetensors file or damaged header: %s (byte %d)",
@@ -277,7 +292,8 @@ void clfcn_st_close(struct clfcn_st_file *f)
     memset(f, 0, sizeof(*f));
 }
 
-const struct clfcn_st_tensor *clfcn_st_find(const struct clfcn_st_file *f, const char *name)
+const struct clfcn_st_tensor *clfcn_st_find(const struct clfcn_st_file *f,
+                                            const char *name)
 {
     for (int i = 0; i < f->count; ++i) {
         if (strcmp(f->tensors[i].name, name) == 0) {
@@ -371,25 +387,28 @@ void clfcn_st_writer_destroy(struct clfcn_st_writer **w)
     *w = NULL;
 }
 
-int clfcn_st_writer_declare(struct clfcn_st_writer *w, const char *name, enum clfcn_dtype dtype,
-                            int ndim, const int64_t *dims, struct clfcn_err *err)
+int clfcn_st_writer_declare(struct clfcn_st_writer *w, const char *name,
+                            enum clfcn_dtype dtype, int ndim, const int64_t *dims,
+                            struct clfcn_err *err)
 {
     int k = 0;
     while (k < DTYPE_COUNT && dtypes[k].dtype != dtype) {
         ++k;
     }
-    if (dtype == CLFCN_DTYPE_OTHER || k == DTYPE_COUNT || ndim < 0 || ndim > CLFCN_MAX_DIMS ||
-        w->file.f != NULL || json_object_get(w->header, name) != NULL) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "tensor '%.80s' cannot be declared: twice, too late, or of a wrong "
-                             "type or shape",
-                             name);
+    if (dtype == CLFCN_DTYPE_OTHER || k == DTYPE_COUNT || ndim < 0 ||
+        ndim > CLFCN_MAX_DIMS || w->file.f != NULL ||
+        json_object_get(w->header, name) != NULL) {
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "tensor '%.80s' cannot be declared: twice, too late, or of a wrong "
+            "type or shape",
+            name);
     }
     /* Readers map the file and take views of each type, so an element must be aligned. */
     if (w->declared % dtypes[k].bytes != 0) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "tensor '%.80s' would not be aligned: declare wider types first",
-                             name);
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "tensor '%.80s' would not be aligned: declare wider types first", name);
     }
     uint64_t bytes = dtypes[k].bytes;
     json_t *shape = json_array();
@@ -398,8 +417,8 @@ int clfcn_st_writer_declare(struct clfcn_st_writer *w, const char *name, enum cl
         bytes *= (uint64_t)dims[i];
         whole = whole && json_array_append_new(shape, json_integer(dims[i])) == 0;
     }
-    json_t *tensor = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[k].name, "shape", shape,
-                               "data_offsets", (json_int_t)w->declared,
+    json_t *tensor = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[k].name, "shape",
+                               shape, "data_offsets", (json_int_t)w->declared,
                                (json_int_t)(w->declared + bytes));
     if (!whole || json_object_set(w->header, name, tensor) < 0) {
         json_decref(tensor);
@@ -410,11 +429,12 @@ int clfcn_st_writer_declare(struct clfcn_st_writer *w, const char *name, enum cl
     return CLFCN_OK;
 }
 
-int clfcn_st_writer_begin(struct clfcn_st_writer *w, const char *path, const char *metadata,
-                          struct clfcn_err *err)
+int clfcn_st_writer_begin(struct clfcn_st_writer *w, const char *path,
+                          const char *metadata, struct clfcn_err *err)
 {
     json_t *map = json_object_get(w->header, METADATA_KEY);
-    if (metadata != NULL && json_object_set_new(map, "clfcn", json_string(metadata)) < 0) {
+    if (metadata != NULL &&
+        json_object_set_new(map, "clfcn", json_string(metadata)) < 0) {
         return clfcn_err_nomem(err);
     }
     char *text = json_dumps(w->header, JSON_COMPACT);
@@ -443,7 +463,8 @@ int clfcn_st_writer_data(struct clfcn_st_writer *w, const void *data, size_t byt
 {
     if (bytes > w->declared - w->written) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "more tensor data than declared (%" PRIu64 " bytes)", w->declared);
+                             "more tensor data than declared (%" PRIu64 " bytes)",
+                             w->declared);
     }
     int rc = clfcn_atomic_write(&w->file, data, bytes, err);
     if (rc == CLFCN_OK) {

@@ -7,12 +7,13 @@ static int check(cl_int status, const char *what, struct clfcn_err *err)
     if (status == CL_SUCCESS) {
         return CLFCN_OK;
     }
-    return clfcn_err_set(err, CLFCN_ECL, status, "%s: %s", what, clfcn_cl_error_name(status));
+    return clfcn_err_set(err, CLFCN_ECL, status, "%s: %s", what,
+                         clfcn_cl_error_name(status));
 }
 
-static struct clfcn_run make_run(const struct clfcn_net *net, bool training)
+static struct clfcn_op_run make_run(const struct clfcn_net *net, bool training)
 {
-    return (struct clfcn_run){
+    return (struct clfcn_op_run){
         .dev = net->dev,
         .gemm = net->gemm,
         .training = training,
@@ -21,10 +22,11 @@ static struct clfcn_run make_run(const struct clfcn_net *net, bool training)
     };
 }
 
-int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training, struct clfcn_err *err)
+int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training,
+                         struct clfcn_err *err)
 {
     struct clfcn_op *op = net->graph.ops[i];
-    const struct clfcn_run run = make_run(net, training);
+    const struct clfcn_op_run run = make_run(net, training);
     const int rc = op->impl->forward(op, &run, err);
     if (rc < 0) {
         clfcn_err_note(err, "layer '%s', forward", op->name);
@@ -35,7 +37,7 @@ int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training, struct clf
 int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err)
 {
     struct clfcn_op *op = net->graph.ops[i];
-    const struct clfcn_run run = make_run(net, true);
+    const struct clfcn_op_run run = make_run(net, true);
     const int rc = op->impl->backward(op, &run, err);
     if (rc < 0) {
         clfcn_err_note(err, "layer '%s', backward", op->name);
@@ -51,16 +53,17 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
     cl_command_queue queue = net->dev->transfer;
     const bool labels = in->labels && s->labels;
     if (labels) {
-        const int rc = check(clEnqueueWriteBuffer(queue, s->labels, CL_FALSE, 0,
-                                                  clfcn_tensor_row(x), in->labels, 0, NULL, NULL),
-                             "uploading labels", err);
+        const int rc =
+            check(clEnqueueWriteBuffer(queue, s->labels, CL_FALSE, 0, clfcn_tensor_row(x),
+                                       in->labels, 0, NULL, NULL),
+                  "uploading labels", err);
         if (rc < 0) {
             return rc;
         }
     }
     const int rc = check(clEnqueueWriteBuffer(queue, s->images, CL_FALSE, 0,
-                                              clfcn_tensor_count(x) * sizeof(float), in->images,
-                                              0, NULL, &s->uploaded),
+                                              clfcn_tensor_count(x) * sizeof(float),
+                                              in->images, 0, NULL, &s->uploaded),
                          "uploading images", err);
     if (rc < 0) {
         return rc;
@@ -70,7 +73,8 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
     return check(clFlush(queue), "uploading images", err);
 }
 
-/* Make the compute queue wait for the slot's upload, and the slot's images the network's input. */
+/* Make the compute queue wait for the slot's upload, and the slot's images the network's
+ * input. */
 static int enter_slot(struct clfcn_net *net, struct clfcn_slot *s, struct clfcn_err *err)
 {
     if (!s->uploaded) {
@@ -82,11 +86,11 @@ static int enter_slot(struct clfcn_net *net, struct clfcn_slot *s, struct clfcn_
 }
 
 /* Enqueue the read-back that ends the slot's work. */
-static int leave_slot(struct clfcn_net *net, struct clfcn_slot *s, cl_mem from, size_t offset,
-                      size_t bytes, void *to, struct clfcn_err *err)
+static int leave_slot(struct clfcn_net *net, struct clfcn_slot *s, cl_mem from,
+                      size_t offset, size_t bytes, void *to, struct clfcn_err *err)
 {
-    const int rc = check(clEnqueueReadBuffer(net->dev->compute, from, CL_FALSE, offset, bytes, to,
-                                             0, NULL, &s->done),
+    const int rc = check(clEnqueueReadBuffer(net->dev->compute, from, CL_FALSE, offset,
+                                             bytes, to, 0, NULL, &s->done),
                          "reading back a result", err);
     if (rc < 0) {
         return rc;
@@ -97,11 +101,11 @@ static int leave_slot(struct clfcn_net *net, struct clfcn_slot *s, cl_mem from, 
 
 static int run_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
 {
-    const struct clfcn_run run = make_run(net, true);
+    const struct clfcn_op_run run = make_run(net, true);
     const struct clfcn_value *logits = &net->graph.values[net->graph.logits];
     const struct clfcn_slot *s = &net->slots[slot];
-    const int rc = clfcn_loss_run(&net->loss, &run, &logits->tensor, s->labels, s->labelled,
-                                  logits->grad, net->losses, slot, err);
+    const int rc = clfcn_loss_run(&net->loss, &run, &logits->tensor, s->labels,
+                                  s->labelled, logits->grad, net->losses, slot, err);
     if (rc < 0) {
         clfcn_err_note(err, "loss");
     }
@@ -121,8 +125,9 @@ static int run_update(struct clfcn_net *net, const struct clfcn_net_hyper *hyper
         .update = hyper->update,
     };
     const struct clfcn_params *ps = &net->params;
-    const int rc = clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads, ps->states[0],
-                                   ps->states[1], ps->trained_bytes / sizeof(float), err);
+    const int rc =
+        clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads, ps->states[0],
+                        ps->states[1], ps->trained_bytes / sizeof(float), err);
     if (rc < 0) {
         clfcn_err_note(err, "update");
     }
@@ -131,9 +136,9 @@ static int run_update(struct clfcn_net *net, const struct clfcn_net_hyper *hyper
 
 static int check_training(const struct clfcn_net *net, struct clfcn_err *err)
 {
-    return net->options.training
-               ? CLFCN_OK
-               : clfcn_err_set(err, CLFCN_EINVAL, 0, "this network was built for inference");
+    return net->options.training ? CLFCN_OK
+                                 : clfcn_err_set(err, CLFCN_EINVAL, 0,
+                                                 "this network was built for inference");
 }
 
 int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
@@ -176,7 +181,8 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
     }
     if (rc == CLFCN_OK) {
         s->stepped = false;
-        rc = leave_slot(net, s, y->mem, 0, clfcn_tensor_count(y) * sizeof(float), logits, err);
+        rc = leave_slot(net, s, y->mem, 0, clfcn_tensor_count(y) * sizeof(float), logits,
+                        err);
     }
     return rc;
 }
@@ -223,8 +229,9 @@ static int lap(struct clfcn_net *net, double *since, double *ms, struct clfcn_er
     return rc;
 }
 
-int clfcn_net_profile(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
-                      bool inference, struct clfcn_err *err)
+int clfcn_net_profile(struct clfcn_net *net, int slot,
+                      const struct clfcn_net_hyper *hyper, bool inference,
+                      struct clfcn_err *err)
 {
     struct clfcn_slot *s = &net->slots[slot];
     const int n = net->graph.op_count;

@@ -14,9 +14,8 @@ static bool starts_with(const char *s, const char *prefix)
 /* What a file holds decides what it must hold. */
 struct source {
     const struct clfcn_st_file *file;
-    const char *name;     /* of the file, for messages */
-    bool torchvision;     /* features.* alone: the backbone */
-    bool optimizer_state; /* optim.* is wanted too */
+    const char *name; /* of the file, for messages */
+    bool torchvision; /* features.* alone: the backbone */
 };
 
 /* The name under which the source keeps a tensor, or NULL if it need not have it. */
@@ -59,8 +58,8 @@ static int check_shape(const struct source *src, const struct clfcn_st_tensor *t
                          src->name, t->name, has, wants);
 }
 
-/* Whether the network may do without a tensor: files saved by old versions of PyTorch have no
- * num_batches_tracked, which nothing computes with. */
+/* Whether the network may do without a tensor: files saved by old versions of PyTorch
+ * have no num_batches_tracked, which nothing computes with. */
 static bool optional(const struct clfcn_tensor_entry *e)
 {
     return e->place == CLFCN_ON_HOST;
@@ -71,8 +70,8 @@ static int load_count(struct clfcn_net *net, int i, const struct source *src,
 {
     int64_t value = 0;
     if (t->dtype != CLFCN_I64) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: '%s' is not a 64-bit integer", src->name,
-                             t->name);
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: '%s' is not a 64-bit integer",
+                             src->name, t->name);
     }
     memcpy(&value, t->data, sizeof(value));
     return clfcn_net_tensor_write(net, i, &value, err);
@@ -109,8 +108,8 @@ static int find_tensor(struct clfcn_net *net, int i, const struct source *src,
     const struct clfcn_st_tensor *t = clfcn_st_find(src->file, name);
     if (!t && !optional(e)) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "%s: tensor '%s' is missing: is it a %s on %s?", src->name, name,
-                             clfcn_arch_name(net->desc.arch),
+                             "%s: tensor '%s' is missing: is it a %s on %s?", src->name,
+                             name, clfcn_arch_name(net->desc.arch),
                              clfcn_backbone_name(net->desc.backbone));
     }
     clfcn_net_tensor_info(net, i, &want);
@@ -147,10 +146,10 @@ static bool is_torchvision(const struct clfcn_st_file *f)
 }
 
 /* Nothing is written before every tensor has been found to fit. */
-int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_st_file *f, const char *name,
-                        bool optimizer_state, struct clfcn_err *err)
+int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_st_file *f,
+                        const char *name, bool optimizer_state, struct clfcn_err *err)
 {
-    const struct source src = { f, name, is_torchvision(f), optimizer_state };
+    const struct source src = { f, name, is_torchvision(f) };
     const int count = clfcn_net_tensor_count(net, optimizer_state);
     const struct clfcn_st_tensor *t = NULL;
     for (int i = 0; i < f->count; ++i) {

@@ -1,4 +1,5 @@
-/* defaults.h - what differs between classes of devices before anything has been measured. */
+/* defaults.h - what differs between classes of devices before anything has been measured.
+ */
 #ifndef CLFCN_OPS_DEFAULTS_H
 #define CLFCN_OPS_DEFAULTS_H
 
@@ -9,7 +10,8 @@ struct clfcn_defaults {
     int vector_width;     /* VW of the element-wise kernels: 4, 8 or 16 */
     int group;            /* WGS of the reductions: 1, or a power of two */
     bool copy_rows;       /* im2col copies runs of rows rather than single pixels */
-    size_t columns_bytes; /* im2col columns at a time: on a CPU they should stay in its cache */
+    size_t columns_bytes; /* im2col columns at a time: on a CPU they should stay in its
+                             cache */
 };
 
 struct clfcn_defaults clfcn_defaults_for(const struct clfcn_device_info *info);

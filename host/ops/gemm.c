@@ -3,7 +3,8 @@
 #include "defaults.h"
 
 int clfcn_gemm_create(struct clfcn_dev *dev, struct clfcn_programs *programs,
-                      enum clfcn_gemm_kind kind, struct clfcn_gemm **out, struct clfcn_err *err)
+                      enum clfcn_gemm_kind kind, struct clfcn_gemm **out,
+                      struct clfcn_err *err)
 {
     if (kind == CLFCN_GEMM_AUTO) {
         kind = clfcn_defaults_for(&dev->info).gemm;
@@ -28,12 +29,13 @@ int clfcn_gemm_scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call 
     return g->impl->scratch(g, call, bytes, err);
 }
 
-int clfcn_gemm_run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call, cl_mem scratch,
-                   struct clfcn_err *err)
+int clfcn_gemm_run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+                   cl_mem scratch, struct clfcn_err *err)
 {
     const int rc = g->impl->run(g, call, scratch, err);
     if (rc < 0) {
-        clfcn_err_note(err, "%s GEMM of %dx%dx%d", g->impl->name, call->m, call->n, call->k);
+        clfcn_err_note(err, "%s GEMM of %dx%dx%d", g->impl->name, call->m, call->n,
+                       call->k);
     }
     return rc;
 }

@@ -12,8 +12,9 @@ struct clfcn_mat {
     int ld;
 };
 
-/* c[m][n] = op(a)[m][k] * op(b)[k][n] + beta * c, where op transposes if trans_* is set (then a
- * is stored [k][m], b [n][k]); beta is 0 (c is written, whatever it held) or 1. m, n, k >= 1. */
+/* c[m][n] = op(a)[m][k] * op(b)[k][n] + beta * c, where op transposes if trans_* is set
+ * (then a is stored [k][m], b [n][k]); beta is 0 (c is written, whatever it held) or 1.
+ * m, n, k >= 1. */
 struct clfcn_gemm_call {
     bool trans_a, trans_b;
     int m, n, k;
@@ -24,12 +25,13 @@ struct clfcn_gemm_call {
 struct clfcn_gemm;
 
 struct clfcn_gemm_impl {
-    const char *name; /* "clblast", "native" */
+    const char *name;      /* "clblast", "native" */
+    const char *algorithm; /* of a convolution through it: "im2col+native" */
     /* Scratch bytes a call needs; offsets and buffers are not looked at. */
-    int (*scratch)(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call, size_t *bytes,
-                   struct clfcn_err *err);
-    int (*run)(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call, cl_mem scratch,
-               struct clfcn_err *err);
+    int (*scratch)(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+                   size_t *bytes, struct clfcn_err *err);
+    int (*run)(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+               cl_mem scratch, struct clfcn_err *err);
     void (*finish)(struct clfcn_gemm *g);
 };
 
@@ -38,15 +40,16 @@ struct clfcn_gemm {
     struct clfcn_dev *dev;
 };
 
-/* kind AUTO takes the device class's default. The kernels are wanted from programs, which the
- * caller builds before the first run; destroy the programs first, then this. */
+/* kind AUTO takes the device class's default. The kernels are wanted from programs, which
+ * the caller builds before the first run; destroy the programs first, then this. */
 int clfcn_gemm_create(struct clfcn_dev *dev, struct clfcn_programs *programs,
-                      enum clfcn_gemm_kind kind, struct clfcn_gemm **out, struct clfcn_err *err);
+                      enum clfcn_gemm_kind kind, struct clfcn_gemm **out,
+                      struct clfcn_err *err);
 void clfcn_gemm_destroy(struct clfcn_gemm **gemm);
 
 int clfcn_gemm_scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                        size_t *bytes, struct clfcn_err *err);
-int clfcn_gemm_run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call, cl_mem scratch,
-                   struct clfcn_err *err);
+int clfcn_gemm_run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+                   cl_mem scratch, struct clfcn_err *err);
 
 #endif

@@ -16,7 +16,8 @@ static bool tiled_legal(const int *v, const struct clfcn_device_info *info)
 static const struct clfcn_kernel_desc tiled_desc = {
     .stem = "gemm_tiled",
     .entry = "gemm_tiled",
-    .params = { [T_SIDE] = { "SIDE", 16, { 8, 16 } }, [T_KT] = { "KT", 16, { 8, 16, 32 } } },
+    .params = { [T_SIDE] = { "SIDE", 16, { 8, 16 } },
+                [T_KT] = { "KT", 16, { 8, 16, 32 } } },
     .legal = tiled_legal,
 };
 
@@ -25,7 +26,8 @@ enum { P_T, P_KB };
 static const struct clfcn_kernel_desc pack_desc = {
     .stem = "gemm_pack",
     .entry = "gemm_pack",
-    .params = { [P_T] = { "T", 16, { 4, 8, 12, 16 } }, [P_KB] = { "KB", 128, { 64, 128, 256 } } },
+    .params = { [P_T] = { "T", 16, { 4, 8, 12, 16 } },
+                [P_KB] = { "KB", 128, { 64, 128, 256 } } },
 };
 
 static const struct clfcn_kernel_desc panel_desc = {
@@ -36,7 +38,8 @@ static const struct clfcn_kernel_desc panel_desc = {
 
 enum {
     MR = 12,       /* rows of a tile of gemm_panel.cl */
-    KC_MAX = 4608, /* values of k a panel may hold: one of each operand fits the second cache */
+    KC_MAX = 4608, /* values of k a panel may hold: one of each operand fits the second
+                      cache */
 };
 
 struct native {
@@ -64,8 +67,8 @@ static size_t packed_a(const struct clfcn_gemm_call *call)
     return round_up((size_t)call->m, MR) * (size_t)k_part(call->k);
 }
 
-static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call, size_t *bytes,
-                   struct clfcn_err *err)
+static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+                   size_t *bytes, struct clfcn_err *err)
 {
     const struct native *n = (const struct native *)g;
     const size_t b = round_up((size_t)call->n, (size_t)n->vw) * (size_t)k_part(call->k);
@@ -82,17 +85,19 @@ struct strides {
 
 static struct strides strides_a(const struct clfcn_gemm_call *call)
 {
-    return call->trans_a ? (struct strides){ 1, call->a.ld } : (struct strides){ call->a.ld, 1 };
+    return call->trans_a ? (struct strides){ 1, call->a.ld }
+                         : (struct strides){ call->a.ld, 1 };
 }
 
 static struct strides strides_b(const struct clfcn_gemm_call *call)
 {
-    return call->trans_b ? (struct strides){ call->b.ld, 1 } : (struct strides){ 1, call->b.ld };
+    return call->trans_b ? (struct strides){ call->b.ld, 1 }
+                         : (struct strides){ 1, call->b.ld };
 }
 
 static int pack(const struct native *nat, const struct clfcn_kernel *kernel,
-                const struct clfcn_mat *src, struct strides s, cl_mem dst, int n, int tile,
-                int k0, int kc, struct clfcn_err *err)
+                const struct clfcn_mat *src, struct strides s, cl_mem dst, int n,
+                int tile, int k0, int kc, struct clfcn_err *err)
 {
     const cl_ulong offset = src->offset + (size_t)k0 * (size_t)s.k;
     const size_t global[] = { ((size_t)kc + (size_t)nat->kb - 1) / (size_t)nat->kb,
@@ -102,13 +107,13 @@ static int pack(const struct native *nat, const struct clfcn_kernel *kernel,
         CLFCN_ARG(src->mem), CLFCN_ARG(dst), CLFCN_ARG(offset), CLFCN_ARG(n),
         CLFCN_ARG(kc),       CLFCN_ARG(s.i), CLFCN_ARG(s.k),
     };
-    return clfcn_launch(nat->base.dev, kernel, 2, global, local, args, CLFCN_ARRAY_LEN(args),
-                        err);
+    return clfcn_launch(nat->base.dev, kernel, 2, global, local, args,
+                        CLFCN_ARRAY_LEN(args), err);
 }
 
 /* One part of k: pack both operands, multiply. */
-static int run_part(const struct native *nat, const struct clfcn_gemm_call *call, cl_mem a,
-                    cl_mem b, int k0, int kc, struct clfcn_err *err)
+static int run_part(const struct native *nat, const struct clfcn_gemm_call *call,
+                    cl_mem a, cl_mem b, int k0, int kc, struct clfcn_err *err)
 {
     const cl_ulong offset = call->c.offset;
     const int add = call->beta != 0.0f || k0 > 0;
@@ -116,13 +121,15 @@ static int run_part(const struct native *nat, const struct clfcn_gemm_call *call
                               ((size_t)call->n + (size_t)nat->vw - 1) / (size_t)nat->vw };
     const size_t local[] = { 1, 1 };
     const struct clfcn_arg args[] = {
-        CLFCN_ARG(a),       CLFCN_ARG(b),       CLFCN_ARG(call->c.mem),
+        CLFCN_ARG(a),       CLFCN_ARG(b),          CLFCN_ARG(call->c.mem),
         CLFCN_ARG(offset),  CLFCN_ARG(call->c.ld), CLFCN_ARG(call->m),
-        CLFCN_ARG(call->n), CLFCN_ARG(kc),      CLFCN_ARG(add),
+        CLFCN_ARG(call->n), CLFCN_ARG(kc),         CLFCN_ARG(add),
     };
-    int rc = pack(nat, &nat->pack_a, &call->a, strides_a(call), a, call->m, MR, k0, kc, err);
+    int rc =
+        pack(nat, &nat->pack_a, &call->a, strides_a(call), a, call->m, MR, k0, kc, err);
     if (rc == CLFCN_OK) {
-        rc = pack(nat, &nat->pack_b, &call->b, strides_b(call), b, call->n, nat->vw, k0, kc, err);
+        rc = pack(nat, &nat->pack_b, &call->b, strides_b(call), b, call->n, nat->vw, k0,
+                  kc, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_launch(nat->base.dev, &nat->panel, 2, global, local, args,
@@ -166,20 +173,22 @@ static int run_tiled(const struct native *nat, const struct clfcn_gemm_call *cal
                               round_up((size_t)call->m, tile) / 4 };
     const size_t local[] = { (size_t)nat->side, (size_t)nat->side };
     const struct clfcn_arg args[] = {
-        CLFCN_ARG(call->a.mem), CLFCN_ARG(call->b.mem), CLFCN_ARG(call->c.mem), CLFCN_ARG(oa),
-        CLFCN_ARG(sa.i),        CLFCN_ARG(sa.k),        CLFCN_ARG(ob),          CLFCN_ARG(sb.k),
-        CLFCN_ARG(sb.i),        CLFCN_ARG(oc),          CLFCN_ARG(call->c.ld),  CLFCN_ARG(call->m),
+        CLFCN_ARG(call->a.mem), CLFCN_ARG(call->b.mem), CLFCN_ARG(call->c.mem),
+        CLFCN_ARG(oa),          CLFCN_ARG(sa.i),        CLFCN_ARG(sa.k),
+        CLFCN_ARG(ob),          CLFCN_ARG(sb.k),        CLFCN_ARG(sb.i),
+        CLFCN_ARG(oc),          CLFCN_ARG(call->c.ld),  CLFCN_ARG(call->m),
         CLFCN_ARG(call->n),     CLFCN_ARG(call->k),     CLFCN_ARG(add),
     };
     return clfcn_launch(nat->base.dev, &nat->tiled, 2, global, local, args,
                         CLFCN_ARRAY_LEN(args), err);
 }
 
-static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call, cl_mem scratch_mem,
-               struct clfcn_err *err)
+static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+               cl_mem scratch_mem, struct clfcn_err *err)
 {
     const struct native *nat = (const struct native *)g;
-    return nat->panels ? run_panels(nat, call, scratch_mem, err) : run_tiled(nat, call, err);
+    return nat->panels ? run_panels(nat, call, scratch_mem, err)
+                       : run_tiled(nat, call, err);
 }
 
 static void finish(struct clfcn_gemm *g)
@@ -189,6 +198,7 @@ static void finish(struct clfcn_gemm *g)
 
 static const struct clfcn_gemm_impl native_impl = {
     .name = "native",
+    .algorithm = "im2col+native",
     .scratch = scratch,
     .run = run,
     .finish = finish,
@@ -210,7 +220,8 @@ static int want_panels(struct native *nat, struct clfcn_programs *programs,
     return rc;
 }
 
-static int want_tiled(struct native *nat, struct clfcn_programs *programs, struct clfcn_err *err)
+static int want_tiled(struct native *nat, struct clfcn_programs *programs,
+                      struct clfcn_err *err)
 {
     int values[CLFCN_MAX_PARAMS] = { [T_SIDE] = 16, [T_KT] = 16 };
     if (!tiled_legal(values, &nat->base.dev->info)) {
@@ -220,8 +231,8 @@ static int want_tiled(struct native *nat, struct clfcn_programs *programs, struc
     return clfcn_kernel_want(programs, &nat->tiled, &tiled_desc, values, err);
 }
 
-/* Packed panels suit devices with wide vectors, which are CPUs; local memory suits the others,
- * and also a CPU runtime that compiles for single lanes. */
+/* Packed panels suit devices with wide vectors, which are CPUs; local memory suits the
+ * others, and also a CPU runtime that compiles for single lanes. */
 int clfcn_gemm_native_create(struct clfcn_dev *dev, struct clfcn_programs *programs,
                              struct clfcn_gemm **out, struct clfcn_err *err)
 {
@@ -234,7 +245,8 @@ int clfcn_gemm_native_create(struct clfcn_dev *dev, struct clfcn_programs *progr
     nat->panels = dev->info.is_cpu && dev->info.vector_width >= 4;
     nat->vw = dev->info.vector_width >= 16 ? 16 : dev->info.vector_width >= 8 ? 8 : 4;
     nat->kb = pack_desc.params[P_KB].dflt;
-    const int rc = nat->panels ? want_panels(nat, programs, err) : want_tiled(nat, programs, err);
+    const int rc =
+        nat->panels ? want_panels(nat, programs, err) : want_tiled(nat, programs, err);
     if (rc < 0) {
         free(nat);
         return rc;

@@ -19,7 +19,7 @@ int clfcn_loss_prepare(struct clfcn_loss_op *op, enum clfcn_loss kind,
                        struct clfcn_err *err);
 /* Mean loss of the batch into loss[loss_index] (float), its gradient into dlogits.
  * labels uchar [N][H][W]; labelled: how many of them are not CLFCN_IGNORE (0: loss 0). */
-int clfcn_loss_run(struct clfcn_loss_op *op, const struct clfcn_run *run,
+int clfcn_loss_run(struct clfcn_loss_op *op, const struct clfcn_op_run *run,
                    const struct clfcn_tensor *logits, cl_mem labels, int64_t labelled,
                    const struct clfcn_tensor *dlogits, cl_mem loss, int loss_index,
                    struct clfcn_err *err);

@@ -42,9 +42,9 @@ void clfcn_op_destroy(struct clfcn_op **op)
     }
 }
 
-struct clfcn_param *clfcn_op_add_param(struct clfcn_op *op, const char *suffix, bool learned,
-                                       enum clfcn_init init, double init_scale, int ndim,
-                                       const int64_t *dims)
+struct clfcn_param *clfcn_op_add_param(struct clfcn_op *op, const char *suffix,
+                                       bool learned, enum clfcn_init init,
+                                       double init_scale, int ndim, const int64_t *dims)
 {
     struct clfcn_param *p = &op->params[op->param_count++];
     *p = (struct clfcn_param){ .suffix = suffix,
@@ -63,14 +63,15 @@ struct clfcn_param *clfcn_op_add_param(struct clfcn_op *op, const char *suffix, 
 int clfcn_op_check_row(const struct clfcn_tensor *t, struct clfcn_err *err)
 {
     if (t->c < 1 || t->n < 1 || t->h < 1 || t->w < 1) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "a tensor of %dx%dx%dx%d is empty", t->c, t->n,
-                             t->h, t->w);
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "a tensor of %dx%dx%dx%d is empty",
+                             t->c, t->n, t->h, t->w);
     }
     if (clfcn_tensor_row(t) > CLFCN_MAX_ROW) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "%d images of %dx%d are more pixels than a kernel can count: lower "
-                             "--batch or --size",
-                             t->n, t->w, t->h);
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "%d images of %dx%d are more pixels than a kernel can count: lower "
+            "--batch or --size",
+            t->n, t->w, t->h);
     }
     return CLFCN_OK;
 }
@@ -80,9 +81,9 @@ int clfcn_op_chunks(size_t row)
     return (int)((row + CLFCN_CHUNK - 1) / CLFCN_CHUNK);
 }
 
-int clfcn_launch_rows(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int vector_width,
-                      size_t row, int channels, const struct clfcn_arg *args, int arg_count,
-                      struct clfcn_err *err)
+int clfcn_launch_rows(struct clfcn_dev *dev, const struct clfcn_kernel *kernel,
+                      int vector_width, size_t row, int channels,
+                      const struct clfcn_arg *args, int arg_count, struct clfcn_err *err)
 {
     const size_t vw = (size_t)vector_width;
     const size_t global[] = { (row + vw - 1) / vw, (size_t)channels };
@@ -90,17 +91,19 @@ int clfcn_launch_rows(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, 
     return clfcn_launch(dev, kernel, 2, global, local, args, arg_count, err);
 }
 
-int clfcn_launch_chunks(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int group,
-                        size_t row, int channels, const struct clfcn_arg *args, int arg_count,
-                        struct clfcn_err *err)
+int clfcn_launch_chunks(struct clfcn_dev *dev, const struct clfcn_kernel *kernel,
+                        int group, size_t row, int channels, const struct clfcn_arg *args,
+                        int arg_count, struct clfcn_err *err)
 {
-    const size_t global[] = { (size_t)clfcn_op_chunks(row) * (size_t)group, (size_t)channels };
+    const size_t global[] = { (size_t)clfcn_op_chunks(row) * (size_t)group,
+                              (size_t)channels };
     const size_t local[] = { (size_t)group, 1 };
     return clfcn_launch(dev, kernel, 2, global, local, args, arg_count, err);
 }
 
-int clfcn_launch_each(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, size_t count,
-                      const struct clfcn_arg *args, int arg_count, struct clfcn_err *err)
+int clfcn_launch_each(struct clfcn_dev *dev, const struct clfcn_kernel *kernel,
+                      size_t count, const struct clfcn_arg *args, int arg_count,
+                      struct clfcn_err *err)
 {
     const size_t local[] = { dev->info.max_work_group < 64 ? 1 : 64 };
     return clfcn_launch(dev, kernel, 1, &count, local, args, arg_count, err);

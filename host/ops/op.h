@@ -1,8 +1,8 @@
 /* op.h - a layer on the device: what every layer kind provides, and what it is given.
  *
- * The net creates an op, sets x (and x2), calls impl->infer(), gives memory to tensors and
- * parameters, calls impl->prepare(), builds the programs, then runs forward and backward in
- * order on the device's compute queue. Nothing here waits for the device. */
+ * The net creates an op, sets x (and x2), calls impl->infer(), gives memory to tensors
+ * and parameters, calls impl->prepare(), builds the programs, then runs forward and
+ * backward in order on the device's compute queue. Nothing here waits for the device. */
 #ifndef CLFCN_OPS_OP_H
 #define CLFCN_OPS_OP_H
 
@@ -26,17 +26,18 @@ enum clfcn_init {
     CLFCN_INIT_UNIFORM /* in [-init_scale, init_scale] */
 };
 
-/* A parameter, or a buffer that training updates without a gradient (running statistics). */
+/* A parameter, or a buffer that training updates without a gradient (running statistics).
+ */
 struct clfcn_param {
     const char *suffix; /* "weight": the full name is the op's prefix, a dot, this */
     int ndim;
     int64_t dims[4];
     size_t count;
-    bool learned;  /* has a gradient and is updated by the optimiser */
+    bool learned; /* has a gradient and is updated by the optimiser */
     enum clfcn_init init;
     double init_scale;
     cl_mem value;
-    cl_mem grad;   /* NULL: frozen or not learned */
+    cl_mem grad; /* NULL: frozen or not learned */
 };
 
 enum { CLFCN_OP_MAX_PARAMS = 4 };
@@ -52,12 +53,13 @@ struct clfcn_op_env {
     bool training;
 };
 
-/* What an op is given while it runs. Both buffers are shared by all ops: their content lasts
- * until the op returns. */
-struct clfcn_run {
+/* What an op is given while it runs. Both buffers are shared by all ops: their content
+ * lasts until the op returns. */
+struct clfcn_op_run {
     struct clfcn_dev *dev;
     const struct clfcn_gemm *gemm;
-    bool training;  /* batch norm uses the batch's statistics and updates the running ones */
+    bool training;  /* batch norm uses the batch's statistics and updates the running ones
+                     */
     cl_mem columns; /* at least the op's columns_bytes */
     cl_mem scratch; /* at least the op's scratch_bytes: GEMM packing, partial sums */
 };
@@ -70,15 +72,21 @@ struct clfcn_op_impl {
     bool backward_reads_x, backward_reads_y;
     bool masks_dx; /* can multiply dx by (x > 0), saving the op that made x a pass */
     bool adds_dx;  /* can add to dx */
-    /* From x (and x2): shape of y, parameter shapes, FLOPs, columns_bytes and scratch_bytes. */
-    int (*infer)(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err);
+    /* From x (and x2): shape of y, parameter shapes, FLOPs, columns_bytes and
+     * scratch_bytes. */
+    int (*infer)(struct clfcn_op *op, const struct clfcn_op_env *env,
+                 struct clfcn_err *err);
     /* Ask env->programs for the kernels. */
-    int (*prepare)(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err);
-    int (*forward)(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err);
-    /* From dy: parameter gradients, and dx where it is wanted. An op with relu set masks dy in
-     * place; others leave it alone. */
-    int (*backward)(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err);
-    void (*finish)(struct clfcn_op *op); /* frees what the kind allocated beside op; may be NULL */
+    int (*prepare)(struct clfcn_op *op, const struct clfcn_op_env *env,
+                   struct clfcn_err *err);
+    int (*forward)(struct clfcn_op *op, const struct clfcn_op_run *run,
+                   struct clfcn_err *err);
+    /* From dy: parameter gradients, and dx where it is wanted. An op with relu set masks
+     * dy in place; others leave it alone. */
+    int (*backward)(struct clfcn_op *op, const struct clfcn_op_run *run,
+                    struct clfcn_err *err);
+    void (*finish)(
+        struct clfcn_op *op); /* frees what the kind allocated beside op; may be NULL */
 };
 
 struct clfcn_op {
@@ -87,8 +95,8 @@ struct clfcn_op {
     char prefix[48]; /* of the parameters' names: "pretrained_net.features.10" */
     const struct clfcn_tensor *x, *x2; /* inputs, borrowed; x2 NULL for most kinds */
     struct clfcn_tensor *y;            /* borrowed; infer sets its shape */
-    /* Gradients, borrowed, of the shapes of x and y; NULL where not wanted. The gradient of x2
-     * is dy itself: x2 is only ever added to the output. */
+    /* Gradients, borrowed, of the shapes of x and y; NULL where not wanted. The gradient
+     * of x2 is dy itself: x2 is only ever added to the output. */
     const struct clfcn_tensor *dx, *dy;
     bool relu;      /* y is the output of a ReLU */
     bool dx_add;    /* dx holds another consumer's share: add to it */
@@ -106,8 +114,8 @@ struct clfcn_op {
  * Parameters: weight [Cout][Cin][k][k], bias [Cout]. */
 int clfcn_conv2d_create(int out_channels, int kernel, bool relu, struct clfcn_op **out,
                         struct clfcn_err *err);
-/* Transposed convolution 3x3, stride 2, padding 1, output padding 1 (the output has twice the
- * sides), bias, ReLU. Parameters: weight [Cin][Cout][3][3], bias [Cout]. */
+/* Transposed convolution 3x3, stride 2, padding 1, output padding 1 (the output has twice
+ * the sides), bias, ReLU. Parameters: weight [Cin][Cout][3][3], bias [Cout]. */
 int clfcn_deconv2d_create(int out_channels, struct clfcn_op **out, struct clfcn_err *err);
 /* Max pooling 2x2, stride 2; an odd last row or column is dropped. */
 int clfcn_maxpool_create(struct clfcn_op **out, struct clfcn_err *err);

@@ -14,13 +14,15 @@ struct batchnorm {
 
 enum { P_VW, P_WGS, P_CHUNK, P_SKIP, P_MASK };
 
-#define DESC(entry_)                                                                      \
-    {                                                                                     \
-        .stem = "batchnorm", .entry = entry_, .params = {                                 \
-            [P_VW] = { "VW", 4, { 4, 8, 16 } }, [P_WGS] = { "WGS", 64, { 1, 64, 128, 256 } }, \
-            [P_CHUNK] = { "CHUNK", CLFCN_CHUNK, { 0 } }, [P_SKIP] = { "SKIP", 0, { 0 } }, \
-            [P_MASK] = { "MASK", 0, { 0 } },                                              \
-        }                                                                                 \
+#define DESC(entry_)                                      \
+    {                                                     \
+        .stem = "batchnorm", .entry = entry_, .params = { \
+            [P_VW] = { "VW", 4, { 4, 8, 16 } },           \
+            [P_WGS] = { "WGS", 64, { 1, 64, 128, 256 } }, \
+            [P_CHUNK] = { "CHUNK", CLFCN_CHUNK, { 0 } },  \
+            [P_SKIP] = { "SKIP", 0, { 0 } },              \
+            [P_MASK] = { "MASK", 0, { 0 } },              \
+        }                                                 \
     }
 
 static const struct clfcn_kernel_desc partial_desc = DESC("bn_partial");
@@ -31,15 +33,17 @@ static const struct clfcn_kernel_desc grad_partial_desc = DESC("bn_grad_partial"
 static const struct clfcn_kernel_desc grad_finish_desc = DESC("bn_grad_finish");
 static const struct clfcn_kernel_desc grad_apply_desc = DESC("bn_grad_apply");
 
-static int infer(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
+                 struct clfcn_err *err)
 {
     const struct clfcn_tensor *x = op->x;
     const int64_t dims[] = { x->c };
     const size_t row = clfcn_tensor_row(x);
     if (env->training && row < 2) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "batch norm in training needs more than one value a channel: raise "
-                             "--batch or --size");
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "batch norm in training needs more than one value a channel: raise "
+            "--batch or --size");
     }
     *op->y = (struct clfcn_tensor){ x->c, x->n, x->h, x->w, NULL };
     clfcn_op_add_param(op, "weight", true, CLFCN_INIT_ONE, 0.0, 1, dims);
@@ -51,7 +55,8 @@ static int infer(struct clfcn_op *op, const struct clfcn_op_env *env, struct clf
     return clfcn_op_check_row(x, err);
 }
 
-static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
+                   struct clfcn_err *err)
 {
     struct batchnorm *bn = (struct batchnorm *)op;
     const struct {
@@ -69,29 +74,35 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env, struct c
     };
     bn->defaults = clfcn_defaults_for(&env->dev->info);
     const int values[CLFCN_MAX_PARAMS] = {
-        [P_VW] = bn->defaults.vector_width, [P_WGS] = bn->defaults.group,
-        [P_CHUNK] = CLFCN_CHUNK,            [P_SKIP] = op->x2 != NULL,
+        [P_VW] = bn->defaults.vector_width,
+        [P_WGS] = bn->defaults.group,
+        [P_CHUNK] = CLFCN_CHUNK,
+        [P_SKIP] = op->x2 != NULL,
         [P_MASK] = op->mask_dx,
     };
     int rc = CLFCN_OK;
     for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(wanted); ++i) {
         if (env->training || !wanted[i].training) {
-            rc = clfcn_kernel_want(env->programs, wanted[i].kernel, wanted[i].desc, values, err);
+            rc = clfcn_kernel_want(env->programs, wanted[i].kernel, wanted[i].desc,
+                                   values, err);
         }
     }
     return rc;
 }
 
-/* Mean and deviation of each channel into op->state: of the batch, or the running ones. */
-static int statistics(struct batchnorm *bn, const struct clfcn_run *run, struct clfcn_err *err)
+/* Mean and deviation of each channel into op->state: of the batch, or the running ones.
+ */
+static int statistics(struct batchnorm *bn, const struct clfcn_op_run *run,
+                      struct clfcn_err *err)
 {
     const struct clfcn_op *op = &bn->op;
-    const struct clfcn_param *mean = &op->params[RUNNING_MEAN], *var = &op->params[RUNNING_VAR];
+    const struct clfcn_param *mean = &op->params[RUNNING_MEAN],
+                             *var = &op->params[RUNNING_VAR];
     const int channels = op->x->c, row = (int)clfcn_tensor_row(op->x);
     const int chunks = clfcn_op_chunks((size_t)row);
-    const struct clfcn_arg running_args[] = { CLFCN_ARG(mean->value), CLFCN_ARG(var->value),
-                                              CLFCN_ARG(op->state), CLFCN_ARG(channels),
-                                              CLFCN_ARG(bn_eps) };
+    const struct clfcn_arg running_args[] = { CLFCN_ARG(mean->value),
+                                              CLFCN_ARG(var->value), CLFCN_ARG(op->state),
+                                              CLFCN_ARG(channels), CLFCN_ARG(bn_eps) };
     if (!run->training) {
         return clfcn_launch_each(run->dev, &bn->running, (size_t)channels, running_args,
                                  CLFCN_ARRAY_LEN(running_args), err);
@@ -103,14 +114,16 @@ static int statistics(struct batchnorm *bn, const struct clfcn_run *run, struct 
         CLFCN_ARG(var->value),   CLFCN_ARG(channels),  CLFCN_ARG(row),
         CLFCN_ARG(chunks),       CLFCN_ARG(bn_eps),    CLFCN_ARG(bn_momentum),
     };
-    const int rc = clfcn_launch_chunks(run->dev, &bn->partial, bn->defaults.group, (size_t)row,
-                                       channels, args, CLFCN_ARRAY_LEN(args), err);
+    const int rc =
+        clfcn_launch_chunks(run->dev, &bn->partial, bn->defaults.group, (size_t)row,
+                            channels, args, CLFCN_ARRAY_LEN(args), err);
     return rc < 0 ? rc
-                  : clfcn_launch_each(run->dev, &bn->finish, (size_t)channels, finish_args,
-                                      CLFCN_ARRAY_LEN(finish_args), err);
+                  : clfcn_launch_each(run->dev, &bn->finish, (size_t)channels,
+                                      finish_args, CLFCN_ARRAY_LEN(finish_args), err);
 }
 
-static int forward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
+                   struct clfcn_err *err)
 {
     struct batchnorm *bn = (struct batchnorm *)op;
     const int row = (int)clfcn_tensor_row(op->x);
@@ -128,35 +141,40 @@ static int forward(struct clfcn_op *op, const struct clfcn_run *run, struct clfc
     const int rc = statistics(bn, run, err);
     return rc < 0 ? rc
                   : clfcn_launch_rows(run->dev, &bn->apply, bn->defaults.vector_width,
-                                      (size_t)row, op->x->c, args, CLFCN_ARRAY_LEN(args), err);
+                                      (size_t)row, op->x->c, args, CLFCN_ARRAY_LEN(args),
+                                      err);
 }
 
-static int backward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
+                    struct clfcn_err *err)
 {
     struct batchnorm *bn = (struct batchnorm *)op;
     const int channels = op->x->c, row = (int)clfcn_tensor_row(op->x);
     const int chunks = clfcn_op_chunks((size_t)row);
     const struct clfcn_param *gamma = &op->params[GAMMA], *beta = &op->params[BETA];
-    const struct clfcn_arg partial_args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(op->dy->mem),
-                                              CLFCN_ARG(op->state), CLFCN_ARG(run->scratch),
-                                              CLFCN_ARG(row) };
-    const struct clfcn_arg finish_args[] = { CLFCN_ARG(run->scratch), CLFCN_ARG(gamma->grad),
+    const struct clfcn_arg partial_args[] = { CLFCN_ARG(op->x->mem),
+                                              CLFCN_ARG(op->dy->mem),
+                                              CLFCN_ARG(op->state),
+                                              CLFCN_ARG(run->scratch), CLFCN_ARG(row) };
+    const struct clfcn_arg finish_args[] = { CLFCN_ARG(run->scratch),
+                                             CLFCN_ARG(gamma->grad),
                                              CLFCN_ARG(beta->grad), CLFCN_ARG(channels),
                                              CLFCN_ARG(chunks) };
-    int rc = clfcn_launch_chunks(run->dev, &bn->grad_partial, bn->defaults.group, (size_t)row,
-                                 channels, partial_args, CLFCN_ARRAY_LEN(partial_args), err);
+    int rc =
+        clfcn_launch_chunks(run->dev, &bn->grad_partial, bn->defaults.group, (size_t)row,
+                            channels, partial_args, CLFCN_ARRAY_LEN(partial_args), err);
     if (rc == CLFCN_OK) {
         rc = clfcn_launch_each(run->dev, &bn->grad_finish, (size_t)channels, finish_args,
                                CLFCN_ARRAY_LEN(finish_args), err);
     }
     if (rc == CLFCN_OK && op->dx) {
         const struct clfcn_arg args[] = {
-            CLFCN_ARG(op->x->mem),  CLFCN_ARG(op->dy->mem), CLFCN_ARG(op->state),
+            CLFCN_ARG(op->x->mem),   CLFCN_ARG(op->dy->mem), CLFCN_ARG(op->state),
             CLFCN_ARG(gamma->value), CLFCN_ARG(gamma->grad), CLFCN_ARG(beta->grad),
-            CLFCN_ARG(op->dx->mem), CLFCN_ARG(row),
+            CLFCN_ARG(op->dx->mem),  CLFCN_ARG(row),
         };
-        rc = clfcn_launch_rows(run->dev, &bn->grad_apply, bn->defaults.vector_width, (size_t)row,
-                               channels, args, CLFCN_ARRAY_LEN(args), err);
+        rc = clfcn_launch_rows(run->dev, &bn->grad_apply, bn->defaults.vector_width,
+                               (size_t)row, channels, args, CLFCN_ARRAY_LEN(args), err);
     }
     return rc;
 }

@@ -2,14 +2,16 @@
 
 #include <math.h>
 
-/* Transposed convolution 3x3, stride 2, padding 1, output padding 1, as matrix products. With
- * W [Cin][Cout*9] and Y the columns of dy under the same convolution (im2col, stride 2):
+/* Transposed convolution 3x3, stride 2, padding 1, output padding 1, as matrix products.
+ * With W [Cin][Cout*9] and Y the columns of dy under the same convolution (im2col, stride
+ * 2):
  *
  *   columns = W^T x     [Cout*9][P], gathered into y by deconv.cl
  *   dx      = W Y       [Cin][P]
  *   dW      = x Y^T     summed over slices of columns
  *
- * Forward is sliced by output channels, whose columns are independent; backward by pixels. */
+ * Forward is sliced by output channels, whose columns are independent; backward by
+ * pixels. */
 struct deconv2d {
     struct clfcn_op op;
     int out_channels;
@@ -21,10 +23,11 @@ struct deconv2d {
 
 enum { TAPS = 9 };
 
-static const struct clfcn_kernel_desc gather_desc = { .stem = "deconv", .entry = "deconv_gather" };
+static const struct clfcn_kernel_desc gather_desc = { .stem = "deconv",
+                                                      .entry = "deconv_gather" };
 
-static struct clfcn_gemm_call forward_call(const struct deconv2d *dc, cl_mem columns, int first,
-                                           int channels)
+static struct clfcn_gemm_call forward_call(const struct deconv2d *dc, cl_mem columns,
+                                           int first, int channels)
 {
     const struct clfcn_op *op = &dc->op;
     const int row = (int)clfcn_tensor_row(op->x);
@@ -39,8 +42,8 @@ static struct clfcn_gemm_call forward_call(const struct deconv2d *dc, cl_mem col
     };
 }
 
-static struct clfcn_gemm_call weight_call(const struct deconv2d *dc, cl_mem columns, int first,
-                                          int count)
+static struct clfcn_gemm_call weight_call(const struct deconv2d *dc, cl_mem columns,
+                                          int first, int count)
 {
     const struct clfcn_op *op = &dc->op;
     return (struct clfcn_gemm_call){
@@ -55,8 +58,8 @@ static struct clfcn_gemm_call weight_call(const struct deconv2d *dc, cl_mem colu
     };
 }
 
-static struct clfcn_gemm_call input_call(const struct deconv2d *dc, cl_mem columns, int first,
-                                         int count)
+static struct clfcn_gemm_call input_call(const struct deconv2d *dc, cl_mem columns,
+                                         int first, int count)
 {
     const struct clfcn_op *op = &dc->op;
     return (struct clfcn_gemm_call){
@@ -81,7 +84,8 @@ static int raise_scratch(struct deconv2d *dc, const struct clfcn_op_env *env,
     return rc;
 }
 
-static int plan_memory(struct deconv2d *dc, const struct clfcn_op_env *env, struct clfcn_err *err)
+static int plan_memory(struct deconv2d *dc, const struct clfcn_op_env *env,
+                       struct clfcn_err *err)
 {
     struct clfcn_op *op = &dc->op;
     const int row = (int)clfcn_tensor_row(op->x), cout = dc->out_channels;
@@ -92,7 +96,8 @@ static int plan_memory(struct deconv2d *dc, const struct clfcn_op_env *env, stru
     op->columns_bytes = channel_bytes * (size_t)dc->channel_slice;
     op->scratch_bytes = clfcn_bias_relu_scratch(op->y);
     if (env->training) {
-        const size_t bytes = (size_t)cout * TAPS * (size_t)dc->pixel_slice * sizeof(float);
+        const size_t bytes =
+            (size_t)cout * TAPS * (size_t)dc->pixel_slice * sizeof(float);
         op->columns_bytes = bytes > op->columns_bytes ? bytes : op->columns_bytes;
     }
     const int channel_tail = cout % dc->channel_slice, pixel_tail = row % dc->pixel_slice;
@@ -111,7 +116,8 @@ static int plan_memory(struct deconv2d *dc, const struct clfcn_op_env *env, stru
     return rc;
 }
 
-static int infer(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
+                 struct clfcn_err *err)
 {
     struct deconv2d *dc = (struct deconv2d *)op;
     const int cin = op->x->c, cout = dc->out_channels;
@@ -133,7 +139,8 @@ static int infer(struct clfcn_op *op, const struct clfcn_op_env *env, struct clf
     return plan_memory(dc, env, err);
 }
 
-static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
+                   struct clfcn_err *err)
 {
     struct deconv2d *dc = (struct deconv2d *)op;
     int rc = clfcn_kernel_want(env->programs, &dc->gather, &gather_desc, NULL, err);
@@ -143,11 +150,13 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env, struct c
     if (rc == CLFCN_OK && env->training) {
         rc = clfcn_im2col_prepare(&dc->im2col, 3, 2, env, err);
     }
-    op->backward_flop = op->forward_flop * ((op->params[0].grad != NULL) + (op->dx != NULL));
+    op->backward_flop =
+        op->forward_flop * ((op->params[0].grad != NULL) + (op->dx != NULL));
     return rc;
 }
 
-static int forward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
+                   struct clfcn_err *err)
 {
     struct deconv2d *dc = (struct deconv2d *)op;
     const int row = (int)clfcn_tensor_row(op->x);
@@ -159,8 +168,12 @@ static int forward(struct clfcn_op *op, const struct clfcn_run *run, struct clfc
         const size_t global[] = { (size_t)row, (size_t)channels };
         const size_t local[] = { run->dev->info.max_work_group < 64 ? 1 : 64, 1 };
         const struct clfcn_arg args[] = {
-            CLFCN_ARG(run->columns), CLFCN_ARG(op->params[1].value), CLFCN_ARG(op->y->mem),
-            CLFCN_ARG(row),          CLFCN_ARG(op->x->h),            CLFCN_ARG(op->x->w),
+            CLFCN_ARG(run->columns),
+            CLFCN_ARG(op->params[1].value),
+            CLFCN_ARG(op->y->mem),
+            CLFCN_ARG(row),
+            CLFCN_ARG(op->x->h),
+            CLFCN_ARG(op->x->w),
             CLFCN_ARG(c),
         };
         rc = clfcn_gemm_run(run->gemm, &call, run->scratch, err);
@@ -172,16 +185,19 @@ static int forward(struct clfcn_op *op, const struct clfcn_run *run, struct clfc
     return rc;
 }
 
-static int backward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
+                    struct clfcn_err *err)
 {
     struct deconv2d *dc = (struct deconv2d *)op;
     const int row = (int)clfcn_tensor_row(op->x);
-    int rc = clfcn_bias_relu_backward(&dc->bias_relu, run, op->y, op->dy, op->params[1].grad, err);
+    int rc = clfcn_bias_relu_backward(&dc->bias_relu, run, op->y, op->dy,
+                                      op->params[1].grad, err);
     for (int first = 0; rc == CLFCN_OK && first < row; first += dc->pixel_slice) {
         const int count = row - first < dc->pixel_slice ? row - first : dc->pixel_slice;
         const struct clfcn_gemm_call weight = weight_call(dc, run->columns, first, count);
         const struct clfcn_gemm_call input = input_call(dc, run->columns, first, count);
-        rc = clfcn_im2col_run(&dc->im2col, run->dev, op->dy, run->columns, 0, first, count, err);
+        rc = clfcn_im2col_run(&dc->im2col, run->dev, op->dy, run->columns, 0, first,
+                              count, err);
         if (rc == CLFCN_OK && op->params[0].grad) {
             rc = clfcn_gemm_run(run->gemm, &weight, run->scratch, err);
         }
@@ -206,7 +222,8 @@ static const struct clfcn_op_impl deconv2d_impl = {
 int clfcn_deconv2d_create(int out_channels, struct clfcn_op **out, struct clfcn_err *err)
 {
     if (out_channels < 1) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "a transposed convolution needs channels");
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "a transposed convolution needs channels");
     }
     const int rc = clfcn_op_alloc(sizeof(struct deconv2d), &deconv2d_impl, out, err);
     if (rc == CLFCN_OK) {

@@ -15,9 +15,9 @@ enum {
 /* Allocate size bytes, zeroed, that begin with a struct clfcn_op. */
 int clfcn_op_alloc(size_t size, const struct clfcn_op_impl *impl, struct clfcn_op **out,
                    struct clfcn_err *err);
-struct clfcn_param *clfcn_op_add_param(struct clfcn_op *op, const char *suffix, bool learned,
-                                       enum clfcn_init init, double init_scale, int ndim,
-                                       const int64_t *dims);
+struct clfcn_param *clfcn_op_add_param(struct clfcn_op *op, const char *suffix,
+                                       bool learned, enum clfcn_init init,
+                                       double init_scale, int ndim, const int64_t *dims);
 /* Every op's first check of its input's shape. */
 int clfcn_op_check_row(const struct clfcn_tensor *t, struct clfcn_err *err);
 
@@ -25,16 +25,17 @@ int clfcn_op_check_row(const struct clfcn_tensor *t, struct clfcn_err *err);
 int clfcn_op_chunks(size_t row);
 
 /* One item per vector_width elements of a row, rows in the second dimension. */
-int clfcn_launch_rows(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int vector_width,
-                      size_t row, int channels, const struct clfcn_arg *args, int arg_count,
-                      struct clfcn_err *err);
-/* One work-group of group items per chunk of a row, rows in the second dimension. */
-int clfcn_launch_chunks(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int group,
-                        size_t row, int channels, const struct clfcn_arg *args, int arg_count,
-                        struct clfcn_err *err);
-/* count items in one dimension. */
-int clfcn_launch_each(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, size_t count,
+int clfcn_launch_rows(struct clfcn_dev *dev, const struct clfcn_kernel *kernel,
+                      int vector_width, size_t row, int channels,
                       const struct clfcn_arg *args, int arg_count, struct clfcn_err *err);
+/* One work-group of group items per chunk of a row, rows in the second dimension. */
+int clfcn_launch_chunks(struct clfcn_dev *dev, const struct clfcn_kernel *kernel,
+                        int group, size_t row, int channels, const struct clfcn_arg *args,
+                        int arg_count, struct clfcn_err *err);
+/* count items in one dimension. */
+int clfcn_launch_each(struct clfcn_dev *dev, const struct clfcn_kernel *kernel,
+                      size_t count, const struct clfcn_arg *args, int arg_count,
+                      struct clfcn_err *err);
 
 /* The bias and ReLU that follow a matrix product, and their gradients. */
 struct clfcn_bias_relu {
@@ -47,11 +48,13 @@ int clfcn_bias_relu_prepare(struct clfcn_bias_relu *br, bool relu, bool mask,
                             const struct clfcn_op_env *env, struct clfcn_err *err);
 /* y = relu(y + bias), in place. */
 int clfcn_bias_relu_forward(const struct clfcn_bias_relu *br, struct clfcn_dev *dev,
-                            const struct clfcn_tensor *y, cl_mem bias, struct clfcn_err *err);
+                            const struct clfcn_tensor *y, cl_mem bias,
+                            struct clfcn_err *err);
 /* dy *= (y > 0) if mask was set, in place; dbias (if not NULL) = row sums of dy. */
-int clfcn_bias_relu_backward(const struct clfcn_bias_relu *br, const struct clfcn_run *run,
-                             const struct clfcn_tensor *y, const struct clfcn_tensor *dy,
-                             cl_mem dbias, struct clfcn_err *err);
+int clfcn_bias_relu_backward(const struct clfcn_bias_relu *br,
+                             const struct clfcn_op_run *run, const struct clfcn_tensor *y,
+                             const struct clfcn_tensor *dy, cl_mem dbias,
+                             struct clfcn_err *err);
 /* Scratch bytes of the backward pass. */
 size_t clfcn_bias_relu_scratch(const struct clfcn_tensor *y);
 
@@ -64,13 +67,15 @@ struct clfcn_im2col {
 
 int clfcn_im2col_prepare(struct clfcn_im2col *im, int kernel_size, int stride,
                          const struct clfcn_op_env *env, struct clfcn_err *err);
-/* How many output pixels (x's sides over stride, rounded up) to take at a time so that their
- * columns stay within limit bytes: whole rows of pixels, at least one, at most all. */
-int clfcn_im2col_slice(const struct clfcn_tensor *x, int kernel_size, int stride, size_t limit);
-/* Write the columns of output pixels first .. first+count-1 of x to columns, from float offset
- * on. */
+/* How many output pixels (x's sides over stride, rounded up) to take at a time so that
+ * their columns stay within limit bytes: whole rows of pixels, at least one, at most all.
+ */
+int clfcn_im2col_slice(const struct clfcn_tensor *x, int kernel_size, int stride,
+                       size_t limit);
+/* Write the columns of output pixels first .. first+count-1 of x to columns, from float
+ * offset on. */
 int clfcn_im2col_run(const struct clfcn_im2col *im, struct clfcn_dev *dev,
-                     const struct clfcn_tensor *x, cl_mem columns, size_t offset, int first,
-                     int count, struct clfcn_err *err);
+                     const struct clfcn_tensor *x, cl_mem columns, size_t offset,
+                     int first, int count, struct clfcn_err *err);
 
 #endif

@@ -5,22 +5,37 @@ struct maxpool {
     struct clfcn_kernel forward, backward;
 };
 
-#define PARAMS { { "MASK", 0, { 0 } } }
+#define PARAMS         \
+    {                  \
+        {              \
+            "MASK", 0, \
+            {          \
+                0      \
+            }          \
+        }              \
+    }
 
-static const struct clfcn_kernel_desc forward_desc = { .stem = "pool", .entry = "pool_forward", .params = PARAMS };
-static const struct clfcn_kernel_desc backward_desc = { .stem = "pool", .entry = "pool_backward", .params = PARAMS };
+static const struct clfcn_kernel_desc forward_desc = { .stem = "pool",
+                                                       .entry = "pool_forward",
+                                                       .params = PARAMS };
+static const struct clfcn_kernel_desc backward_desc = { .stem = "pool",
+                                                        .entry = "pool_backward",
+                                                        .params = PARAMS };
 
-static int infer(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
+                 struct clfcn_err *err)
 {
     const struct clfcn_tensor *x = op->x;
     if (x->h < 2 || x->w < 2) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "%dx%d is too small to pool", x->w, x->h);
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "%dx%d is too small to pool", x->w,
+                             x->h);
     }
     *op->y = (struct clfcn_tensor){ x->c, x->n, x->h / 2, x->w / 2, NULL };
     return clfcn_op_check_row(x, err);
 }
 
-static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env, struct clfcn_err *err)
+static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
+                   struct clfcn_err *err)
 {
     struct maxpool *mp = (struct maxpool *)op;
     const int values[CLFCN_MAX_PARAMS] = { op->mask_dx };
@@ -31,17 +46,20 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env, struct c
     return rc;
 }
 
-static int forward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
+                   struct clfcn_err *err)
 {
     const struct maxpool *mp = (const struct maxpool *)op;
     const size_t global[] = { (size_t)op->y->w, (size_t)op->y->h,
                               (size_t)op->y->c * (size_t)op->y->n };
     const struct clfcn_arg args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(op->y->mem),
                                       CLFCN_ARG(op->x->h), CLFCN_ARG(op->x->w) };
-    return clfcn_launch(run->dev, &mp->forward, 3, global, NULL, args, CLFCN_ARRAY_LEN(args), err);
+    return clfcn_launch(run->dev, &mp->forward, 3, global, NULL, args,
+                        CLFCN_ARRAY_LEN(args), err);
 }
 
-static int backward(struct clfcn_op *op, const struct clfcn_run *run, struct clfcn_err *err)
+static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
+                    struct clfcn_err *err)
 {
     const struct maxpool *mp = (const struct maxpool *)op;
     const size_t global[] = { ((size_t)op->x->w + 1) / 2, ((size_t)op->x->h + 1) / 2,
@@ -49,8 +67,8 @@ static int backward(struct clfcn_op *op, const struct clfcn_run *run, struct clf
     const struct clfcn_arg args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(op->dy->mem),
                                       CLFCN_ARG(op->dx->mem), CLFCN_ARG(op->x->h),
                                       CLFCN_ARG(op->x->w) };
-    return clfcn_launch(run->dev, &mp->backward, 3, global, NULL, args, CLFCN_ARRAY_LEN(args),
-                        err);
+    return clfcn_launch(run->dev, &mp->backward, 3, global, NULL, args,
+                        CLFCN_ARRAY_LEN(args), err);
 }
 
 static const struct clfcn_op_impl maxpool_impl = {

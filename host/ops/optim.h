@@ -11,8 +11,9 @@ struct clfcn_optim {
     int vector_width;
 };
 
-/* The numbers of one update; update counts from 1 (Adam's bias correction). As PyTorch defines them:
- * SGD v = m*v + g, p -= lr*v; weight decay adds wd*p to g, but for AdamW, where p *= 1 - lr*wd. */
+/* The numbers of one update; update counts from 1 (Adam's bias correction). As PyTorch
+ * defines them: SGD v = m*v + g, p -= lr*v; weight decay adds wd*p to g, but for AdamW,
+ * where p *= 1 - lr*wd. */
 struct clfcn_optim_hyper {
     double lr, momentum, weight_decay, beta1, beta2, eps;
     int64_t update;

@@ -1,4 +1,5 @@
-/* ref.h - plain fp64 definitions of every layer on the CPU: what the kernels are held against.
+/* ref.h - plain fp64 definitions of every layer on the CPU: what the kernels are held
+ * against.
  *
  * Tensors are [C][N][H][W]; every output is written completely, none is read. Written for
  * plainness, not speed. */
@@ -23,22 +24,24 @@ void clfcn_ref_gemm(bool trans_a, bool trans_b, int m, int n, int k, const doubl
 /* y without activation; w [out_c][in_c][k][k], b [out_c] */
 void clfcn_ref_conv2d(const struct clfcn_ref_conv *s, const double *x, const double *w,
                       const double *b, double *y);
-void clfcn_ref_conv2d_backward(const struct clfcn_ref_conv *s, const double *x, const double *w,
-                               const double *dy, double *dx, double *dw, double *db);
+void clfcn_ref_conv2d_backward(const struct clfcn_ref_conv *s, const double *x,
+                               const double *w, const double *dy, double *dx, double *dw,
+                               double *db);
 /* w [in_c][out_c][k][k] */
 void clfcn_ref_deconv2d(const struct clfcn_ref_conv *s, const double *x, const double *w,
                         const double *b, double *y);
 void clfcn_ref_deconv2d_backward(const struct clfcn_ref_conv *s, const double *x,
-                                 const double *w, const double *dy, double *dx, double *dw,
-                                 double *db);
+                                 const double *w, const double *dy, double *dx,
+                                 double *dw, double *db);
 void clfcn_ref_relu(size_t count, const double *x, double *y);
 /* dx = dy where y > 0, else 0 */
 void clfcn_ref_relu_backward(size_t count, const double *y, const double *dy, double *dx);
 /* 2x2, stride 2; ties go to the first in row order, as in PyTorch. planes = C*N. */
 void clfcn_ref_maxpool(int planes, int h, int w, const double *x, double *y);
-void clfcn_ref_maxpool_backward(int planes, int h, int w, const double *x, const double *dy,
-                                double *dx);
-/* Training mode: x [c][row]; running statistics are updated in place (momentum 0.1, eps 1e-5). */
+void clfcn_ref_maxpool_backward(int planes, int h, int w, const double *x,
+                                const double *dy, double *dx);
+/* Training mode: x [c][row]; running statistics are updated in place (momentum 0.1, eps
+ * 1e-5). */
 void clfcn_ref_batchnorm(int c, size_t row, const double *x, const double *gamma,
                          const double *beta, double *running_mean, double *running_var,
                          double *y);
@@ -46,13 +49,15 @@ void clfcn_ref_batchnorm_eval(int c, size_t row, const double *x, const double *
                               const double *beta, const double *running_mean,
                               const double *running_var, double *y);
 void clfcn_ref_batchnorm_backward(int c, size_t row, const double *x, const double *gamma,
-                                  const double *dy, double *dx, double *dgamma, double *dbeta);
-/* Mean loss over labelled pixels (bce: and classes) and its gradient; 0 where nothing is labelled. */
+                                  const double *dy, double *dx, double *dgamma,
+                                  double *dbeta);
+/* Mean loss over labelled pixels (bce: and classes) and its gradient; 0 where nothing is
+ * labelled. */
 double clfcn_ref_loss(enum clfcn_loss loss, int classes, size_t row, const double *logits,
                       const uint8_t *labels, double *dlogits);
 /* One update in place; s0, s1 as in optim.h. */
 void clfcn_ref_optim(enum clfcn_optimizer kind, size_t count, double lr, double momentum,
-                     double weight_decay, double beta1, double beta2, double eps, int64_t update,
-                     double *p, const double *g, double *s0, double *s1);
+                     double weight_decay, double beta1, double beta2, double eps,
+                     int64_t update, double *p, const double *g, double *s0, double *s1);
 
 #endif

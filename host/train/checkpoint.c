@@ -1,4 +1,5 @@
-/* checkpoint.c - a run's configuration, classes and position as metadata of a weights file. */
+/* checkpoint.c - a run's configuration, classes and position as metadata of a weights
+ * file. */
 #include "checkpoint.h"
 #include "config.h"
 #include "runlog.h"
@@ -13,18 +14,13 @@ enum { METADATA_VERSION = 1 };
 
 static json_t *state_to_json(const struct clfcn_train_state *s)
 {
-    return json_pack("{s:i, s:i, s:I, s:f, s:f, s:f, s:o, s:o, s:i, s:o, s:I}",
-                     "epoch", s->epoch,
-                     "epoch-step", s->epoch_step,
-                     "step", (json_int_t)s->step,
-                     "epoch-loss-sum", s->epoch_loss_sum,
-                     "epoch-seconds", s->epoch_seconds,
-                     "epoch-wait", s->epoch_wait,
-                     "best-mean-iou", clfcn_json_number(s->best_mean_iou),
-                     "best-train-loss", clfcn_json_number(s->best_train_loss),
-                     "best-epoch", s->best_epoch,
-                     "data-hash", json_sprintf("%016" PRIx64, s->data_hash),
-                     "log-bytes", (json_int_t)s->log_bytes);
+    return json_pack(
+        "{s:i, s:i, s:I, s:f, s:f, s:f, s:o, s:o, s:i, s:o, s:I}", "epoch", s->epoch,
+        "epoch-step", s->epoch_step, "step", (json_int_t)s->step, "epoch-loss-sum",
+        s->epoch_loss_sum, "epoch-seconds", s->epoch_seconds, "epoch-wait", s->epoch_wait,
+        "best-mean-iou", clfcn_json_number(s->best_mean_iou), "best-train-loss",
+        clfcn_json_number(s->best_train_loss), "best-epoch", s->best_epoch, "data-hash",
+        json_sprintf("%016" PRIx64, s->data_hash), "log-bytes", (json_int_t)s->log_bytes);
 }
 
 static double number_or_nan(const json_t *value)
@@ -32,25 +28,22 @@ static double number_or_nan(const json_t *value)
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
-static int state_from_json(json_t *json, struct clfcn_train_state *s, struct clfcn_err *err)
+static int state_from_json(json_t *json, struct clfcn_train_state *s,
+                           struct clfcn_err *err)
 {
     json_int_t step, log_bytes;
     json_t *best_mean_iou, *best_train_loss;
     const char *data_hash;
     json_error_t error;
-    if (json_unpack_ex(json, &error, 0, "{s:i, s:i, s:I, s:F, s:F, s:F, s:o, s:o, s:i, s:s, s:I}",
-                       "epoch", &s->epoch,
-                       "epoch-step", &s->epoch_step,
-                       "step", &step,
-                       "epoch-loss-sum", &s->epoch_loss_sum,
-                       "epoch-seconds", &s->epoch_seconds,
-                       "epoch-wait", &s->epoch_wait,
-                       "best-mean-iou", &best_mean_iou,
-                       "best-train-loss", &best_train_loss,
-                       "best-epoch", &s->best_epoch,
-                       "data-hash", &data_hash,
-                       "log-bytes", &log_bytes) != 0) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged training state: %s", error.text);
+    if (json_unpack_ex(
+            json, &error, 0, "{s:i, s:i, s:I, s:F, s:F, s:F, s:o, s:o, s:i, s:s, s:I}",
+            "epoch", &s->epoch, "epoch-step", &s->epoch_step, "step", &step,
+            "epoch-loss-sum", &s->epoch_loss_sum, "epoch-seconds", &s->epoch_seconds,
+            "epoch-wait", &s->epoch_wait, "best-mean-iou", &best_mean_iou,
+            "best-train-loss", &best_train_loss, "best-epoch", &s->best_epoch,
+            "data-hash", &data_hash, "log-bytes", &log_bytes) != 0) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged training state: %s",
+                             error.text);
     }
     s->step = step;
     s->log_bytes = (uint64_t)log_bytes;
@@ -58,7 +51,8 @@ static int state_from_json(json_t *json, struct clfcn_train_state *s, struct clf
     s->best_train_loss = number_or_nan(best_train_loss);
     s->data_hash = strtoull(data_hash, NULL, 16);
     if (s->epoch < 0 || s->epoch_step < 0 || step < 0 || log_bytes < 0) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged training state: negative counts");
+        return clfcn_err_set(err, CLFCN_EDATA, 0,
+                             "damaged training state: negative counts");
     }
     return CLFCN_OK;
 }
@@ -69,12 +63,10 @@ int clfcn_checkpoint_save(struct clfcn_net *net, const char *path,
                           const struct clfcn_train_state *state, struct clfcn_err *err)
 {
     char *text = clfcn_classes_to_text(classes), *metadata = NULL;
-    json_t *json = json_pack("{s:i, s:s, s:s, s:o, s:o}",
-                             "version", (int)METADATA_VERSION,
-                             "program", clfcn_version(),
-                             "classes", text != NULL ? text : "",
-                             "config", clfcn_config_to_json(config),
-                             "state", state_to_json(state));
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:o, s:o}", "version", (int)METADATA_VERSION,
+                  "program", clfcn_version(), "classes", text != NULL ? text : "",
+                  "config", clfcn_config_to_json(config), "state", state_to_json(state));
     if (json != NULL && text != NULL) {
         metadata = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
     }
@@ -96,13 +88,15 @@ static int read_metadata(struct clfcn_checkpoint_info *out, const char *name,
     json_error_t error;
     if (json_unpack_ex(out->json, &error, 0, "{s:i, s:s, s:o, s:o}", "version", &version,
                        "classes", &classes, "config", &config, "state", &state) != 0) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name, error.text);
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name,
+                             error.text);
     }
     if (version != METADATA_VERSION) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "%s: written by another version of clfcn (metadata version %d, this "
-                             "one reads %d)",
-                             name, version, METADATA_VERSION);
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "%s: written by another version of clfcn (metadata version %d, this "
+            "one reads %d)",
+            name, version, METADATA_VERSION);
     }
     int rc = clfcn_config_from_json(config, &out->config, err);
     CLFCN_CHECK(rc, out, err, "%s: damaged metadata", name);
@@ -122,7 +116,8 @@ static int read_metadata(struct clfcn_checkpoint_info *out, const char *name,
     CLFCN_CHECK(rc, out, err, "%s: damaged metadata", name);
     return CLFCN_OK;
 out:
-    if (rc == CLFCN_EINVAL && err != NULL) { /* not the caller's argument but the file is bad */
+    if (rc == CLFCN_EINVAL &&
+        err != NULL) { /* not the caller's argument but the file is bad */
         err->code = CLFCN_EDATA;
     }
     return rc == CLFCN_EINVAL ? CLFCN_EDATA : rc;
@@ -138,7 +133,8 @@ int clfcn_checkpoint_read_info(const struct clfcn_st_file *f, const char *name,
     json_error_t error;
     out->json = json_loads(f->metadata, 0, &error);
     if (out->json == NULL) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name, error.text);
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name,
+                             error.text);
     }
     int rc = read_metadata(out, name, err);
     if (rc < 0) {

@@ -9,9 +9,9 @@
 
 /* Where a run stands. */
 struct clfcn_train_state {
-    int epoch;           /* epochs completed */
-    int epoch_step;      /* steps done in the epoch under way */
-    int64_t step;        /* steps done in all */
+    int epoch;             /* epochs completed */
+    int epoch_step;        /* steps done in the epoch under way */
+    int64_t step;          /* steps done in all */
     double epoch_loss_sum; /* of the steps of the epoch under way */
     double epoch_seconds;  /* spent on those steps, and of these waiting for data */
     double epoch_wait;
@@ -19,13 +19,13 @@ struct clfcn_train_state {
     double best_train_loss; /* what counts where there is no validation; NaN: none yet */
     int best_epoch;         /* epochs completed when the best was saved */
     uint64_t data_hash;     /* of the names of the training images, in their order */
-    uint64_t log_bytes;  /* length of log.jsonl at this point: resuming cuts it there */
+    uint64_t log_bytes; /* length of log.jsonl at this point: resuming cuts it there */
 };
 
 /* What a checkpoint says of itself, read without touching a device. */
 struct clfcn_checkpoint_info {
-    bool has_metadata;             /* false: a bare weights file */
-    struct clfcn_net_desc net;     /* batch as trained */
+    bool has_metadata;         /* false: a bare weights file */
+    struct clfcn_net_desc net; /* batch as trained */
     struct clfcn_classes classes;
     struct clfcn_train_state state;
     struct clfcn_train_config config; /* out is NULL; strings point into json */

@@ -15,15 +15,15 @@ struct enum_access {
     int (*parse)(const char *s, void *field, struct clfcn_err *err);
 };
 
-#define ENUM_ACCESS(prefix, type)                                                   \
-    static const char *prefix##_name(const void *field)                             \
-    {                                                                               \
-        return clfcn_##prefix##_name(*(const enum type *)field);                    \
-    }                                                                               \
-    static int prefix##_parse(const char *s, void *field, struct clfcn_err *err)    \
-    {                                                                               \
-        return clfcn_##prefix##_parse(s, field, err);                               \
-    }                                                                               \
+#define ENUM_ACCESS(prefix, type)                                                \
+    static const char *prefix##_name(const void *field)                          \
+    {                                                                            \
+        return clfcn_##prefix##_name(*(const enum type *)field);                 \
+    }                                                                            \
+    static int prefix##_parse(const char *s, void *field, struct clfcn_err *err) \
+    {                                                                            \
+        return clfcn_##prefix##_parse(s, field, err);                            \
+    }                                                                            \
     static const struct enum_access prefix##_access = { prefix##_name, prefix##_parse }
 ENUM_ACCESS(arch, clfcn_arch);
 ENUM_ACCESS(backbone, clfcn_backbone);
@@ -39,9 +39,18 @@ struct range {
     double min, max;
     bool above_min, below_max; /* whether the end itself is out */
 };
-#define AT_LEAST(n) { "at least " #n, .min = (n), .max = HUGE_VAL, .below_max = true }
-#define ABOVE_0 { "greater than 0", .max = HUGE_VAL, .above_min = true, .below_max = true }
-#define FROM_0_BELOW_1 { "at least 0 and less than 1", .max = 1, .below_max = true }
+#define AT_LEAST(n)                                                    \
+    {                                                                  \
+        "at least " #n, .min = (n), .max = HUGE_VAL, .below_max = true \
+    }
+#define ABOVE_0                                                                 \
+    {                                                                           \
+        "greater than 0", .max = HUGE_VAL, .above_min = true, .below_max = true \
+    }
+#define FROM_0_BELOW_1                                            \
+    {                                                             \
+        "at least 0 and less than 1", .max = 1, .below_max = true \
+    }
 
 #define FIELD(f) .offset = offsetof(struct clfcn_train_config, f)
 
@@ -121,7 +130,8 @@ void clfcn_train_defaults(struct clfcn_train_config *config)
     };
 }
 
-static json_t *field_to_json(const struct field *f, const struct clfcn_train_config *config)
+static json_t *field_to_json(const struct field *f,
+                             const struct clfcn_train_config *config)
 {
     const void *p = (const char *)config + f->offset;
     const char *text;
@@ -155,7 +165,8 @@ json_t *clfcn_config_to_json(const struct clfcn_train_config *config)
 {
     json_t *json = json_object();
     for (int i = 0; json != NULL && i < FIELD_COUNT; ++i) {
-        if (json_object_set_new(json, fields[i].key, field_to_json(&fields[i], config)) < 0) {
+        if (json_object_set_new(json, fields[i].key, field_to_json(&fields[i], config)) <
+            0) {
             json_decref(json);
             json = NULL;
         }
@@ -168,7 +179,8 @@ static bool parse_extent(const json_t *value, struct clfcn_train_config *config)
 {
     const char *s = json_string_value(value);
     int end = 0;
-    return s != NULL && sscanf(s, "%6dx%6d%n", &config->width, &config->height, &end) == 2 &&
+    return s != NULL &&
+           sscanf(s, "%6dx%6d%n", &config->width, &config->height, &end) == 2 &&
            s[end] == '\0';
 }
 
@@ -209,7 +221,8 @@ static bool field_from_json(const struct field *f, const json_t *value,
         *(bool *)p = json_is_false(value);
         return json_is_boolean(value);
     case ENUM:
-        return json_is_string(value) && f->access->parse(json_string_value(value), p, NULL) == 0;
+        return json_is_string(value) &&
+               f->access->parse(json_string_value(value), p, NULL) == 0;
     case EXTENT:
         return parse_extent(value, config);
     }
@@ -228,7 +241,8 @@ int clfcn_config_from_json(const json_t *json, struct clfcn_train_config *config
         }
         if (!field_from_json(&fields[i], value, config)) {
             return clfcn_err_set(err, CLFCN_EDATA, 0,
-                                 "the configuration has a wrong value for '%s'", fields[i].key);
+                                 "the configuration has a wrong value for '%s'",
+                                 fields[i].key);
         }
     }
     return CLFCN_OK;
@@ -245,22 +259,27 @@ static int check_range(const struct field *f, const struct clfcn_train_config *c
     if (low && high) { /* neither holds for NaN */
         return CLFCN_OK;
     }
-    return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s must be %s, not %g", f->key, r->text, x);
+    return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s must be %s, not %g", f->key, r->text,
+                         x);
 }
 
 static int check_data(const struct clfcn_train_config *config, struct clfcn_err *err)
 {
-    const bool any = config->images != NULL || config->masks != NULL || config->classes != NULL;
-    const bool all = config->images != NULL && config->masks != NULL && config->classes != NULL;
+    const bool any =
+        config->images != NULL || config->masks != NULL || config->classes != NULL;
+    const bool all =
+        config->images != NULL && config->masks != NULL && config->classes != NULL;
     if (config->data != NULL && any) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "--data names the whole set: leave out --images, --masks and "
-                             "--classes");
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "--data names the whole set: leave out --images, --masks and "
+            "--classes");
     }
     if (config->data == NULL && !all) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "no data: give --data DIR, --data demo, or all of --images, --masks "
-                             "and --classes");
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "no data: give --data DIR, --data demo, or all of --images, --masks "
+            "and --classes");
     }
     return CLFCN_OK;
 }
@@ -275,7 +294,8 @@ int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err
                 return rc;
             }
         }
-        if (f->kind == ENUM && f->access->name((const char *)config + f->offset) == NULL) {
+        if (f->kind == ENUM &&
+            f->access->name((const char *)config + f->offset) == NULL) {
             return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s has no such value", f->key);
         }
     }

@@ -6,16 +6,17 @@
 #include <clfcn/train.h>
 #include <jansson.h>
 
-/* A new reference, or NULL if memory is exhausted. Keys are the option names of the command line
- * without dashes ("lr", "max-steps"). */
+/* A new reference, or NULL if memory is exhausted. Keys are the option names of the
+ * command line without dashes ("lr", "max-steps"). */
 json_t *clfcn_config_to_json(const struct clfcn_train_config *config);
 
-/* Fill config from JSON over the defaults. String fields point into json, which must outlive
- * them. CLFCN_EDATA names the key that is missing or wrong. */
+/* Fill config from JSON over the defaults. String fields point into json, which must
+ * outlive them. CLFCN_EDATA names the key that is missing or wrong. */
 int clfcn_config_from_json(const json_t *json, struct clfcn_train_config *config,
                            struct clfcn_err *err);
 
-/* Check ranges and combinations; CLFCN_EINVAL names the option ("--lr must be positive"). */
+/* Check ranges and combinations; CLFCN_EINVAL names the option ("--lr must be positive").
+ */
 int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err *err);
 
 #endif

@@ -36,8 +36,9 @@ static double ce_pixel(const float *logits, int classes, size_t plane_stride, in
     return log(sum) + largest - logits[(size_t)label * plane_stride];
 }
 
-void clfcn_loss_sum(enum clfcn_loss loss, const float *logits, int classes, size_t plane_stride,
-                    const uint8_t *labels, size_t pixels, double *sum, int64_t *labelled)
+void clfcn_loss_sum(enum clfcn_loss loss, const float *logits, int classes,
+                    size_t plane_stride, const uint8_t *labels, size_t pixels,
+                    double *sum, int64_t *labelled)
 {
     *sum = 0;
     *labelled = 0;
@@ -90,8 +91,8 @@ static void judge_image(void *arg, int k)
     clfcn_loss_sum(ev->options->loss, logits, ev->desc->classes, ev->plane_stride,
                    batch->labels + (size_t)k * ev->pixels, ev->pixels, &j->loss_sum,
                    &j->labelled);
-    j->rc = clfcn_dataset_read_labels(ev->set, batch->items[k], &j->truth, &j->width, &j->height,
-                                      &j->err);
+    j->rc = clfcn_dataset_read_labels(ev->set, batch->items[k], &j->truth, &j->width,
+                                      &j->height, &j->err);
     if (j->rc < 0) {
         return;
     }
@@ -126,10 +127,12 @@ static int take_image(struct evaluation *ev, int k, struct clfcn_eval_result *ou
     }
     return ev->options->image(ev->options->user, ev->batch[ev->judging]->items[k],
                               ev->logits[ev->judging] + (size_t)k * ev->pixels,
-                              ev->plane_stride, j->predicted, j->truth, j->width, j->height, err);
+                              ev->plane_stride, j->predicted, j->truth, j->width,
+                              j->height, err);
 }
 
-/* Wait for the slot's inference and judge its images, in parallel but added up in their order. */
+/* Wait for the slot's inference and judge its images, in parallel but added up in their
+ * order. */
 static int finish_batch(struct evaluation *ev, int slot, struct clfcn_eval_result *out,
                         struct clfcn_err *err)
 {
@@ -177,7 +180,8 @@ static int evaluate_batches(struct evaluation *ev, struct clfcn_eval_result *out
     for (int i = 0; i <= steps; ++i) {
         int rc = CLFCN_OK;
         if (options->stop != NULL && *options->stop) {
-            return clfcn_err_set(err, CLFCN_EINTR, 0, "stopped on request during evaluation");
+            return clfcn_err_set(err, CLFCN_EINTR, 0,
+                                 "stopped on request during evaluation");
         }
         if (i < steps) {
             rc = start_batch(ev, i % CLFCN_NET_SLOTS, err);
@@ -222,7 +226,8 @@ static int evaluation_init(struct evaluation *ev, struct clfcn_err *err)
 static void evaluation_finish(struct evaluation *ev)
 {
     for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
-        if (ev->batch[s] != NULL) { /* after an error: the device may still use its memory */
+        if (ev->batch[s] !=
+            NULL) { /* after an error: the device may still use its memory */
             clfcn_net_wait(ev->net, s, NULL, NULL);
             clfcn_loader_release(ev->loader, ev->batch[s]);
         }

@@ -9,14 +9,15 @@
 struct clfcn_eval_result {
     struct clfcn_confusion confusion; /* free with clfcn_confusion_finish() */
     struct clfcn_metrics metrics;
-    double loss; /* at network size, over all labelled pixels; NaN if none is */
+    double loss;      /* at network size, over all labelled pixels; NaN if none is */
     int64_t labelled; /* those pixels */
     int images;
     double seconds;
 };
 
-/* Called for each image in the loader's order; logits has class planes plane_stride floats apart at
- * network size; predicted and truth are [height][width] at the mask's own size. */
+/* Called for each image in the loader's order; logits has class planes plane_stride
+ * floats apart at network size; predicted and truth are [height][width] at the mask's own
+ * size. */
 typedef int (*clfcn_eval_image_fn)(void *user, int item, const float *logits,
                                    size_t plane_stride, const uint8_t *predicted,
                                    const uint8_t *truth, int width, int height,
@@ -24,22 +25,24 @@ typedef int (*clfcn_eval_image_fn)(void *user, int item, const float *logits,
 
 struct clfcn_eval_options {
     enum clfcn_loss loss;
-    clfcn_eval_image_fn image;       /* may be NULL */
+    clfcn_eval_image_fn image;                         /* may be NULL */
     void (*progress)(void *user, int done, int total); /* may be NULL */
-    const volatile bool *stop;       /* may be NULL; gives CLFCN_EINTR */
+    const volatile bool *stop; /* may be NULL; gives CLFCN_EINTR */
     void *user;
 };
 
-/* The loader is one with drop_last false; it is rewound to (0, 0) first. The network's weights
- * and running statistics are not changed. On success *out's confusion is the caller's to free. */
+/* The loader is one with drop_last false; it is rewound to (0, 0) first. The network's
+ * weights and running statistics are not changed. On success *out's confusion is the
+ * caller's to free. */
 int clfcn_evaluate(struct clfcn_net *net, const struct clfcn_dataset *set,
                    struct clfcn_loader *loader, const struct clfcn_eval_options *options,
                    struct clfcn_eval_result *out, struct clfcn_err *err);
 
-/* Sum of the loss over labelled pixels of one image, and their number, in double: the definition
- * in DESIGN section 3. logits planes plane_stride apart, labels [pixels]. bce sums over classes
- * too; divide its sum by labelled * classes, that of ce by labelled. */
-void clfcn_loss_sum(enum clfcn_loss loss, const float *logits, int classes, size_t plane_stride,
-                    const uint8_t *labels, size_t pixels, double *sum, int64_t *labelled);
+/* Sum of the loss over labelled pixels of one image, and their number, in double: the
+ * definition in DESIGN section 3. logits planes plane_stride apart, labels [pixels]. bce
+ * sums over classes too; divide its sum by labelled * classes, that of ce by labelled. */
+void clfcn_loss_sum(enum clfcn_loss loss, const float *logits, int classes,
+                    size_t plane_stride, const uint8_t *labels, size_t pixels,
+                    double *sum, int64_t *labelled);
 
 #endif

@@ -1,5 +1,5 @@
-/* metrics.h - segmentation metrics of the FCN paper (Long, Shelhamer, Darrell, 2015, section 5),
- * from one confusion matrix. */
+/* metrics.h - segmentation metrics of the FCN paper (Long, Shelhamer, Darrell, 2015,
+ * section 5), from one confusion matrix. */
 #ifndef CLFCN_TRAIN_METRICS_H
 #define CLFCN_TRAIN_METRICS_H
 
@@ -15,14 +15,15 @@ int clfcn_confusion_init(struct clfcn_confusion *m, int classes, struct clfcn_er
 void clfcn_confusion_finish(struct clfcn_confusion *m);
 void clfcn_confusion_reset(struct clfcn_confusion *m);
 /* Pixels whose truth is CLFCN_IGNORE are not counted. */
-void clfcn_confusion_add(struct clfcn_confusion *m, const uint8_t *truth, const uint8_t *predicted,
-                         size_t n);
-void clfcn_confusion_merge(struct clfcn_confusion *m, const struct clfcn_confusion *other);
+void clfcn_confusion_add(struct clfcn_confusion *m, const uint8_t *truth,
+                         const uint8_t *predicted, size_t n);
+void clfcn_confusion_merge(struct clfcn_confusion *m,
+                           const struct clfcn_confusion *other);
 
 struct clfcn_metrics {
     double pixel_acc, mean_acc, mean_iou, fw_iou; /* 0 .. 1; NaN if nothing was counted */
-    /* Per class; NaN where the class occurs neither in truth nor in prediction (IoU) or not in
-     * truth (accuracy); means are over the classes that are not NaN. */
+    /* Per class; NaN where the class occurs neither in truth nor in prediction (IoU) or
+     * not in truth (accuracy); means are over the classes that are not NaN. */
     double iou[CLFCN_MAX_CLASSES], acc[CLFCN_MAX_CLASSES];
 };
 void clfcn_metrics_compute(const struct clfcn_confusion *m, struct clfcn_metrics *out);

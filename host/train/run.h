@@ -19,17 +19,19 @@ struct clfcn_run {
     /* The folder (run_folder.c). */
     struct clfcn_lock lock;
     struct clfcn_runlog *log;
-    struct clfcn_checkpoint_info info; /* of the checkpoint resumed from; config points into it */
-    json_t *config_json;               /* or into this, a config.json */
-    struct clfcn_st_file last;         /* that checkpoint, open until its weights are loaded */
+    struct clfcn_checkpoint_info
+        info;                  /* of the checkpoint resumed from; config points into it */
+    json_t *config_json;       /* or into this, a config.json */
+    struct clfcn_st_file last; /* that checkpoint, open until its weights are loaded */
 
     /* The data (run_data.c). */
     struct clfcn_dataset *set, *val_set;  /* val_set NULL: both come from set */
     const struct clfcn_dataset *eval_set; /* the one of the two that eval_loader reads */
     int train_count, val_count;           /* images; val_count 0: no validation */
     struct clfcn_loader *train_loader;
-    struct clfcn_loader *eval_loader; /* validation, or a few training images for samples */
-    int steps;                        /* an epoch */
+    struct clfcn_loader
+        *eval_loader; /* validation, or a few training images for samples */
+    int steps;        /* an epoch */
 
     struct clfcn_net *net;
 
@@ -41,7 +43,8 @@ struct clfcn_run {
     double eval_s;    /* the last evaluation's seconds; 0: not known yet */
 };
 
-/* Pictures after each epoch, and the images that they show where there is no validation. */
+/* Pictures after each epoch, and the images that they show where there is no validation.
+ */
 enum { CLFCN_RUN_SAMPLES = 4 };
 
 static inline bool clfcn_run_stopped(const struct clfcn_run *run)
@@ -49,9 +52,9 @@ static inline bool clfcn_run_stopped(const struct clfcn_run *run)
     return run->callbacks.stop != NULL && *run->callbacks.stop;
 }
 
-/* Take config->out into use: create and lock it, and refuse one that holds a run already; or,
- * with resume, read config and state from the run it holds. run->config is complete and checked
- * then. (run_folder.c) */
+/* Take config->out into use: create and lock it, and refuse one that holds a run already;
+ * or, with resume, read config and state from the run it holds. run->config is complete
+ * and checked then. (run_folder.c) */
 int clfcn_run_open_folder(struct clfcn_run *run, const struct clfcn_train_config *config,
                           bool resume, struct clfcn_err *err);
 /* Write config.json: the options, and the classes as text. */
@@ -63,15 +66,16 @@ int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *er
  * checkpoint. (run_data.c) */
 int clfcn_run_open_data(struct clfcn_run *run, struct clfcn_err *err);
 
-/* What follows an epoch's last step: validation, samples, the epoch's event, checkpoints. A
- * function of the state with epoch_step == steps, so that a run stopped within it does it anew
- * when resumed. CLFCN_EINTR if stopped: the state is as before. (run_epoch.c) */
+/* What follows an epoch's last step: validation, samples, the epoch's event, checkpoints.
+ * A function of the state with epoch_step == steps, so that a run stopped within it does
+ * it anew when resumed. CLFCN_EINTR if stopped: the state is as before. (run_epoch.c) */
 int clfcn_run_end_epoch(struct clfcn_run *run, struct clfcn_err *err);
 
-/* Tell the progress callback where the run stands: step, steps, loss and validating are the
- * caller's, the rest is filled in. (trainer.c) */
+/* Tell the progress callback where the run stands: step, steps, loss and validating are
+ * the caller's, the rest is filled in. (trainer.c) */
 void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progress);
 /* CLFCN_ENUMERIC: what, its step, and the way out. */
-int clfcn_run_not_finite(const struct clfcn_run *run, const char *what, struct clfcn_err *err);
+int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
+                         struct clfcn_err *err);
 
 #endif

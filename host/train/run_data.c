@@ -10,8 +10,8 @@ static int open_sets(struct clfcn_run *run, struct clfcn_err *err)
     const struct clfcn_train_config *config = &run->config;
     int rc = config->data != NULL
                  ? clfcn_dataset_open(config->data, &run->set, err)
-                 : clfcn_dataset_open_paths(config->images, config->masks, config->classes,
-                                            &run->set, err);
+                 : clfcn_dataset_open_paths(config->images, config->masks,
+                                            config->classes, &run->set, err);
     if (rc == CLFCN_OK && config->val != NULL) {
         rc = clfcn_dataset_open(config->val, &run->val_set, err);
     }
@@ -19,20 +19,23 @@ static int open_sets(struct clfcn_run *run, struct clfcn_err *err)
     return rc;
 }
 
-/* CLFCN_EDATA unless both name the same classes in the same order. whose says where theirs is
- * from. */
-static int same_classes(const struct clfcn_classes *ours, const struct clfcn_classes *theirs,
-                        const char *whose, struct clfcn_err *err)
+/* CLFCN_EDATA unless both name the same classes in the same order. whose says where
+ * theirs is from. */
+static int same_classes(const struct clfcn_classes *ours,
+                        const struct clfcn_classes *theirs, const char *whose,
+                        struct clfcn_err *err)
 {
     if (ours->count != theirs->count) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s has %d classes, the training data %d",
-                             whose, theirs->count, ours->count);
+        return clfcn_err_set(err, CLFCN_EDATA, 0,
+                             "%s has %d classes, the training data %d", whose,
+                             theirs->count, ours->count);
     }
     for (int c = 0; c < ours->count; ++c) {
         if (strcmp(ours->list[c].name, theirs->list[c].name) != 0) {
-            return clfcn_err_set(err, CLFCN_EDATA, 0,
-                                 "%s: its class %d is '%s', that of the training data is '%s'",
-                                 whose, c, theirs->list[c].name, ours->list[c].name);
+            return clfcn_err_set(
+                err, CLFCN_EDATA, 0,
+                "%s: its class %d is '%s', that of the training data is '%s'", whose, c,
+                theirs->list[c].name, ours->list[c].name);
         }
     }
     return CLFCN_OK;
@@ -43,7 +46,8 @@ static int check_classes(const struct clfcn_run *run, struct clfcn_err *err)
     const struct clfcn_classes *ours = clfcn_dataset_get_classes(run->set);
     int rc = CLFCN_OK;
     if (run->val_set != NULL) {
-        rc = same_classes(ours, clfcn_dataset_get_classes(run->val_set), run->config.val, err);
+        rc = same_classes(ours, clfcn_dataset_get_classes(run->val_set), run->config.val,
+                          err);
     }
     if (rc == CLFCN_OK && run->resumed) {
         rc = same_classes(ours, &run->info.classes, "the checkpoint", err);
@@ -73,23 +77,26 @@ static int split(const struct clfcn_run *run, int **train, int *train_count, int
     return CLFCN_OK;
 }
 
-static int check_training_set(struct clfcn_run *run, const int *train, struct clfcn_err *err)
+static int check_training_set(struct clfcn_run *run, const int *train,
+                              struct clfcn_err *err)
 {
     if (run->train_count < run->config.batch) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "%d training images are fewer than one batch of %d (of %d images, "
-                             "%d are kept for validation): lower --batch or --val-fraction",
-                             run->train_count, run->config.batch, clfcn_dataset_size(run->set),
-                             run->val_set != NULL ? 0 : run->val_count);
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "%d training images are fewer than one batch of %d (of %d images, "
+            "%d are kept for validation): lower --batch or --val-fraction",
+            run->train_count, run->config.batch, clfcn_dataset_size(run->set),
+            run->val_set != NULL ? 0 : run->val_count);
     }
     uint64_t hash = CLFCN_HASH_INIT;
     for (int i = 0; i < run->train_count; ++i) {
         hash = clfcn_hash_str(hash, clfcn_dataset_item_name(run->set, train[i]));
     }
     if (run->resumed && hash != run->state.data_hash) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "the training images are not those of the checkpoint: put them back, "
-                             "or start a new run from its weights with --init");
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "the training images are not those of the checkpoint: put them back, "
+            "or start a new run from its weights with --init");
     }
     run->state.data_hash = hash;
     return CLFCN_OK;

@@ -1,4 +1,5 @@
-/* run_epoch.c - what follows an epoch's last step: validation, samples, events, checkpoints. */
+/* run_epoch.c - what follows an epoch's last step: validation, samples, events,
+ * checkpoints. */
 #include "../util/path.h"
 #include "evaluate.h"
 #include "run.h"
@@ -28,12 +29,13 @@ static int write_sample(struct clfcn_run *run, int item, const uint8_t *predicte
         return rc;
     }
     char *folder = clfcn_path_join(run->config.out, prefix);
-    json_t *path = folder != NULL
-                       ? json_sprintf("%s%s.png", folder, clfcn_dataset_item_name(set, item))
-                       : NULL;
+    json_t *path = folder != NULL ? json_sprintf("%s%s.png", folder,
+                                                 clfcn_dataset_item_name(set, item))
+                                  : NULL;
     rc = path != NULL
-             ? clfcn_sample_write(json_string_value(path), &pair.image, pair.labels, predicted,
-                                  clfcn_dataset_get_classes(run->set), SAMPLE_SIDE, err)
+             ? clfcn_sample_write(json_string_value(path), &pair.image, pair.labels,
+                                  predicted, clfcn_dataset_get_classes(run->set),
+                                  SAMPLE_SIDE, err)
              : clfcn_err_nomem(err);
     json_decref(path);
     free(folder);
@@ -42,8 +44,8 @@ static int write_sample(struct clfcn_run *run, int item, const uint8_t *predicte
 }
 
 static int take_image(void *user, int item, const float *logits, size_t plane_stride,
-                      const uint8_t *predicted, const uint8_t *truth, int width, int height,
-                      struct clfcn_err *err)
+                      const uint8_t *predicted, const uint8_t *truth, int width,
+                      int height, struct clfcn_err *err)
 {
     struct epoch_eval *eval = user;
     if (eval->sampled == CLFCN_RUN_SAMPLES) {
@@ -56,14 +58,16 @@ static int take_image(void *user, int item, const float *logits, size_t plane_st
 static void show_progress(void *user, int done, int total)
 {
     const struct epoch_eval *eval = user;
-    clfcn_run_progress(eval->run, (struct clfcn_progress){ .epoch = eval->run->state.epoch,
-                                                           .step = done,
-                                                           .steps = total,
-                                                           .loss = NAN,
-                                                           .validating = true });
+    clfcn_run_progress(eval->run,
+                       (struct clfcn_progress){ .epoch = eval->run->state.epoch,
+                                                .step = done,
+                                                .steps = total,
+                                                .loss = NAN,
+                                                .validating = true });
 }
 
-static int evaluate(struct clfcn_run *run, struct clfcn_eval_result *out, struct clfcn_err *err)
+static int evaluate(struct clfcn_run *run, struct clfcn_eval_result *out,
+                    struct clfcn_err *err)
 {
     struct epoch_eval eval = { .run = run };
     const struct clfcn_eval_options options = {
@@ -73,7 +77,8 @@ static int evaluate(struct clfcn_run *run, struct clfcn_eval_result *out, struct
         .stop = run->callbacks.stop,
         .user = &eval,
     };
-    int rc = clfcn_evaluate(run->net, run->eval_set, run->eval_loader, &options, out, err);
+    int rc =
+        clfcn_evaluate(run->net, run->eval_set, run->eval_loader, &options, out, err);
     if (rc < 0) {
         return rc;
     }
@@ -99,28 +104,27 @@ static json_t *number_array(const double *values, int n)
 }
 
 /* The epoch's event; result NULL where there is no validation. */
-static json_t *epoch_event(const struct clfcn_run *run, double train_loss, double eval_seconds,
-                           const struct clfcn_eval_result *result)
+static json_t *epoch_event(const struct clfcn_run *run, double train_loss,
+                           double eval_seconds, const struct clfcn_eval_result *result)
 {
     const struct clfcn_train_state *s = &run->state;
     const double images = (double)run->steps * run->config.batch;
     const struct clfcn_metrics *m = result != NULL ? &result->metrics : NULL;
     const int classes = clfcn_dataset_classes(run->set);
-    return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:o}",
-                     "epoch", s->epoch,
-                     "step", (json_int_t)s->step,
-                     "train_loss", clfcn_json_number(train_loss),
-                     "val_loss", clfcn_json_number(m != NULL ? result->loss : NAN),
-                     "pixel_acc", clfcn_json_number(m != NULL ? m->pixel_acc : NAN),
-                     "mean_acc", clfcn_json_number(m != NULL ? m->mean_acc : NAN),
-                     "mean_iou", clfcn_json_number(m != NULL ? m->mean_iou : NAN),
-                     "fw_iou", clfcn_json_number(m != NULL ? m->fw_iou : NAN),
-                     "iou", m != NULL ? number_array(m->iou, classes) : json_null(),
-                     "acc", m != NULL ? number_array(m->acc, classes) : json_null(),
-                     "seconds", s->epoch_seconds + eval_seconds,
-                     "val_seconds", m != NULL ? eval_seconds : 0.0,
-                     "wait_s", s->epoch_wait,
-                     "images_per_s", clfcn_json_number(images / s->epoch_seconds));
+    return json_pack(
+        "{s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:o}", "epoch",
+        s->epoch, "step", (json_int_t)s->step, "train_loss",
+        clfcn_json_number(train_loss), "val_loss",
+        clfcn_json_number(m != NULL ? result->loss : NAN), "pixel_acc",
+        clfcn_json_number(m != NULL ? m->pixel_acc : NAN), "mean_acc",
+        clfcn_json_number(m != NULL ? m->mean_acc : NAN), "mean_iou",
+        clfcn_json_number(m != NULL ? m->mean_iou : NAN), "fw_iou",
+        clfcn_json_number(m != NULL ? m->fw_iou : NAN), "iou",
+        m != NULL ? number_array(m->iou, classes) : json_null(), "acc",
+        m != NULL ? number_array(m->acc, classes) : json_null(), "seconds",
+        s->epoch_seconds + eval_seconds, "val_seconds", m != NULL ? eval_seconds : 0.0,
+        "wait_s", s->epoch_wait, "images_per_s",
+        clfcn_json_number(images / s->epoch_seconds));
 }
 
 /* Take note if this epoch, the state's last completed one, is the best so far. */

@@ -29,7 +29,8 @@ static int folder_holds(const struct clfcn_run *run, const char *name, bool *hol
     return rc;
 }
 
-static int make_folder(const struct clfcn_run *run, const char *name, struct clfcn_err *err)
+static int make_folder(const struct clfcn_run *run, const char *name,
+                       struct clfcn_err *err)
 {
     char *path;
     int rc = folder_path(run, name, &path, err);
@@ -48,10 +49,11 @@ static int refuse_existing_run(const struct clfcn_run *run, struct clfcn_err *er
         rc = folder_holds(run, "log.jsonl", &has_log, err);
     }
     if (rc == CLFCN_OK && (has_checkpoint || has_log)) {
-        rc = clfcn_err_set(err, CLFCN_EINVAL, 0,
-                           "%s holds a run already: go on with --resume %s, or choose another "
-                           "--out",
-                           run->config.out, run->config.out);
+        rc = clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "%s holds a run already: go on with --resume %s, or choose another "
+            "--out",
+            run->config.out, run->config.out);
     }
     return rc;
 }
@@ -68,9 +70,9 @@ static int read_checkpoint(struct clfcn_run *run, const char *path, struct clfcn
         return rc;
     }
     if (!run->info.has_metadata) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "%s: bare weights, nothing to resume: start from them with --init",
-                             path);
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "%s: bare weights, nothing to resume: start from them with --init", path);
     }
     run->config = run->info.config;
     run->state = run->info.state;
@@ -79,13 +81,15 @@ static int read_checkpoint(struct clfcn_run *run, const char *path, struct clfcn
 }
 
 /* Configuration of a run that was killed before its first checkpoint; it starts anew. */
-static int read_config_file(struct clfcn_run *run, const char *path, struct clfcn_err *err)
+static int read_config_file(struct clfcn_run *run, const char *path,
+                            struct clfcn_err *err)
 {
     if (!clfcn_path_exists(path)) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "%s holds no run to resume (no checkpoints/last.safetensors): "
-                             "start one with --out",
-                             run->config.out);
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "%s holds no run to resume (no checkpoints/last.safetensors): "
+            "start one with --out",
+            run->config.out);
     }
     char *text;
     size_t size;
@@ -97,7 +101,8 @@ static int read_config_file(struct clfcn_run *run, const char *path, struct clfc
     run->config_json = json_loadb(text, size, 0, &error);
     free(text);
     if (run->config_json == NULL) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s:%d: %s", path, error.line, error.text);
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s:%d: %s", path, error.line,
+                             error.text);
     }
     rc = clfcn_config_from_json(run->config_json, &run->config, err);
     if (rc < 0) {
@@ -106,7 +111,8 @@ static int read_config_file(struct clfcn_run *run, const char *path, struct clfc
     return rc;
 }
 
-/* Read the run that the folder holds; requested gives what may change from session to session. */
+/* Read the run that the folder holds; requested gives what may change from session to
+ * session. */
 static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requested,
                     struct clfcn_err *err)
 {
@@ -141,7 +147,8 @@ static int take_folder(struct clfcn_run *run, struct clfcn_err *err)
         return rc;
     }
     static const char *const subfolders[] = { ".", "checkpoints", "samples" };
-    for (size_t i = 0; rc == CLFCN_OK && i < sizeof(subfolders) / sizeof(subfolders[0]); ++i) {
+    for (size_t i = 0; rc == CLFCN_OK && i < sizeof(subfolders) / sizeof(subfolders[0]);
+         ++i) {
         char *path;
         rc = folder_path(run, subfolders[i], &path, err);
         if (rc == CLFCN_OK) {
@@ -162,8 +169,8 @@ int clfcn_run_open_folder(struct clfcn_run *run, const struct clfcn_train_config
     int rc;
     if (resume) {
         if (!clfcn_path_is_dir(config->out)) {
-            return clfcn_err_set(err, CLFCN_EDATA, 0, "cannot resume: there is no folder %s",
-                                 config->out);
+            return clfcn_err_set(err, CLFCN_EDATA, 0,
+                                 "cannot resume: there is no folder %s", config->out);
         }
     } else {
         rc = clfcn_config_check(config, err);
@@ -234,7 +241,8 @@ int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *er
     }
     rc = clfcn_runlog_event(run->log, "checkpoint",
                             json_pack("{s:s, s:i, s:I}", "path", path, "epoch",
-                                      run->state.epoch, "step", (json_int_t)run->state.step),
+                                      run->state.epoch, "step",
+                                      (json_int_t)run->state.step),
                             err);
 out:
     free(path);

@@ -38,15 +38,16 @@ static int cut(const char *path, uint64_t keep, uint64_t *bytes, struct clfcn_er
     }
     *bytes = keep;
     if ((uint64_t)size < keep) {
-        clfcn_warn("%s: shorter than when the checkpoint was saved: some lines are lost", path);
+        clfcn_warn("%s: shorter than when the checkpoint was saved: some lines are lost",
+                   path);
         *bytes = (uint64_t)size;
     }
     return clfcn_file_truncate(path, (size_t)*bytes, err);
 }
 
 int clfcn_runlog_open(const char *dir, uint64_t keep_bytes,
-                      const struct clfcn_train_callbacks *callbacks, struct clfcn_runlog **out,
-                      struct clfcn_err *err)
+                      const struct clfcn_train_callbacks *callbacks,
+                      struct clfcn_runlog **out, struct clfcn_err *err)
 {
     *out = NULL;
     struct clfcn_runlog *log = calloc(1, sizeof(*log));
@@ -85,7 +86,8 @@ void clfcn_runlog_close(struct clfcn_runlog **log)
     *log = NULL;
 }
 
-/* One line of text for the event, "event" first; NULL if memory is exhausted. Free with free(). */
+/* One line of text for the event, "event" first; NULL if memory is exhausted. Free with
+ * free(). */
 static char *to_line(const char *event, json_t *object)
 {
     json_t *line = json_pack("{s:s}", "event", event);
@@ -108,7 +110,8 @@ int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *obje
     }
     int rc = CLFCN_OK;
     const size_t n = strlen(text);
-    text[n] = '\n'; /* in place of the terminating zero, so that one write has the whole line */
+    text[n] =
+        '\n'; /* in place of the terminating zero, so that one write has the whole line */
     if (fwrite(text, 1, n + 1, log->f) != n + 1 || fflush(log->f) != 0) {
         rc = clfcn_err_errno(err, errno, "cannot write %s", log->path);
     } else {

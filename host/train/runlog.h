@@ -8,13 +8,15 @@
 
 struct clfcn_runlog;
 
-/* Open dir/log.jsonl, cut to keep_bytes (0 starts it anew). callbacks copied, may be NULL. */
+/* Open dir/log.jsonl, cut to keep_bytes (0 starts it anew). callbacks copied, may be
+ * NULL. */
 int clfcn_runlog_open(const char *dir, uint64_t keep_bytes,
-                      const struct clfcn_train_callbacks *callbacks, struct clfcn_runlog **out,
-                      struct clfcn_err *err);
+                      const struct clfcn_train_callbacks *callbacks,
+                      struct clfcn_runlog **out, struct clfcn_err *err);
 void clfcn_runlog_close(struct clfcn_runlog **log);
-/* Append an object, to which "event" is added, and hand it to the event callback. Steals the
- * reference to object; NULL counts as exhausted memory. Non-finite numbers must be json_null(). */
+/* Append an object, to which "event" is added, and hand it to the event callback. Steals
+ * the reference to object; NULL counts as exhausted memory. Non-finite numbers must be
+ * json_null(). */
 int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *object,
                        struct clfcn_err *err);
 /* Sync to disk; the length so far. */

@@ -16,7 +16,8 @@ static uint8_t sample8(const struct clfcn_image *im, size_t i)
 static void blend(const struct clfcn_image *image, size_t from, uint8_t label,
                   const struct clfcn_classes *classes, double alpha, uint8_t *rgb)
 {
-    const double a = label < classes->count ? alpha : 0; /* CLFCN_IGNORE is past every class */
+    const double a =
+        label < classes->count ? alpha : 0; /* CLFCN_IGNORE is past every class */
     for (int c = 0; c < 3; ++c) {
         const size_t channel = image->channels == 3 ? (size_t)c : 0;
         const double photo = sample8(image, from * (size_t)image->channels + channel);
@@ -26,8 +27,8 @@ static void blend(const struct clfcn_image *image, size_t from, uint8_t label,
 }
 
 int clfcn_overlay(const struct clfcn_image *image, const uint8_t *labels,
-                  const struct clfcn_classes *classes, double alpha, struct clfcn_image *out,
-                  struct clfcn_err *err)
+                  const struct clfcn_classes *classes, double alpha,
+                  struct clfcn_image *out, struct clfcn_err *err)
 {
     int rc = clfcn_image_alloc(out, image->width, image->height, 3, 8, err);
     if (rc < 0) {
@@ -47,9 +48,10 @@ static int scaled(int side, int longer, int max_side)
     return to > 0 ? to : 1;
 }
 
-int clfcn_sample_write(const char *path, const struct clfcn_image *image, const uint8_t *truth,
-                       const uint8_t *predicted, const struct clfcn_classes *classes,
-                       int max_side, struct clfcn_err *err)
+int clfcn_sample_write(const char *path, const struct clfcn_image *image,
+                       const uint8_t *truth, const uint8_t *predicted,
+                       const struct clfcn_classes *classes, int max_side,
+                       struct clfcn_err *err)
 {
     const int longer = image->width > image->height ? image->width : image->height;
     const int width = scaled(image->width, longer, max_side);
@@ -67,8 +69,10 @@ int clfcn_sample_write(const char *path, const struct clfcn_image *image, const 
             const size_t from = (size_t)(from_y * image->width + from_x);
             uint8_t *rgb = row + 3 * (size_t)x;
             blend(image, from, CLFCN_IGNORE, classes, 0, rgb);
-            blend(image, from, truth[from], classes, panel_alpha, rgb + 3 * (size_t)width);
-            blend(image, from, predicted[from], classes, panel_alpha, rgb + 6 * (size_t)width);
+            blend(image, from, truth[from], classes, panel_alpha,
+                  rgb + 3 * (size_t)width);
+            blend(image, from, predicted[from], classes, panel_alpha,
+                  rgb + 6 * (size_t)width);
         }
     }
     rc = clfcn_png_write(path, &strip, err);

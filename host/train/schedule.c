@@ -45,8 +45,9 @@ int clfcn_lr_policy_parse(const char *s, enum clfcn_lr_policy *out, struct clfcn
 {
     const int i = find_name(policy_names, POLICY_COUNT, s);
     if (i < 0) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "no learning-rate policy '%s': constant, step, poly or cosine", s);
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "no learning-rate policy '%s': constant, step, poly or cosine", s);
     }
     *out = (enum clfcn_lr_policy)i;
     return CLFCN_OK;
@@ -56,7 +57,8 @@ int clfcn_augment_parse(const char *s, enum clfcn_augment *out, struct clfcn_err
 {
     const int i = find_name(augment_names, AUGMENT_COUNT, s);
     if (i < 0) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "no augmentation '%s': none or flip", s);
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "no augmentation '%s': none or flip",
+                             s);
     }
     *out = (enum clfcn_augment)i;
     return CLFCN_OK;

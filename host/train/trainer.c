@@ -1,4 +1,5 @@
-/* trainer.c - the steps of a run, two under way at a time, from start event to end event. */
+/* trainer.c - the steps of a run, two under way at a time, from start event to end event.
+ */
 #include "../device/dev.h"
 #include "../util/log.h"
 #include "../util/sys.h"
@@ -12,8 +13,8 @@
 
 /* --- progress --- */
 
-/* Steps of the whole run; config.max_steps may end it earlier, but does not change the schedule:
- * a run that was cut short so goes on as if it had not been. */
+/* Steps of the whole run; config.max_steps may end it earlier, but does not change the
+ * schedule: a run that was cut short so goes on as if it had not been. */
 static int64_t scheduled_steps(const struct clfcn_run *run)
 {
     return (int64_t)run->config.epochs * run->steps;
@@ -58,14 +59,15 @@ void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progr
     run->callbacks.progress(run->callbacks.user, &progress);
 }
 
-int clfcn_run_not_finite(const struct clfcn_run *run, const char *what, struct clfcn_err *err)
+int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
+                         struct clfcn_err *err)
 {
-    return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
-                         "%s is not finite at step %" PRId64
-                         " (epoch %d): lower --lr (now %g) or look for a wrong image; the last "
-                         "checkpoint is %s/checkpoints/last.safetensors",
-                         what, run->state.step, run->state.epoch, run->config.lr,
-                         run->config.out);
+    return clfcn_err_set(
+        err, CLFCN_ENUMERIC, 0,
+        "%s is not finite at step %" PRId64
+        " (epoch %d): lower --lr (now %g) or look for a wrong image; the last "
+        "checkpoint is %s/checkpoints/last.safetensors",
+        what, run->state.step, run->state.epoch, run->config.lr, run->config.out);
 }
 
 /* --- steps --- */
@@ -81,7 +83,8 @@ static int start_step(struct clfcn_run *run, struct clfcn_err *err)
         return rc;
     }
     const struct clfcn_batch *batch = run->batch[slot];
-    const struct clfcn_net_input input = { batch->images, batch->labels, batch->labelled };
+    const struct clfcn_net_input input = { batch->images, batch->labels,
+                                           batch->labelled };
     const struct clfcn_net_hyper hyper = {
         .lr = lr_of_step(run, run->queued),
         .momentum = config->momentum,
@@ -137,20 +140,19 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
         return clfcn_run_not_finite(run, "loss", err);
     }
     rc = clfcn_runlog_event(run->log, "step",
-                            json_pack("{s:i, s:I, s:f, s:f, s:f}",
-                                      "epoch", s->epoch,
-                                      "step", (json_int_t)s->step,
-                                      "loss", (double)loss,
-                                      "lr", lr_of_step(run, s->step - 1),
-                                      "ms", 1e3 * seconds),
+                            json_pack("{s:i, s:I, s:f, s:f, s:f}", "epoch", s->epoch,
+                                      "step", (json_int_t)s->step, "loss", (double)loss,
+                                      "lr", lr_of_step(run, s->step - 1), "ms",
+                                      1e3 * seconds),
                             err);
-    clfcn_run_progress(run, (struct clfcn_progress){
-                                .step = s->epoch_step, .steps = run->steps, .loss = loss });
+    clfcn_run_progress(run, (struct clfcn_progress){ .step = s->epoch_step,
+                                                     .steps = run->steps,
+                                                     .loss = loss });
     return rc;
 }
 
-/* Train up to step `until` of the run, within the epoch, or to the stop flag. No step is under
- * way afterwards unless it failed. */
+/* Train up to step `until` of the run, within the epoch, or to the stop flag. No step is
+ * under way afterwards unless it failed. */
 static int train_steps(struct clfcn_run *run, int64_t until, struct clfcn_err *err)
 {
     bool first = true;
@@ -236,7 +238,8 @@ static json_t *class_names(const struct clfcn_dataset *set)
 {
     json_t *names = json_array();
     for (int c = 0; names != NULL && c < clfcn_dataset_classes(set); ++c) {
-        if (json_array_append_new(names, json_string(clfcn_dataset_class_name(set, c))) < 0) {
+        if (json_array_append_new(names, json_string(clfcn_dataset_class_name(set, c))) <
+            0) {
             json_decref(names);
             names = NULL;
         }
@@ -253,31 +256,23 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
     clfcn_net_get_memory(run->net, &memory);
     clfcn_clock_iso(time, sizeof(time));
     json_t *event = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, s:i, s:i, s:i, s:i, "
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, s:i, s:i, "
+        "s:i, s:i, "
         "s:I, s:I}",
-        "version", clfcn_version(),
-        "time", time,
-        "device", info->name,
-        "driver", info->driver,
-        "platform", info->platform,
-        "resumed", (int)run->resumed,
-        "arch", clfcn_arch_name(config->arch),
-        "backbone", clfcn_backbone_name(config->backbone),
-        "size", json_sprintf("%dx%d", config->width, config->height),
-        "batch", config->batch,
-        "epochs", config->epochs,
-        "parameters", (json_int_t)count_parameters(run->net),
-        "classes", class_names(run->set),
-        "train_images", run->train_count,
-        "val_images", run->val_count,
-        "steps_per_epoch", run->steps,
-        "epoch", run->state.epoch,
-        "step", (json_int_t)run->state.step,
+        "version", clfcn_version(), "time", time, "device", info->name, "driver",
+        info->driver, "platform", info->platform, "resumed", (int)run->resumed, "arch",
+        clfcn_arch_name(config->arch), "backbone", clfcn_backbone_name(config->backbone),
+        "size", json_sprintf("%dx%d", config->width, config->height), "batch",
+        config->batch, "epochs", config->epochs, "parameters",
+        (json_int_t)count_parameters(run->net), "classes", class_names(run->set),
+        "train_images", run->train_count, "val_images", run->val_count, "steps_per_epoch",
+        run->steps, "epoch", run->state.epoch, "step", (json_int_t)run->state.step,
         "device_bytes", (json_int_t)memory.total);
     return clfcn_runlog_event(run->log, "start", event, err);
 }
 
-/* The last line of the log; reason "completed", "max-steps", "interrupted" or "failed". */
+/* The last line of the log; reason "completed", "max-steps", "interrupted" or "failed".
+ */
 static int log_end(struct clfcn_run *run, int rc, const char *message, double seconds,
                    struct clfcn_err *err)
 {
@@ -285,9 +280,9 @@ static int log_end(struct clfcn_run *run, int rc, const char *message, double se
                          : rc < 0                                ? "failed"
                          : run->state.epoch < run->config.epochs ? "max-steps"
                                                                  : "completed";
-    json_t *event = json_pack("{s:s, s:i, s:I, s:f}", "reason", reason, "epoch",
-                              run->state.epoch, "step", (json_int_t)run->state.step, "seconds",
-                              seconds);
+    json_t *event =
+        json_pack("{s:s, s:i, s:I, s:f}", "reason", reason, "epoch", run->state.epoch,
+                  "step", (json_int_t)run->state.step, "seconds", seconds);
     if (event != NULL && message != NULL) {
         json_object_set_new(event, "message", json_string(message));
     }
@@ -345,8 +340,8 @@ static int begin(struct clfcn_run *run, struct clfcn_err *err)
                                epoch_done ? 0 : run->state.epoch_step, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_runlog_open(run->config.out, run->state.log_bytes, &run->callbacks, &run->log,
-                               err);
+        rc = clfcn_runlog_open(run->config.out, run->state.log_bytes, &run->callbacks,
+                               &run->log, err);
     }
     if (rc == CLFCN_OK) {
         rc = log_start(run, err);
@@ -378,7 +373,8 @@ static int train(struct clfcn_run *run, struct clfcn_err *err)
     if (run->log != NULL) {
         const double seconds = clfcn_clock() - start;
         if (rc < 0) {
-            log_end(run, rc, cause.msg, seconds, &ignored); /* the cause is what matters */
+            log_end(run, rc, cause.msg, seconds,
+                    &ignored); /* the cause is what matters */
         } else {
             rc = log_end(run, rc, NULL, seconds, &cause);
         }
@@ -392,7 +388,8 @@ static int train(struct clfcn_run *run, struct clfcn_err *err)
 static void finish(struct clfcn_run *run)
 {
     for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
-        if (run->batch[s] != NULL) { /* after an error: the device may still use its memory */
+        if (run->batch[s] !=
+            NULL) { /* after an error: the device may still use its memory */
             clfcn_net_wait(run->net, s, NULL, NULL);
             clfcn_loader_release(run->train_loader, run->batch[s]);
         }
@@ -409,8 +406,9 @@ static void finish(struct clfcn_run *run)
     clfcn_lock_release(&run->lock);
 }
 
-int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config, bool resume,
-                const struct clfcn_train_callbacks *callbacks, struct clfcn_err *err)
+int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
+                bool resume, const struct clfcn_train_callbacks *callbacks,
+                struct clfcn_err *err)
 {
     struct clfcn_run run = { .dev = dev, .lock = { .fd = -1 } };
     run.state.best_mean_iou = run.state.best_train_loss = NAN;

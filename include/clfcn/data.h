@@ -10,20 +10,21 @@ CLFCN_BEGIN_DECLS
 struct clfcn_dataset;
 
 /**
- * Open the data set in a folder that holds `images/`, `masks/` and `classes.txt`, or "demo", the
- * built-in synthetic set. Pairs images and masks by stem, in natural order of the names; reads no
- * pixel yet. A folder whose name is "demo" is "./demo".
+ * Open the data set in a folder that holds `images/`, `masks/` and `classes.txt`, or
+ * "demo", the built-in synthetic set. Pairs images and masks by stem, in natural order of
+ * the names; reads no pixel yet. A folder whose name is "demo" is "./demo".
  *
  * @param out  Receives the set, or NULL on error. Free with clfcn_dataset_destroy().
- * @return CLFCN_OK; CLFCN_EDATA with the file and the reason, which may be that it is missing or
- *         unreadable; CLFCN_ENOMEM.
+ * @return CLFCN_OK; CLFCN_EDATA with the file and the reason, which may be that it is
+ * missing or unreadable; CLFCN_ENOMEM.
  */
 CLFCN_API int clfcn_dataset_open(const char *dir, struct clfcn_dataset **out,
                                  struct clfcn_err *err);
 
 /** As clfcn_dataset_open(), from three separate paths. */
-CLFCN_API int clfcn_dataset_open_paths(const char *images, const char *masks, const char *classes,
-                                       struct clfcn_dataset **out, struct clfcn_err *err);
+CLFCN_API int clfcn_dataset_open_paths(const char *images, const char *masks,
+                                       const char *classes, struct clfcn_dataset **out,
+                                       struct clfcn_err *err);
 
 /** Destroy *set and set it to NULL. Takes a pointer to NULL. */
 CLFCN_API void clfcn_dataset_destroy(struct clfcn_dataset **set);

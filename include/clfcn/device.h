@@ -17,27 +17,28 @@ enum clfcn_device_class {
 
 /** What matters of one device for training. Plain data. */
 struct clfcn_device_info {
-    int index;             /**< N of `--device N`: position over all platforms */
+    int index; /**< N of `--device N`: position over all platforms */
     char name[128];
     char vendor[128];
     char platform[128];
-    char driver[128];      /**< CL_DRIVER_VERSION */
-    char version[128];     /**< CL_DEVICE_VERSION, "OpenCL 3.0 ..." */
+    char driver[128];  /**< CL_DRIVER_VERSION */
+    char version[128]; /**< CL_DEVICE_VERSION, "OpenCL 3.0 ..." */
     enum clfcn_device_class device_class;
     bool is_gpu, is_cpu;
-    bool unified_memory;   /**< the device shares the host's memory (integrated GPU, CPU) */
-    bool fp16, fp64;       /**< cl_khr_fp16, cl_khr_fp64 */
+    bool unified_memory; /**< the device shares the host's memory (integrated GPU, CPU) */
+    bool fp16, fp64;     /**< cl_khr_fp16, cl_khr_fp64 */
     unsigned compute_units;
     unsigned clock_mhz;
     unsigned vector_width; /**< preferred float vector width; 1 for most GPUs */
-    unsigned base_align;   /**< bytes that the origin of a sub-buffer must be a multiple of */
+    unsigned
+        base_align; /**< bytes that the origin of a sub-buffer must be a multiple of */
     size_t max_work_group;
     size_t max_work_item[3];
-    uint64_t global_bytes; /**< device memory */
+    uint64_t global_bytes;    /**< device memory */
     uint64_t max_alloc_bytes; /**< largest single buffer */
     uint64_t local_bytes;
     bool usable;
-    char why_not[128];     /**< the reason if not usable, else "" */
+    char why_not[128]; /**< the reason if not usable, else "" */
 };
 
 /**
@@ -56,13 +57,14 @@ struct clfcn_dev;
 /**
  * Open a device.
  *
- * @param spec  "auto" or NULL (a discrete GPU, else an integrated one, else a CPU), "cpu",
- *              "gpu", an index as clfcn_device_list() counts, or a part of the device's name,
+ * @param spec  "auto" or NULL (a discrete GPU, else an integrated one, else a CPU),
+ * "cpu", "gpu", an index as clfcn_device_list() counts, or a part of the device's name,
  *              vendor or platform, in any case.
  * @param out   Receives the device, or NULL on error. Close with clfcn_dev_close().
  * @return CLFCN_OK; CLFCN_ENODEV if nothing usable fits spec; CLFCN_ECL; CLFCN_ENOMEM.
  */
-CLFCN_API int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *err);
+CLFCN_API int clfcn_dev_open(const char *spec, struct clfcn_dev **out,
+                             struct clfcn_err *err);
 
 /** Close *dev and set it to NULL. Everything created on it must be destroyed before. */
 CLFCN_API void clfcn_dev_close(struct clfcn_dev **dev);

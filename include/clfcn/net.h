@@ -12,9 +12,13 @@ enum clfcn_loss { CLFCN_LOSS_BCE, CLFCN_LOSS_CE };
 enum clfcn_optimizer { CLFCN_SGD, CLFCN_ADAM, CLFCN_ADAMW };
 enum clfcn_gemm_kind { CLFCN_GEMM_AUTO, CLFCN_GEMM_CLBLAST, CLFCN_GEMM_NATIVE };
 
-enum { CLFCN_MAX_CLASSES = 255, CLFCN_IGNORE = 255 /**< label of a pixel that counts nowhere */ };
+enum {
+    CLFCN_MAX_CLASSES = 255,
+    CLFCN_IGNORE = 255 /**< label of a pixel that counts nowhere */
+};
 
-/** The name of an enumerator as the command line spells it ("fcn8s", "vgg16"), or NULL. */
+/** The name of an enumerator as the command line spells it ("fcn8s", "vgg16"), or NULL.
+ */
 CLFCN_API const char *clfcn_arch_name(enum clfcn_arch arch);
 CLFCN_API const char *clfcn_backbone_name(enum clfcn_backbone backbone);
 CLFCN_API const char *clfcn_loss_name(enum clfcn_loss loss);
@@ -32,20 +36,20 @@ struct clfcn_net_desc {
 
 /** How it runs on the device. Zero-initialised is inference with defaults. */
 struct clfcn_net_options {
-    bool training;                  /**< allocate for backward and update too */
+    bool training; /**< allocate for backward and update too */
     enum clfcn_loss loss;
     enum clfcn_optimizer optimizer;
-    bool freeze_backbone;           /**< backbone gets neither gradients nor updates */
+    bool freeze_backbone; /**< backbone gets neither gradients nor updates */
     enum clfcn_gemm_kind gemm;
-    size_t workspace_bytes;         /**< limit of im2col columns and GEMM scratch; 0: a default */
+    size_t workspace_bytes; /**< limit of im2col columns and GEMM scratch; 0: a default */
 };
 
 /** A network with its weights, activations and optimiser state on a device. Opaque. */
 struct clfcn_net;
 
 /**
- * Build a network: kernels compiled, memory planned and allocated; weights are undefined until
- * clfcn_net_init() or clfcn_net_load().
+ * Build a network: kernels compiled, memory planned and allocated; weights are undefined
+ * until clfcn_net_init() or clfcn_net_load().
  *
  * @param dev   Borrowed: must outlive the network.
  * @param out   Receives the network, or NULL on error. Free with clfcn_net_destroy().
@@ -53,28 +57,32 @@ struct clfcn_net;
  *         CLFCN_ENOMEM; CLFCN_ECL.
  */
 CLFCN_API int clfcn_net_create(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                               const struct clfcn_net_options *options, struct clfcn_net **out,
-                               struct clfcn_err *err);
+                               const struct clfcn_net_options *options,
+                               struct clfcn_net **out, struct clfcn_err *err);
 
 /** Destroy *net and set it to NULL. Takes a pointer to NULL. */
 CLFCN_API void clfcn_net_destroy(struct clfcn_net **net);
 
 CLFCN_API const struct clfcn_net_desc *clfcn_net_get_desc(const struct clfcn_net *net);
 
-/** Initialise every parameter as PyTorch does, from seed; optimiser state becomes zero. */
+/** Initialise every parameter as PyTorch does, from seed; optimiser state becomes zero.
+ */
 CLFCN_API int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err);
 
 /**
- * Load weights from a safetensors file: a checkpoint, a bare weights file under the same names,
- * or one that holds only `features.{i}.*` (a torchvision VGG), which sets the backbone alone.
+ * Load weights from a safetensors file: a checkpoint, a bare weights file under the same
+ * names, or one that holds only `features.{i}.*` (a torchvision VGG), which sets the
+ * backbone alone.
  *
- * @return CLFCN_OK; CLFCN_EDATA if the file is damaged or a tensor is missing, unknown or has
- *         another shape: the message names it; CLFCN_EIO; CLFCN_ECL.
+ * @return CLFCN_OK; CLFCN_EDATA if the file is damaged or a tensor is missing, unknown or
+ * has another shape: the message names it; CLFCN_EIO; CLFCN_ECL.
  */
-CLFCN_API int clfcn_net_load(struct clfcn_net *net, const char *path, struct clfcn_err *err);
+CLFCN_API int clfcn_net_load(struct clfcn_net *net, const char *path,
+                             struct clfcn_err *err);
 
 /** Save the parameters as safetensors under PyTorch's names, atomically. */
-CLFCN_API int clfcn_net_save(struct clfcn_net *net, const char *path, struct clfcn_err *err);
+CLFCN_API int clfcn_net_save(struct clfcn_net *net, const char *path,
+                             struct clfcn_err *err);
 
 /**
  * Inference. Waits for the result.

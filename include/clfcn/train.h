@@ -13,39 +13,40 @@ CLFCN_API const char *clfcn_lr_policy_name(enum clfcn_lr_policy policy);
 CLFCN_API const char *clfcn_augment_name(enum clfcn_augment augment);
 
 /**
- * All options of a run. Fill with clfcn_train_defaults() first. The strings are borrowed and
- * must live as long as the call that takes the configuration.
+ * All options of a run. Fill with clfcn_train_defaults() first. The strings are borrowed
+ * and must live as long as the call that takes the configuration.
  */
 struct clfcn_train_config {
-    const char *data;     /**< folder or "demo"; or NULL and the next three */
+    const char *data; /**< folder or "demo"; or NULL and the next three */
     const char *images, *masks, *classes;
-    const char *val;      /**< folder of a validation set, NULL: val_fraction of the data */
-    double val_fraction;  /**< 0 .. <1 */
+    const char *val; /**< folder of a validation set, NULL: val_fraction of the data */
+    double val_fraction; /**< 0 .. <1 */
     enum clfcn_arch arch;
     enum clfcn_backbone backbone;
     int width, height, batch;
     int epochs;
-    int64_t max_steps;    /**< stop after so many steps in all; < 0: no limit. Does not change
-                               the learning-rate schedule, which spans all epochs. */
+    int64_t max_steps; /**< stop after so many steps in all; < 0: no limit. Does not
+                          change the learning-rate schedule, which spans all epochs. */
     enum clfcn_loss loss;
     enum clfcn_optimizer optimizer;
     double lr, momentum, weight_decay;
     double beta1, beta2, eps; /**< of Adam and AdamW */
     enum clfcn_lr_policy lr_policy;
-    int lr_step;          /**< epochs between drops of policy step */
-    double lr_gamma;      /**< factor of a drop of policy step */
-    double lr_power;      /**< exponent of policy poly */
+    int lr_step;     /**< epochs between drops of policy step */
+    double lr_gamma; /**< factor of a drop of policy step */
+    double lr_power; /**< exponent of policy poly */
     uint64_t seed;
-    const char *init;     /**< safetensors to start from, or NULL */
+    const char *init; /**< safetensors to start from, or NULL */
     bool freeze_backbone;
     enum clfcn_augment augment;
     bool shuffle;
-    int save_every;       /**< epochs between numbered checkpoints, 0: none */
-    int save_steps;       /**< steps between writes of last.safetensors, 0: each epoch's end only */
-    const char *out;      /**< run folder, created; must not hold a run unless resuming */
+    int save_every;  /**< epochs between numbered checkpoints, 0: none */
+    int save_steps;  /**< steps between writes of last.safetensors, 0: each epoch's end
+                        only */
+    const char *out; /**< run folder, created; must not hold a run unless resuming */
     enum clfcn_gemm_kind gemm;
-    int workers;          /**< loader threads, 0: a default */
-    size_t cache_bytes;   /**< host memory for decoded images */
+    int workers;            /**< loader threads, 0: a default */
+    size_t cache_bytes;     /**< host memory for decoded images */
     size_t workspace_bytes; /**< see struct clfcn_net_options */
 };
 
@@ -56,12 +57,12 @@ typedef void (*clfcn_event_fn)(void *user, const char *event, const char *json);
 
 /** Progress of the current epoch, called after every step. */
 struct clfcn_progress {
-    int epoch, epochs;        /**< epoch counts from 0 */
-    int step, steps;          /**< within the epoch; step counts from 1 */
+    int epoch, epochs; /**< epoch counts from 0 */
+    int step, steps;   /**< within the epoch; step counts from 1 */
     int64_t total_step;
     double loss, lr;
     double images_per_s;
-    double remaining_s;       /**< of the whole run, validation included; < 0: not known yet */
+    double remaining_s; /**< of the whole run, validation included; < 0: not known yet */
     bool validating;
 };
 typedef void (*clfcn_progress_fn)(void *user, const struct clfcn_progress *progress);
@@ -69,17 +70,19 @@ typedef void (*clfcn_progress_fn)(void *user, const struct clfcn_progress *progr
 struct clfcn_train_callbacks {
     clfcn_event_fn event;       /**< may be NULL */
     clfcn_progress_fn progress; /**< may be NULL */
-    const volatile bool *stop;  /**< training ends after the step in which this becomes true; may be NULL */
+    const volatile bool *
+        stop; /**< training ends after the step in which this becomes true; may be NULL */
     void *user;
 };
 
 /**
- * Train, from the start or, with resume, on from `config->out`/checkpoints/last.safetensors.
+ * Train, from the start or, with resume, on from
+ * `config->out`/checkpoints/last.safetensors.
  *
  * @param dev     Borrowed.
- * @param config  Copied. With resume, only out, epochs, max_steps, save_every, save_steps, gemm,
- *                workers, cache_bytes and workspace_bytes are taken from it. A run that was
- *                killed before its first checkpoint starts anew with its config.json.
+ * @param config  Copied. With resume, only out, epochs, max_steps, save_every,
+ * save_steps, gemm, workers, cache_bytes and workspace_bytes are taken from it. A run
+ * that was killed before its first checkpoint starts anew with its config.json.
  * @return CLFCN_OK; CLFCN_EINTR if stopped, the state being saved; else the first error.
  */
 CLFCN_API int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,

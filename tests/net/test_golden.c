@@ -1,8 +1,9 @@
 /* test_golden.c - a few training steps of every head against PyTorch in float64.
  *
- * golden.json (argument 1) was written by tests/parity/golden.py, which says how weights, images
- * and labels follow from a hash, and what is kept of each tensor: its norm, and its sum under
- * random signs, which an error anywhere in the tensor changes by about the error's norm. */
+ * golden.json (argument 1) was written by tests/parity/golden.py, which says how weights,
+ * images and labels follow from a hash, and what is kept of each tensor: its norm, and
+ * its sum under random signs, which an error anywhere in the tensor changes by about the
+ * error's norm. */
 #include "../../host/net/net.h"
 
 #include <jansson.h>
@@ -15,8 +16,8 @@
 
 #include <cmocka.h>
 
-/* Relative to the tensor's norm. PyTorch's own float32 stays within 1e-5 on this data; a ReLU
- * that flips may cost up to 1e-2 of a gradient. */
+/* Relative to the tensor's norm. PyTorch's own float32 stays within 1e-5 on this data; a
+ * ReLU that flips may cost up to 1e-2 of a gradient. */
 static const double logits_bound = 1e-4, gradient_bound = 2e-2, weight_bound = 1e-3;
 
 static const char *golden_path;
@@ -147,7 +148,8 @@ static int64_t make_batch(const struct golden *g, int step, bool ignore, float *
                 const int block = (n * (h / 8) + y / 8) * (w / 8) + x / 8;
                 const double u = unit(seed, (uint64_t)block);
                 const bool ignored = ignore && u < 0.1;
-                labels[(n * h + y) * w + x] = ignored ? CLFCN_IGNORE : (uint8_t)(u * g->classes);
+                labels[(n * h + y) * w + x] =
+                    ignored ? CLFCN_IGNORE : (uint8_t)(u * g->classes);
                 labelled += !ignored;
             }
         }
@@ -177,7 +179,8 @@ static void assert_digest(const char *what, const char *name, const float *t, si
     }
 }
 
-/* Of parameters after the first step, or with weights, the tensors themselves after the last. */
+/* Of parameters after the first step, or with weights, the tensors themselves after the
+ * last. */
 static void assert_tensors(struct clfcn_net *net, const json_t *want, bool weights)
 {
     struct clfcn_err err = { 0 };
@@ -193,7 +196,8 @@ static void assert_tensors(struct clfcn_net *net, const json_t *want, bool weigh
         const size_t n = t.bytes / sizeof(float);
         float *data = allocate_floats(n);
         check(weights ? clfcn_net_tensor_read(net, i, data, &err)
-                      : clfcn_net_gradient_read(net, i, data, &err), &err);
+                      : clfcn_net_gradient_read(net, i, data, &err),
+              &err);
         assert_digest(weights ? "weights" : "gradient", t.name, data, n, pair,
                       weights ? weight_bound : gradient_bound);
         free(data);
@@ -257,7 +261,9 @@ static void run_case(const struct golden *g, const json_t *c)
 
     for (int step = 0; step < g->steps; ++step) {
         const struct clfcn_net_hyper hyper = {
-            .lr = g->lr, .momentum = g->momentum, .update = step + 1,
+            .lr = g->lr,
+            .momentum = g->momentum,
+            .update = step + 1,
         };
         struct clfcn_net_input in = { .images = images, .labels = labels };
         in.labelled = make_batch(g, step, ignore, images, labels);
@@ -266,8 +272,9 @@ static void run_case(const struct golden *g, const json_t *c)
         check(clfcn_net_upload(net, slot, &in, &err), &err);
         check(clfcn_net_step(net, slot, &hyper, &err), &err);
         check(clfcn_net_wait(net, slot, &loss, &err), &err);
-        assert_loss(step, loss,
-                    json_number_value(json_array_get(json_object_get(c, "losses"), step)));
+        assert_loss(
+            step, loss,
+            json_number_value(json_array_get(json_object_get(c, "losses"), step)));
         if (step == 0) {
             assert_tensors(net, json_object_get(c, "gradients"), false);
         }
@@ -286,7 +293,8 @@ static void run_cases(const struct golden *g, const char *arch, const char *loss
     size_t i;
     json_t *c;
     int ran = 0;
-    json_array_foreach (json_object_get(g->root, "cases"), i, c) {
+    json_array_foreach(json_object_get(g->root, "cases"), i, c)
+    {
         if (strcmp(json_string_value(json_object_get(c, "arch")), arch) == 0 &&
             strcmp(json_string_value(json_object_get(c, "loss")), loss) == 0) {
             run_case(g, c);

@@ -1,4 +1,5 @@
-/* Safetensors files: what is written reads back, and no damage is taken for a good file. */
+/* Safetensors files: what is written reads back, and no damage is taken for a good file.
+ */
 #include "../../host/net/safetensors.h"
 
 #include <math.h>
@@ -108,10 +109,11 @@ static void test_layout(void **state)
     assert_int_equal(m.size, 8 + length + 32);
     const char want[] = "{\"__metadata__\":{\"format\":\"pt\",\"clfcn\":";
     assert_memory_equal(m.data + 8, want, sizeof(want) - 1);
-    assert_non_null(strstr((const char *)m.data + 8,
-                           "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,3],"
-                           "\"data_offsets\":[0,24]},\"n\":{\"dtype\":\"I64\",\"shape\":[],"
-                           "\"data_offsets\":[24,32]}"));
+    assert_non_null(
+        strstr((const char *)m.data + 8,
+               "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,3],"
+               "\"data_offsets\":[0,24]},\"n\":{\"dtype\":\"I64\",\"shape\":[],"
+               "\"data_offsets\":[24,32]}"));
     clfcn_map_close(&m);
 }
 
@@ -135,8 +137,8 @@ static void test_truncated_at_every_byte(void **state)
         assert_null(f.tensors);
     }
     char want[64];
-    snprintf(want, sizeof(want), "truncated checkpoint: %zu bytes, its header promises %zu",
-             size - 1, size);
+    snprintf(want, sizeof(want),
+             "truncated checkpoint: %zu bytes, its header promises %zu", size - 1, size);
     assert_non_null(strstr(err.msg, want));
     free(whole);
 }
@@ -186,8 +188,9 @@ static void assert_refused(const char *header, size_t data, const char *why)
     }
 }
 
-#define T(name, dtype, shape, offsets) \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define T(name, dtype, shape, offsets)                       \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape \
+    ",\"data_offsets\":" offsets "}"
 
 static void test_bad_headers(void **state)
 {
@@ -209,15 +212,21 @@ static void test_bad_headers(void **state)
     assert_refused("{" T("a", "F32", "[1.5]", "[0,4]") "}", 8, "no size");
     assert_refused("{" T("a", "F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 8, "shape");
     /* 2^32 * 2^32 wraps to 0 and 2^62 * 4 bytes to 0. */
-    assert_refused("{" T("a", "F32", "[4294967296,4294967296]", "[0,0]") "}", 8, "too large");
-    assert_refused("{" T("a", "F32", "[4611686018427387904]", "[0,0]") "}", 8, "too large");
-    assert_refused("{" T("a", "F32", "[99999999999999999999]", "[0,0]") "}", 8, "damaged");
-    assert_refused("{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[1]", "[4,8]") "}", 8,
-                   "overlaps");
-    assert_refused("{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[1]", "[0,4]") "}", 8,
-                   "overlaps");
-    assert_refused("{" T("a", "F32", "[1]", "[0,4]") "," T("a", "F32", "[1]", "[4,8]") "}", 8,
-                   "duplicate");
+    assert_refused("{" T("a", "F32", "[4294967296,4294967296]", "[0,0]") "}", 8,
+                   "too large");
+    assert_refused("{" T("a", "F32", "[4611686018427387904]", "[0,0]") "}", 8,
+                   "too large");
+    assert_refused("{" T("a", "F32", "[99999999999999999999]", "[0,0]") "}", 8,
+                   "damaged");
+    assert_refused(
+        "{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[1]", "[4,8]") "}", 8,
+        "overlaps");
+    assert_refused(
+        "{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[1]", "[0,4]") "}", 8,
+        "overlaps");
+    assert_refused(
+        "{" T("a", "F32", "[1]", "[0,4]") "," T("a", "F32", "[1]", "[4,8]") "}", 8,
+        "duplicate");
     assert_refused("{" T("a", "F32", "[3]", "[0,12]") "}", 8, "truncated");
     assert_refused("{\"__metadata__\":[]}", 8, "__metadata__");
     assert_refused("{\"__metadata__\":{\"a\":1}}", 8, "__metadata__");
@@ -233,9 +242,11 @@ static void test_good_headers(void **state)
 {
     struct clfcn_st_file f;
     /* Out of order, with a hole, trailing blanks, members nobody knows, no metadata. */
-    write_file("{" T("late", "U8", "[2]", "[6,8]") ",\"x\":{\"dtype\":\"F16\",\"shape\":[1,0],"
-               "\"data_offsets\":[4,4],\"more\":1}," T("early", "F32", "[]", "[0,4]") "}   ",
-               8);
+    write_file(
+        "{" T("late", "U8", "[2]", "[6,8]") ",\"x\":{\"dtype\":\"F16\",\"shape\":[1,0],"
+                                            "\"data_offsets\":[4,4],\"more\":1}," T(
+                                                "early", "F32", "[]", "[0,4]") "}   ",
+        8);
     assert_int_equal(clfcn_st_open(path, &f, NULL), 0);
     assert_int_equal(f.count, 3);
     assert_string_equal(f.tensors[0].name, "early");
@@ -252,10 +263,15 @@ static void test_good_headers(void **state)
 
 static void test_conversions(void **state)
 {
-    const uint16_t half[] = { 0x3c00, 0xc100, 0x0001, 0x7bff, 0x7c00, 0xfc00, 0x7e00, 0x8000 };
-    const float want_half[] = { 1, -2.5f, 5.9604644775390625e-8f, 65504, INFINITY, -INFINITY };
-    struct clfcn_st_tensor t = { .name = (char *)"t", .dtype = CLFCN_F16, .count = 8,
-                                 .bytes = 16, .data = (const unsigned char *)half };
+    const uint16_t half[] = { 0x3c00, 0xc100, 0x0001, 0x7bff,
+                              0x7c00, 0xfc00, 0x7e00, 0x8000 };
+    const float want_half[] = { 1,     -2.5f,    5.9604644775390625e-8f,
+                                65504, INFINITY, -INFINITY };
+    struct clfcn_st_tensor t = { .name = (char *)"t",
+                                 .dtype = CLFCN_F16,
+                                 .count = 8,
+                                 .bytes = 16,
+                                 .data = (const unsigned char *)half };
     float out[8];
     assert_int_equal(clfcn_st_to_f32(&t, out, NULL), 0);
     for (int i = 0; i < 6; ++i) {
@@ -284,14 +300,17 @@ static void test_writer_refuses(void **state)
     write_bytes("old", 3);
     assert_int_equal(clfcn_st_writer_create(&w, NULL), 0);
     assert_int_equal(clfcn_st_writer_declare(w, "a", CLFCN_F32, 1, one, NULL), 0);
-    assert_int_equal(clfcn_st_writer_declare(w, "a", CLFCN_F32, 1, one, NULL), CLFCN_EINVAL);
+    assert_int_equal(clfcn_st_writer_declare(w, "a", CLFCN_F32, 1, one, NULL),
+                     CLFCN_EINVAL);
     assert_int_equal(clfcn_st_writer_declare(w, "__metadata__", CLFCN_F32, 1, one, NULL),
                      CLFCN_EINVAL);
-    assert_int_equal(clfcn_st_writer_declare(w, "b", CLFCN_I64, 1, one, NULL), CLFCN_EINVAL);
+    assert_int_equal(clfcn_st_writer_declare(w, "b", CLFCN_I64, 1, one, NULL),
+                     CLFCN_EINVAL);
     assert_int_equal(clfcn_st_writer_declare(w, "c", CLFCN_DTYPE_OTHER, 1, one, NULL),
                      CLFCN_EINVAL);
     assert_int_equal(clfcn_st_writer_begin(w, path, NULL, NULL), 0);
-    assert_int_equal(clfcn_st_writer_declare(w, "d", CLFCN_F32, 1, one, NULL), CLFCN_EINVAL);
+    assert_int_equal(clfcn_st_writer_declare(w, "d", CLFCN_F32, 1, one, NULL),
+                     CLFCN_EINVAL);
     assert_int_equal(clfcn_st_writer_commit(w, NULL), CLFCN_EINVAL);
     assert_int_equal(clfcn_st_writer_data(w, values, 8, NULL), CLFCN_EINVAL);
     clfcn_st_writer_destroy(&w);

@@ -21,7 +21,8 @@ int scratch_make(void **state)
     return mkdtemp(folder) != NULL ? 0 : -1;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+static int remove_entry(const char *path, const struct stat *st, int flag,
+                        struct FTW *ftw)
 {
     return remove(path);
 }

@@ -1,4 +1,5 @@
-/* The options of a run: through JSON and back, checked, and what they make of the rate. */
+/* The options of a run: through JSON and back, checked, and what they make of the rate.
+ */
 #include "../../host/train/config.h"
 #include "../../host/train/schedule.h"
 
@@ -22,14 +23,40 @@ static struct clfcn_train_config sample(void)
 static struct clfcn_train_config unusual(void)
 {
     return (struct clfcn_train_config){
-        .images = "i", .masks = "m", .classes = "c", .val = "v", .val_fraction = 1.0 / 3,
-        .arch = CLFCN_FCN16S, .backbone = CLFCN_VGG13, .width = 96, .height = 4096, .batch = 17,
-        .epochs = 3, .max_steps = INT64_C(1) << 40, .loss = CLFCN_LOSS_CE,
-        .optimizer = CLFCN_ADAMW, .lr = 0.1 + 0.2, .momentum = 1.0 / 7, .weight_decay = 5e-324,
-        .beta1 = 0.1 / 3, .beta2 = 1 - 1e-16, .eps = 1e-300 / 3, .lr_policy = CLFCN_LR_POLY,
-        .lr_step = 4, .lr_gamma = 2.0 / 3, .lr_power = 1.1 / 3, .seed = INT64_MAX, .init = "w",
-        .freeze_backbone = true, .augment = CLFCN_AUGMENT_FLIP, .shuffle = false, .save_every = 0,
-        .save_steps = 9, .gemm = CLFCN_GEMM_NATIVE, .workers = 5, .cache_bytes = 12345,
+        .images = "i",
+        .masks = "m",
+        .classes = "c",
+        .val = "v",
+        .val_fraction = 1.0 / 3,
+        .arch = CLFCN_FCN16S,
+        .backbone = CLFCN_VGG13,
+        .width = 96,
+        .height = 4096,
+        .batch = 17,
+        .epochs = 3,
+        .max_steps = INT64_C(1) << 40,
+        .loss = CLFCN_LOSS_CE,
+        .optimizer = CLFCN_ADAMW,
+        .lr = 0.1 + 0.2,
+        .momentum = 1.0 / 7,
+        .weight_decay = 5e-324,
+        .beta1 = 0.1 / 3,
+        .beta2 = 1 - 1e-16,
+        .eps = 1e-300 / 3,
+        .lr_policy = CLFCN_LR_POLY,
+        .lr_step = 4,
+        .lr_gamma = 2.0 / 3,
+        .lr_power = 1.1 / 3,
+        .seed = INT64_MAX,
+        .init = "w",
+        .freeze_backbone = true,
+        .augment = CLFCN_AUGMENT_FLIP,
+        .shuffle = false,
+        .save_every = 0,
+        .save_steps = 9,
+        .gemm = CLFCN_GEMM_NATIVE,
+        .workers = 5,
+        .cache_bytes = 12345,
         .workspace_bytes = (size_t)1 << 33,
     };
 }
@@ -81,10 +108,10 @@ static void test_from_json_refuses(void **state)
     static const struct {
         const char *key, *value;
     } wrong[] = {
-        { "lr", "\"0.1\"" },  { "batch", "4.5" },        { "batch", "4294967300" },
-        { "size", "160" },    { "size", "\"160x\"" },    { "size", "\"160x160x\"" },
-        { "arch", "\"fcn\"" }, { "no-shuffle", "1" },    { "seed", "-1" },
-        { "data", "5" },      { "cache-mem", "-1" },     { "lr-policy", "null" },
+        { "lr", "\"0.1\"" },   { "batch", "4.5" },     { "batch", "4294967300" },
+        { "size", "160" },     { "size", "\"160x\"" }, { "size", "\"160x160x\"" },
+        { "arch", "\"fcn\"" }, { "no-shuffle", "1" },  { "seed", "-1" },
+        { "data", "5" },       { "cache-mem", "-1" },  { "lr-policy", "null" },
     };
     const struct clfcn_train_config c = sample();
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); ++i) {
@@ -102,15 +129,15 @@ static void test_from_json_refuses(void **state)
     }
 }
 
-#define REFUSED(field, value, message)                                        \
-    do {                                                                      \
-        struct clfcn_train_config bad = sample();                             \
-        struct clfcn_err err = { 0 };                                         \
-        bad.field = value;                                                    \
-        assert_int_equal(clfcn_config_check(&bad, &err), CLFCN_EINVAL);       \
-        if (strstr(err.msg, message) == NULL) {                               \
-            fail_msg("'%s' lacks '%s'", err.msg, message);                    \
-        }                                                                     \
+#define REFUSED(field, value, message)                                  \
+    do {                                                                \
+        struct clfcn_train_config bad = sample();                       \
+        struct clfcn_err err = { 0 };                                   \
+        bad.field = value;                                              \
+        assert_int_equal(clfcn_config_check(&bad, &err), CLFCN_EINVAL); \
+        if (strstr(err.msg, message) == NULL) {                         \
+            fail_msg("'%s' lacks '%s'", err.msg, message);              \
+        }                                                               \
     } while (0)
 
 static void test_check(void **state)
@@ -183,7 +210,7 @@ static void test_names(void **state)
         assert_int_equal(policy, i);
     }
     assert_null(clfcn_lr_policy_name((enum clfcn_lr_policy)4));
-    assert_null(clfcn_augment_name((enum clfcn_augment)-1));
+    assert_null(clfcn_augment_name((enum clfcn_augment) - 1));
     assert_int_equal(clfcn_lr_policy_parse("linear", &policy, &err), CLFCN_EINVAL);
     assert_non_null(strstr(err.msg, "cosine"));
     assert_int_equal(clfcn_augment_parse("flip", &augment, NULL), 0);

@@ -1,4 +1,5 @@
-/* The evaluator's loss against the definition, and overlays and sample strips pixel by pixel. */
+/* The evaluator's loss against the definition, and overlays and sample strips pixel by
+ * pixel. */
 #include "../../host/train/evaluate.h"
 #include "../../host/train/samples.h"
 #include "scratch.h"
@@ -82,16 +83,20 @@ static void test_large_logits(void **state)
 
 static const struct clfcn_classes *two_classes(void)
 {
-    static struct clfcn_class list[2] = { { "a", { 200, 0, 0 } }, { "b", { 0, 100, 0 } } };
+    static struct clfcn_class list[2] = { { "a", { 200, 0, 0 } },
+                                          { "b", { 0, 100, 0 } } };
     static const struct clfcn_classes classes = { .list = list, .count = 2 };
     return &classes;
 }
 
 static void test_overlay(void **state)
 {
-    uint16_t pixels[9] = { 100 << 8, 50 << 8, 0, 100 << 8, 50 << 8, 0, 0xffff, 0x0100, 0 };
-    const struct clfcn_image image = { .width = 3, .height = 1, .channels = 3, .depth = 16,
-                                       .px.u16 = pixels };
+    uint16_t pixels[9] = {
+        100 << 8, 50 << 8, 0, 100 << 8, 50 << 8, 0, 0xffff, 0x0100, 0
+    };
+    const struct clfcn_image image = {
+        .width = 3, .height = 1, .channels = 3, .depth = 16, .px.u16 = pixels
+    };
     const uint8_t where[3] = { 0, 1, CLFCN_IGNORE };
     const uint8_t want[9] = { 150, 25, 0, 50, 75, 0, 255, 1, 0 };
     struct clfcn_image out;
@@ -104,25 +109,26 @@ static void test_overlay(void **state)
 static void test_sample_strip(void **state)
 {
     uint8_t pixels[4 * 2 * 3] = { 0 }, truth[8] = { 0 }, predicted[8] = { 0 };
-    const struct clfcn_image image = { .width = 4, .height = 2, .channels = 3, .depth = 8,
-                                       .px.u8 = pixels };
+    const struct clfcn_image image = {
+        .width = 4, .height = 2, .channels = 3, .depth = 8, .px.u8 = pixels
+    };
     struct clfcn_image strip;
     char path[SCRATCH_PATH];
     pixels[0] = 10;
     predicted[0] = 1;
-    assert_int_equal(clfcn_sample_write(scratch_path(path, "s.png"), &image, truth, predicted,
-                                        two_classes(), 8, NULL),
+    assert_int_equal(clfcn_sample_write(scratch_path(path, "s.png"), &image, truth,
+                                        predicted, two_classes(), 8, NULL),
                      0);
     assert_int_equal(clfcn_image_read(path, CLFCN_AS_RGB, &strip, NULL), 0);
     assert_int_equal(strip.width, 12);
     assert_int_equal(strip.height, 2);
-    assert_int_equal(strip.px.u8[0], 10);          /* the image */
-    assert_int_equal(strip.px.u8[3 * 4], 124);     /* the truth: 0.4 * 10 + 0.6 * 200 */
-    assert_int_equal(strip.px.u8[3 * 8], 4);       /* the prediction */
+    assert_int_equal(strip.px.u8[0], 10);      /* the image */
+    assert_int_equal(strip.px.u8[3 * 4], 124); /* the truth: 0.4 * 10 + 0.6 * 200 */
+    assert_int_equal(strip.px.u8[3 * 8], 4);   /* the prediction */
     assert_int_equal(strip.px.u8[3 * 8 + 1], 60);
     clfcn_image_free(&strip);
-    assert_int_equal(clfcn_sample_write(path, &image, truth, predicted, two_classes(), 2, NULL),
-                     0);
+    assert_int_equal(
+        clfcn_sample_write(path, &image, truth, predicted, two_classes(), 2, NULL), 0);
     assert_int_equal(clfcn_image_read(path, CLFCN_AS_RGB, &strip, NULL), 0);
     assert_int_equal(strip.width, 6); /* panels of 2x1: the longer side is limited */
     assert_int_equal(strip.height, 1);

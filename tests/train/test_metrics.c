@@ -78,7 +78,8 @@ static void test_huge_counts(void **state)
 
 static void test_add_and_merge(void **state)
 {
-    const uint8_t truth[] = { 0, 0, 1, CLFCN_IGNORE, 2, 1 }, predicted[] = { 0, 1, 1, 0, 0, 2 };
+    const uint8_t truth[] = { 0, 0, 1, CLFCN_IGNORE, 2, 1 },
+                  predicted[] = { 0, 1, 1, 0, 0, 2 };
     const uint64_t want[] = { 1, 1, 0, 0, 1, 1, 1, 0, 0 };
     struct clfcn_confusion a, b;
     assert_int_equal(clfcn_confusion_init(&a, 3, NULL), 0);
@@ -100,7 +101,7 @@ static void test_add_and_merge(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_classes),   cmocka_unit_test(test_absent_classes),
+        cmocka_unit_test(test_two_classes),     cmocka_unit_test(test_absent_classes),
         cmocka_unit_test(test_nothing_counted), cmocka_unit_test(test_huge_counts),
         cmocka_unit_test(test_add_and_merge),
     };

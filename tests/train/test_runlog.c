@@ -31,8 +31,8 @@ static struct clfcn_runlog *open_log(uint64_t keep, struct seen *seen)
     struct clfcn_runlog *log;
     struct clfcn_err err;
     char dir[SCRATCH_PATH];
-    if (clfcn_runlog_open(scratch_path(dir, ""), keep, seen != NULL ? &callbacks : NULL, &log,
-                          &err) < 0) {
+    if (clfcn_runlog_open(scratch_path(dir, ""), keep, seen != NULL ? &callbacks : NULL,
+                          &log, &err) < 0) {
         fail_msg("%s", err.msg);
     }
     return log;
@@ -116,7 +116,8 @@ static void test_full_disk(void **state)
     struct clfcn_runlog *log;
     struct clfcn_err err = { 0 };
     char dir[SCRATCH_PATH];
-    /* A device cannot be cut, so either the opening or the writing must say that it failed. */
+    /* A device cannot be cut, so either the opening or the writing must say that it
+     * failed. */
     int rc = clfcn_runlog_open(scratch_path(dir, ""), 0, NULL, &log, &err);
     if (rc == CLFCN_OK) {
         rc = clfcn_runlog_event(log, "a", json_object(), &err);

@@ -1,5 +1,5 @@
-/* Whole runs of a tiny network on a tiny data set: the folder they leave, and that a run stopped
- * anywhere and resumed ends with the bits of one that was not. */
+/* Whole runs of a tiny network on a tiny data set: the folder they leave, and that a run
+ * stopped anywhere and resumed ends with the bits of one that was not. */
 #include "../../host/data/dataset.h"
 #include "../../host/train/checkpoint.h"
 #include "../../host/util/path.h"
@@ -14,7 +14,8 @@
 
 #include <cmocka.h>
 
-/* 11 images: 4 to validate in two batches of 2, 7 to train in three steps with one left over. */
+/* 11 images: 4 to validate in two batches of 2, 7 to train in three steps with one left
+ * over. */
 enum { IMAGES = 11, WIDTH = 40, HEIGHT = 36, STEPS = 3 };
 
 static struct clfcn_dev *dev;
@@ -31,7 +32,8 @@ static void write_pair(const char *dir, int i)
         const int x = p % WIDTH, y = p / WIDTH, dx = x - 5 - 3 * i, dy = y - 18;
         const bool inside = dx * dx + dy * dy < 100;
         for (int c = 0; c < 3; ++c) {
-            image.px.u8[3 * p + c] = (uint8_t)((inside ? 150 : 20) + (p * (c + 7) + 13 * i) % 60);
+            image.px.u8[3 * p + c] =
+                (uint8_t)((inside ? 150 : 20) + (p * (c + 7) + 13 * i) % 60);
         }
         mask.px.u8[p] = x == 0 ? 7 : inside;
     }
@@ -101,7 +103,8 @@ static void assert_train(const struct clfcn_train_config *c, bool resume,
     struct clfcn_err err = { 0 };
     int rc = clfcn_train(dev, c, resume, callbacks, &err);
     if (rc != want || (why != NULL && strstr(err.msg, why) == NULL)) {
-        fail_msg("status %d (%s), not %d (%s)", rc, err.msg, want, why != NULL ? why : "");
+        fail_msg("status %d (%s), not %d (%s)", rc, err.msg, want,
+                 why != NULL ? why : "");
     }
 }
 
@@ -111,7 +114,8 @@ static bool exists(const char *name)
     return clfcn_path_exists(scratch_path(path, name));
 }
 
-/* The events of one kind, without what a clock measured, as one text; free with free(). */
+/* The events of one kind, without what a clock measured, as one text; free with free().
+ */
 static char *events_of(const char *run, const char *kind)
 {
     char name[64];
@@ -212,7 +216,8 @@ static void test_straight(void **state)
     assert_int_equal(s.epoch_step, 0);
     assert_int_equal(s.step, 2 * STEPS);
     assert_false(isnan(s.best_mean_iou));
-    assert_int_equal(state_of("straight/checkpoints/best.safetensors").epoch, s.best_epoch);
+    assert_int_equal(state_of("straight/checkpoints/best.safetensors").epoch,
+                     s.best_epoch);
     assert_true(exists("straight/config.json"));
     assert_false(exists("straight/checkpoints/epoch-0001.safetensors"));
     char *steps = events_of("straight", "step"), *first = strchr(steps, '\n');
@@ -335,7 +340,8 @@ static void test_refusals(void **state)
     assert_false(exists("refused")); /* nothing is made for a wrong command */
     c = config_for("refused");
     c.batch = 8;
-    assert_train(&c, false, NULL, CLFCN_EDATA, "7 training images are fewer than one batch of 8");
+    assert_train(&c, false, NULL, CLFCN_EDATA,
+                 "7 training images are fewer than one batch of 8");
     c = config_for("refused");
     assert_train(&c, true, NULL, CLFCN_EDATA, "last.safetensors");
     char val[SCRATCH_PATH];
@@ -372,7 +378,8 @@ static void test_changed_data(void **state)
     assert_train(&c, true, NULL, CLFCN_EDATA, "not those of the checkpoint");
     char name[64];
     for (int i = 0; i < 2; ++i) {
-        snprintf(name, sizeof(name), "data/%s/p%d.png", i == 0 ? "images" : "masks", IMAGES);
+        snprintf(name, sizeof(name), "data/%s/p%d.png", i == 0 ? "images" : "masks",
+                 IMAGES);
         assert_int_equal(remove(scratch_path(path, name)), 0);
     }
     scratch_path(path, "changed/checkpoints/last.safetensors");
@@ -383,10 +390,14 @@ static void test_changed_data(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_straight),      cmocka_unit_test(test_stopped_and_resumed),
-        cmocka_unit_test(test_complete_run),  cmocka_unit_test(test_killed_early),
-        cmocka_unit_test(test_no_validation), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_separate_validation_set),
+        cmocka_unit_test(test_straight),
+        cmocka_unit_test(test_stopped_and_resumed),
+        cmocka_unit_test(test_complete_run),
+        cmocka_unit_test(test_killed_early),
+        cmocka_unit_test(test_no_validation),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_separate_validation_set),
         cmocka_unit_test(test_changed_data),
     };
     return cmocka_run_group_tests(tests, make, unmake);
