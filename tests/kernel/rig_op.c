@@ -1,0 +1,202 @@
+#include "rig_op.h"
+#include "../../host/ops/gemm.h"
+#include <stdlib.h>
+
+static const size_t PLENTY = (size_t)64 << 20;
+
+static size_t floats_of(size_t bytes)
+{
+    return (bytes + sizeof(float) - 1) / sizeof(float);
+}
+
+static void open_tensor(struct rig_op *t, struct vec *v, const char *name, size_t count,
+                        cl_mem *mem)
+{
+    vec_open(t->rig, v, name, count);
+    *mem = v->mem;
+}
+
+static void open_parameters(struct rig_op *t)
+{
+    for (int i = 0; i < t->op->param_count; ++i) {
+        struct clfcn_param *p = &t->op->params[i];
+        open_tensor(t, &t->value[i], p->suffix, p->count, &p->value);
+        if (p->learned && !t->use.frozen && !t->use.inference) {
+            open_tensor(t, &t->grad[i], p->suffix, p->count, &p->grad);
+        }
+    }
+}
+
+static void open_gradients(struct rig_op *t)
+{
+    t->tdy = t->ty;
+    open_tensor(t, &t->dy, "dy", clfcn_tensor_count(&t->ty), &t->tdy.mem);
+    t->op->dy = &t->tdy;
+    if (!t->use.no_dx) {
+        t->tdx = t->tx;
+        open_tensor(t, &t->dx, "dx", clfcn_tensor_count(&t->tx), &t->tdx.mem);
+        t->op->dx = &t->tdx;
+    }
+    t->op->dx_add = t->use.dx_add;
+    t->op->mask_dx = t->use.mask_dx;
+    t->op->dy_masked = t->use.dy_masked;
+}
+
+static void open_memory(struct rig_op *t)
+{
+    open_tensor(t, &t->x, "x", clfcn_tensor_count(&t->tx), &t->tx.mem);
+    if (t->use.with_x2) {
+        open_tensor(t, &t->x2, "x2", clfcn_tensor_count(&t->tx), &t->tx2.mem);
+    }
+    open_tensor(t, &t->y, "y", clfcn_tensor_count(&t->ty), &t->ty.mem);
+    open_parameters(t);
+    if (!t->use.inference) {
+        open_gradients(t);
+    }
+    vec_open_whole(t->rig, &t->columns, "columns", floats_of(t->op->columns_bytes));
+    vec_open_whole(t->rig, &t->scratch, "scratch", floats_of(t->op->scratch_bytes));
+    open_tensor(t, &t->state, "state", floats_of(t->op->state_bytes), &t->op->state);
+}
+
+void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, int n,
+                 int h, int w, const struct rig_use *use)
+{
+    struct clfcn_err err;
+    const enum clfcn_gemm_kind gemm =
+        use->gemm == CLFCN_GEMM_AUTO ? CLFCN_GEMM_NATIVE : use->gemm;
+    *t = (struct rig_op){ .rig = rig, .use = *use, .op = op };
+    rig_ok(clfcn_programs_create(rig->dev, &t->programs, &err), &err);
+    rig_ok(clfcn_gemm_create(rig->dev, t->programs, gemm, &t->gemm, &err), &err);
+    t->tx = (struct clfcn_tensor){ .c = c, .n = n, .h = h, .w = w };
+    t->tx2 = t->tx;
+    op->x = &t->tx;
+    op->x2 = use->with_x2 ? &t->tx2 : NULL;
+    op->y = &t->ty;
+    clfcn_op_set_name(op, "tested", NULL);
+
+    const struct clfcn_op_env env = {
+        .dev = rig->dev,
+        .programs = t->programs,
+        .gemm = t->gemm,
+        .columns_limit = use->columns_limit > 0 ? use->columns_limit : PLENTY,
+        .training = !use->inference,
+    };
+    rig_ok(op->impl->infer(op, &env, &err), &err);
+    open_memory(t);
+    rig_ok(op->impl->prepare(op, &env, &err), &err);
+    rig_ok(clfcn_programs_build(t->programs, &err), &err);
+}
+
+void rig_op_close(struct rig_op *t)
+{
+    struct vec *const vecs[] = { &t->x,  &t->x2,      &t->y,       &t->dy,
+                                 &t->dx, &t->columns, &t->scratch, &t->state };
+    for (int i = 0; i < CLFCN_ARRAY_LEN(vecs); ++i) {
+        vec_close(t->rig, vecs[i]);
+    }
+    for (int i = 0; i < CLFCN_OP_MAX_PARAMS; ++i) {
+        vec_close(t->rig, &t->value[i]);
+        vec_close(t->rig, &t->grad[i]);
+    }
+    clfcn_programs_destroy(&t->programs); /* before the others, whose kernels it knows */
+    clfcn_gemm_destroy(&t->gemm);
+    clfcn_op_destroy(&t->op);
+}
+
+void rig_op_fill(struct rig_op *t)
+{
+    vec_normal(t->rig, &t->x, 0.0, 1.0);
+    vec_normal(t->rig, &t->x2, 0.0, 1.0);
+    for (size_t i = 0; t->use.mask_dx && i < t->x.count; ++i) {
+        t->x.host[i] = t->x.host[i] > 0.0 ? t->x.host[i] : 0.0;
+    }
+    for (int i = 0; i < t->op->param_count; ++i) {
+        vec_normal(t->rig, &t->value[i], 0.0, 1.0);
+    }
+}
+
+static struct clfcn_op_run run_of(const struct rig_op *t)
+{
+    return (struct clfcn_op_run){ .dev = t->rig->dev,
+                               .gemm = t->gemm,
+                               .training = !t->use.inference,
+                               .columns = t->columns.mem,
+                               .scratch = t->scratch.mem };
+}
+
+static void check_all_guards(struct rig_op *t)
+{
+    const struct vec *const vecs[] = { &t->x,  &t->x2,      &t->y,       &t->dy,
+                                       &t->dx, &t->columns, &t->scratch, &t->state };
+    for (int i = 0; i < CLFCN_ARRAY_LEN(vecs); ++i) {
+        vec_check_guards(t->rig, vecs[i]);
+    }
+}
+
+void rig_op_forward(struct rig_op *t)
+{
+    struct clfcn_err err;
+    const struct clfcn_op_run run = run_of(t);
+    vec_upload(t->rig, &t->x);
+    vec_upload(t->rig, &t->x2);
+    for (int i = 0; i < t->op->param_count; ++i) {
+        vec_upload(t->rig, &t->value[i]);
+    }
+    vec_poison(t->rig, &t->y);
+    vec_poison(t->rig, &t->columns);
+    vec_poison(t->rig, &t->scratch);
+    vec_poison(t->rig, &t->state);
+    rig_ok(t->op->impl->forward(t->op, &run, &err), &err);
+    vec_download(t->rig, &t->y);
+    for (int i = 0; i < t->op->param_count; ++i) {
+        vec_download(t->rig, &t->value[i]);
+    }
+    check_all_guards(t);
+}
+
+/* NaN on the device, while the host keeps the values for the reference. */
+static void hide(struct rig_op *t, struct vec *v)
+{
+    double *kept = vec_copy(v);
+    vec_poison(t->rig, v);
+    free(v->host);
+    v->host = kept;
+}
+
+void rig_op_backward(struct rig_op *t)
+{
+    struct clfcn_err err;
+    const struct clfcn_op_run run = run_of(t);
+    if (!t->op->impl->backward_reads_x) {
+        hide(t, &t->x);
+    }
+    if (!t->op->impl->backward_reads_y) {
+        hide(t, &t->y);
+    }
+    vec_upload(t->rig, &t->dy);
+    if (t->use.dx_add) {
+        vec_upload(t->rig, &t->dx);
+    } else if (!t->use.no_dx) {
+        vec_poison(t->rig, &t->dx);
+    }
+    vec_poison(t->rig, &t->columns);
+    vec_poison(t->rig, &t->scratch);
+    rig_ok(t->op->impl->backward(t->op, &run, &err), &err);
+    vec_download(t->rig, &t->dx);
+    for (int i = 0; i < t->op->param_count; ++i) {
+        vec_download(t->rig, &t->grad[i]);
+    }
+    check_all_guards(t);
+}
+
+void rig_op_check_dx(struct rig_op *t, double *want, const double *share,
+                     struct tolerance tolerance)
+{
+    for (size_t i = 0; i < t->dx.count; ++i) {
+        want[i] += share ? share[i] : 0.0;
+        if (t->use.mask_dx && !(t->x.host[i] > 0.0)) {
+            want[i] = 0.0;
+        }
+    }
+    assert_close("dx", t->dx.host, want, t->dx.count, tolerance);
+}

@@ -1,0 +1,202 @@
+/* test_conv.c - convolution, forward and backward, against its definition. */
+#include "../../host/ops/ref.h"
+#include "rig_op.h"
+#include <math.h>
+#include <stdlib.h>
+
+struct conv_case {
+    int in_c, out_c, kernel;
+    bool relu;
+    int n, h, w;
+};
+
+static struct clfcn_op *create_conv(const struct conv_case *c)
+{
+    struct clfcn_op *op = NULL;
+    struct clfcn_err err;
+    rig_ok(clfcn_conv2d_create(c->out_c, c->kernel, c->relu, &op, &err), &err);
+    return op;
+}
+
+static struct clfcn_ref_conv reference_shape(const struct conv_case *c)
+{
+    return (struct clfcn_ref_conv){ .n = c->n,
+                                    .in_c = c->in_c,
+                                    .in_h = c->h,
+                                    .in_w = c->w,
+                                    .out_c = c->out_c,
+                                    .kernel = c->kernel,
+                                    .stride = 1,
+                                    .pad = (c->kernel - 1) / 2 };
+}
+
+static void check_forward(struct rig_op *t, const struct conv_case *c)
+{
+    const struct clfcn_ref_conv s = reference_shape(c);
+    double *want = doubles(t->y.count);
+    clfcn_ref_conv2d(&s, t->x.host, t->value[0].host, t->value[1].host, want);
+    if (c->relu) {
+        clfcn_ref_relu(t->y.count, want, want);
+    }
+    assert_close("y", t->y.host, want, t->y.count, TOLERANCE_SUM);
+    free(want);
+}
+
+/* The gradient is taken where the device's own y is positive: a rounding error next to 0
+ * flips that decision, and is no fault. */
+static void check_backward(struct rig_op *t, const struct conv_case *c,
+                           const double *share)
+{
+    const struct clfcn_ref_conv s = reference_shape(c);
+    double *dx = doubles(t->x.count), *masked = vec_copy(&t->dy);
+    double *dw = doubles(t->value[0].count), *db = doubles(t->value[1].count);
+    if (c->relu) {
+        clfcn_ref_relu_backward(t->dy.count, t->y.host, t->dy.host, masked);
+    }
+    clfcn_ref_conv2d_backward(&s, t->x.host, t->value[0].host, masked, dx, dw, db);
+    rig_op_check_dx(t, dx, share, TOLERANCE_SUM);
+    assert_close("weight gradient", t->grad[0].host, dw, t->grad[0].count, TOLERANCE_SUM);
+    assert_close("bias gradient", t->grad[1].host, db, t->grad[1].count, TOLERANCE_SUM);
+    free(dx);
+    free(masked);
+    free(dw);
+    free(db);
+}
+
+/* Bytes of the columns of the whole batch. */
+static size_t whole_columns(const struct conv_case *c)
+{
+    return (size_t)c->in_c * c->kernel * c->kernel * c->n * c->h * c->w * sizeof(float);
+}
+
+static void check(struct rig *rig, const struct conv_case *c, const struct rig_use *use)
+{
+    struct rig_op t;
+    rig_op_open(&t, rig, create_conv(c), c->in_c, c->n, c->h, c->w, use);
+    if (use->columns_limit > 0) {
+        assert_true(t.op->columns_bytes < whole_columns(c));
+    }
+    rig_op_fill(&t);
+    rig_op_forward(&t);
+    check_forward(&t, c);
+    if (!use->inference) {
+        vec_normal(rig, &t.dy, 0.0, 1.0);
+        vec_normal(rig, &t.dx, 0.0, 1.0);
+        if (use->dy_masked) {
+            clfcn_ref_relu_backward(t.dy.count, t.y.host, t.dy.host, t.dy.host);
+        }
+        double *share = vec_copy(&t.dx);
+        rig_op_backward(&t);
+        check_backward(&t, c, use->dx_add ? share : NULL);
+        free(share);
+    }
+    rig_op_close(&t);
+}
+
+static const struct conv_case tiny = { 1, 1, 3, true, 1, 1, 1 };
+static const struct conv_case odd = { 3, 5, 3, true, 3, 5, 7 };
+static const struct conv_case slim = { 1, 2, 5, false, 3, 2, 1 }; /* half a kernel wide */
+static const struct conv_case pointwise = { 5, 3, 1, false, 3, 3, 5 };
+
+static void test_small_shapes(void **state)
+{
+    check(*state, &tiny, &(struct rig_use){ 0 });
+    check(*state, &odd, &(struct rig_use){ 0 });
+    check(*state, &slim, &(struct rig_use){ 0 });
+    check(*state, &pointwise, &(struct rig_use){ 0 });
+}
+
+static void test_shapes(void **state)
+{
+    static const struct conv_case cases[] = {
+        { 1, 1, 1, false, 1, 1, 1 },    { 1, 3, 1, true, 1, 1, 1 },
+        { 3, 64, 3, true, 3, 9, 11 },   { 2, 1, 3, false, 1, 1, 9 },
+        { 4, 130, 3, true, 1, 7, 3 },   { 17, 33, 3, true, 1, 16, 16 },
+        { 32, 2, 1, false, 1, 13, 17 }, { 65, 3, 3, true, 3, 12, 20 },
+        { 3, 2, 3, false, 1, 33, 1 },   { 16, 16, 3, true, 1, 32, 32 },
+        { 2, 3, 5, true, 1, 6, 7 },
+    };
+    struct rig *rig = *state;
+    if (rig->small) {
+        return;
+    }
+    for (int i = 0; i < CLFCN_ARRAY_LEN(cases); ++i) {
+        check(rig, &cases[i], &(struct rig_use){ 0 });
+    }
+}
+
+static void test_uses(void **state)
+{
+    static const struct rig_use uses[] = {
+        { .dy_masked = true },
+        { .dx_add = true },
+        { .mask_dx = true },
+        { .no_dx = true },
+        { .frozen = true },
+        { .frozen = true, .dx_add = true, .mask_dx = true },
+        { .no_dx = true, .dy_masked = true },
+        { .inference = true },
+    };
+    struct clfcn_op *probe = create_conv(&odd);
+    const bool masks_dx = probe->impl->masks_dx;
+    clfcn_op_destroy(&probe);
+    for (int i = 0; i < CLFCN_ARRAY_LEN(uses); ++i) {
+        if (!uses[i].mask_dx || masks_dx) {
+            check(*state, &odd, &uses[i]);
+            check(*state, &pointwise, &uses[i]);
+        }
+    }
+}
+
+/* Columns that hold only a part of the batch's pixels, down to a slice for each image
+ * row. */
+static void test_column_slices(void **state)
+{
+    static const struct conv_case narrow = { 2, 3, 3, true, 1, 4, 5 };
+    static const struct conv_case wide = { 8, 6, 3, true, 3, 10, 13 };
+    static const size_t limits[] = { 4 << 10, 5000, 8 << 10 };
+    struct rig *rig = *state;
+    check(rig, &narrow, &(struct rig_use){ .columns_limit = 800 });
+    for (int i = 0; !rig->small && i < CLFCN_ARRAY_LEN(limits); ++i) {
+        struct rig_use use = { .columns_limit = limits[i] };
+        check(rig, &wide, &use);
+        use.dx_add = true;
+        check(rig, &wide, &use);
+        use.gemm = CLFCN_GEMM_CLBLAST;
+        check(rig, &wide, &use);
+    }
+}
+
+static void test_clblast(void **state)
+{
+    struct rig *rig = *state;
+    static const struct conv_case c = { 6, 20, 3, true, 3, 6, 10 };
+    if (rig->small) {
+        return;
+    }
+    check(rig, &c, &(struct rig_use){ .gemm = CLFCN_GEMM_CLBLAST });
+}
+
+/* A weight that has become NaN must show in the output, not end in the ReLU. */
+static void test_nan_passes(void **state)
+{
+    static const struct conv_case shape = { 2, 3, 1, true, 1, 4, 5 };
+    struct rig_op t;
+    rig_op_open(&t, *state, create_conv(&shape), 2, 1, 4, 5, &(struct rig_use){ 0 });
+    rig_op_fill(&t);
+    t.value[0].host[0] = NAN;
+    rig_op_forward(&t);
+    for (size_t i = 0; i < clfcn_tensor_row(&t.ty); ++i) {
+        assert_true(isnan(t.y.host[i]));
+    }
+    rig_op_close(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(test_small_shapes),  RIG_TEST(test_shapes),  RIG_TEST(test_uses),
+        RIG_TEST(test_column_slices), RIG_TEST(test_clblast), RIG_TEST(test_nan_passes),
+    };
+    return RIG_RUN(tests);
+}

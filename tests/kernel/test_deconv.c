@@ -1,0 +1,191 @@
+/* test_deconv.c - transposed convolution with ReLU, forward and backward, against its
+ * definition. */
+#include "../../host/ops/ref.h"
+#include "rig_op.h"
+#include <math.h>
+#include <stdlib.h>
+
+struct deconv_case {
+    int in_c, out_c, n, h, w;
+};
+
+static struct clfcn_ref_conv reference_shape(const struct deconv_case *c)
+{
+    return (struct clfcn_ref_conv){ .n = c->n,
+                                    .in_c = c->in_c,
+                                    .in_h = c->h,
+                                    .in_w = c->w,
+                                    .out_c = c->out_c,
+                                    .kernel = 3,
+                                    .stride = 2,
+                                    .pad = 1,
+                                    .out_pad = 1 };
+}
+
+static void check_forward(struct rig_op *t, const struct deconv_case *c)
+{
+    const struct clfcn_ref_conv s = reference_shape(c);
+    assert_int_equal(t->ty.h, 2 * c->h);
+    assert_int_equal(t->ty.w, 2 * c->w);
+    double *want = doubles(t->y.count);
+    clfcn_ref_deconv2d(&s, t->x.host, t->value[0].host, t->value[1].host, want);
+    clfcn_ref_relu(t->y.count, want, want);
+    assert_close("y", t->y.host, want, t->y.count, TOLERANCE_SUM);
+    free(want);
+}
+
+/* dy is masked with the device's own y: see test_conv.c. */
+static void check_backward(struct rig_op *t, const struct deconv_case *c,
+                           const double *share)
+{
+    const struct clfcn_ref_conv s = reference_shape(c);
+    double *dx = doubles(t->x.count), *masked = doubles(t->dy.count);
+    double *dw = doubles(t->value[0].count), *db = doubles(t->value[1].count);
+    clfcn_ref_relu_backward(t->dy.count, t->y.host, t->dy.host, masked);
+    clfcn_ref_deconv2d_backward(&s, t->x.host, t->value[0].host, masked, dx, dw, db);
+    rig_op_check_dx(t, dx, share, TOLERANCE_SUM);
+    assert_close("weight gradient", t->grad[0].host, dw, t->grad[0].count, TOLERANCE_SUM);
+    assert_close("bias gradient", t->grad[1].host, db, t->grad[1].count, TOLERANCE_SUM);
+    free(dx);
+    free(masked);
+    free(dw);
+    free(db);
+}
+
+static struct clfcn_op *create_deconv(const struct deconv_case *c)
+{
+    struct clfcn_op *op = NULL;
+    struct clfcn_err err;
+    rig_ok(clfcn_deconv2d_create(c->out_c, &op, &err), &err);
+    return op;
+}
+
+static bool masks_dx(void)
+{
+    struct clfcn_op *op = create_deconv(&(struct deconv_case){ .out_c = 1 });
+    const bool masks = op->impl->masks_dx;
+    clfcn_op_destroy(&op);
+    return masks;
+}
+
+/* Bytes of the columns of the whole batch. */
+static size_t whole_columns(const struct deconv_case *c)
+{
+    return (size_t)c->out_c * 9 * c->n * c->h * c->w * sizeof(float);
+}
+
+static void check(struct rig *rig, const struct deconv_case *c, const struct rig_use *use)
+{
+    struct rig_op t;
+    rig_op_open(&t, rig, create_deconv(c), c->in_c, c->n, c->h, c->w, use);
+    if (use->columns_limit > 0) {
+        assert_true(t.op->columns_bytes < whole_columns(c));
+    }
+    rig_op_fill(&t);
+    rig_op_forward(&t);
+    check_forward(&t, c);
+    if (!use->inference) {
+        vec_normal(rig, &t.dy, 0.0, 1.0);
+        vec_normal(rig, &t.dx, 0.0, 1.0);
+        if (use->dy_masked) {
+            clfcn_ref_relu_backward(t.dy.count, t.y.host, t.dy.host, t.dy.host);
+        }
+        double *share = vec_copy(&t.dx);
+        rig_op_backward(&t);
+        check_backward(&t, c, use->dx_add ? share : NULL);
+        free(share);
+    }
+    rig_op_close(&t);
+}
+
+static const struct deconv_case odd = { 3, 4, 3, 3, 5 };
+
+static void test_small_shapes(void **state)
+{
+    static const struct deconv_case tiny = { 1, 1, 1, 1, 1 };
+    check(*state, &tiny, &(struct rig_use){ 0 });
+    check(*state, &odd, &(struct rig_use){ 0 });
+}
+
+static void test_shapes(void **state)
+{
+    static const struct deconv_case cases[] = {
+        { 5, 2, 3, 1, 1 },   { 2, 3, 1, 1, 7 },   { 2, 3, 1, 6, 1 },
+        { 33, 17, 1, 4, 6 }, { 16, 65, 3, 5, 5 }, { 7, 32, 1, 10, 14 },
+        { 1, 1, 1, 9, 23 },
+    };
+    struct rig *rig = *state;
+    if (rig->small) {
+        return;
+    }
+    for (int i = 0; i < CLFCN_ARRAY_LEN(cases); ++i) {
+        check(rig, &cases[i], &(struct rig_use){ 0 });
+    }
+}
+
+static void test_uses(void **state)
+{
+    static const struct rig_use uses[] = {
+        { .dy_masked = true }, { .dx_add = true },
+        { .mask_dx = true },   { .no_dx = true },
+        { .frozen = true },    { .frozen = true, .dx_add = true, .mask_dx = true },
+        { .inference = true },
+    };
+    const bool may_mask = masks_dx();
+    for (int i = 0; i < CLFCN_ARRAY_LEN(uses); ++i) {
+        if (!uses[i].mask_dx || may_mask) {
+            check(*state, &odd, &uses[i]);
+        }
+    }
+}
+
+/* Columns that hold only some of the output channels (forward) or pixels (backward). */
+static void test_column_slices(void **state)
+{
+    static const struct deconv_case narrow = { 2, 3, 1, 3, 4 };
+    static const struct deconv_case wide = { 6, 9, 3, 5, 6 };
+    static const size_t limits[] = { 4 << 10, 6000, 16 << 10 };
+    struct rig *rig = *state;
+    check(rig, &narrow, &(struct rig_use){ .columns_limit = 900 });
+    for (int i = 0; !rig->small && i < CLFCN_ARRAY_LEN(limits); ++i) {
+        struct rig_use use = { .columns_limit = limits[i] };
+        check(rig, &wide, &use);
+        use.dx_add = true;
+        check(rig, &wide, &use);
+        use.gemm = CLFCN_GEMM_CLBLAST;
+        check(rig, &wide, &use);
+    }
+}
+
+static void test_clblast(void **state)
+{
+    struct rig *rig = *state;
+    static const struct deconv_case c = { 20, 6, 3, 3, 7 };
+    if (rig->small) {
+        return;
+    }
+    check(rig, &c, &(struct rig_use){ .gemm = CLFCN_GEMM_CLBLAST });
+}
+
+/* A weight that has become NaN must show in the output, not end in the ReLU. */
+static void test_nan_passes(void **state)
+{
+    struct rig_op t;
+    rig_op_open(&t, *state, create_deconv(&odd), odd.in_c, odd.n, odd.h, odd.w,
+                &(struct rig_use){ 0 });
+    rig_op_fill(&t);
+    t.value[0].host[0] = NAN;
+    rig_op_forward(&t);
+    /* The weight's tap, the first one, reaches the odd rows and columns alone. */
+    assert_true(isnan(t.y.host[(size_t)t.ty.w + 1]));
+    rig_op_close(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(test_small_shapes),  RIG_TEST(test_shapes),  RIG_TEST(test_uses),
+        RIG_TEST(test_column_slices), RIG_TEST(test_clblast), RIG_TEST(test_nan_passes),
+    };
+    return RIG_RUN(tests);
+}

@@ -1,0 +1,270 @@
+/* test_gemm.c - both matrix products against the definition. The clblast one is left out
+ * of small runs: its own kernels are not what is tested under a simulator, and take
+ * minutes there. */
+#include "../../host/ops/gemm.h"
+#include "../../host/ops/ref.h"
+#include "rig.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A product and how its matrices lie in their buffers. */
+struct product {
+    bool trans_a, trans_b;
+    int m, n, k;
+    int pad;       /* elements between the rows of each matrix */
+    size_t offset; /* elements before each matrix */
+    float beta;
+};
+
+/* One matrix in a buffer, whose unused elements are NaN. */
+struct matrix {
+    struct vec v;
+    int rows, columns, ld;
+    size_t offset;
+};
+
+struct fixture {
+    struct rig *rig;
+    struct clfcn_programs *programs;
+    struct clfcn_gemm *gemm;
+};
+
+static void open_fixture(struct fixture *f, struct rig *rig, enum clfcn_gemm_kind kind)
+{
+    struct clfcn_err err;
+    *f = (struct fixture){ .rig = rig };
+    rig_ok(clfcn_programs_create(rig->dev, &f->programs, &err), &err);
+    rig_ok(clfcn_gemm_create(rig->dev, f->programs, kind, &f->gemm, &err), &err);
+    rig_ok(clfcn_programs_build(f->programs, &err), &err);
+}
+
+static void close_fixture(struct fixture *f)
+{
+    clfcn_programs_destroy(&f->programs); /* before gemm, whose kernels it knows */
+    clfcn_gemm_destroy(&f->gemm);
+}
+
+static void open_matrix(struct rig *rig, struct matrix *m, const char *name, int rows,
+                        int columns, const struct product *p)
+{
+    *m = (struct matrix){
+        .rows = rows, .columns = columns, .ld = columns + p->pad, .offset = p->offset
+    };
+    vec_open(rig, &m->v, name, m->offset + (size_t)(rows - 1) * m->ld + columns);
+}
+
+static double *element(const struct matrix *m, int row, int column)
+{
+    return &m->v.host[m->offset + (size_t)row * m->ld + column];
+}
+
+static void fill_matrix(struct rig *rig, struct matrix *m)
+{
+    for (int i = 0; i < m->rows; ++i) {
+        for (int j = 0; j < m->columns; ++j) {
+            *element(m, i, j) = (float)clfcn_rng_normal(&rig->rng);
+        }
+    }
+    vec_upload(rig, &m->v);
+}
+
+/* The matrix without gaps. */
+static double *dense(const struct matrix *m)
+{
+    double *d = doubles((size_t)m->rows * m->columns);
+    for (int i = 0; i < m->rows; ++i) {
+        memcpy(d + (size_t)i * m->columns, element(m, i, 0), m->columns * sizeof(*d));
+    }
+    return d;
+}
+
+static void assert_gaps_untouched(const struct matrix *m)
+{
+    for (size_t i = 0; i < m->v.count; ++i) {
+        const bool gap = i < m->offset || (int)((i - m->offset) % m->ld) >= m->columns;
+        if (gap && !isnan(m->v.host[i])) {
+            fail_msg("element %zu of C, outside the matrix, was written", i);
+        }
+    }
+}
+
+static struct clfcn_mat mat_of(const struct matrix *m)
+{
+    return (struct clfcn_mat){ m->v.mem, m->offset, m->ld };
+}
+
+static void multiply(struct fixture *f, const struct product *p, const struct matrix *a,
+                     const struct matrix *b, const struct matrix *c)
+{
+    const struct clfcn_gemm_call call = {
+        p->trans_a, p->trans_b, p->m,      p->n,    p->k,
+        mat_of(a),  mat_of(b),  mat_of(c), p->beta,
+    };
+    struct clfcn_err err;
+    struct vec scratch;
+    size_t bytes = 0;
+    rig_ok(clfcn_gemm_scratch(f->gemm, &call, &bytes, &err), &err);
+    vec_open_whole(f->rig, &scratch, "scratch",
+                   (bytes + sizeof(float) - 1) / sizeof(float));
+    rig_ok(clfcn_gemm_run(f->gemm, &call, scratch.mem, &err), &err);
+    vec_check_guards(f->rig, &scratch);
+    vec_close(f->rig, &scratch);
+}
+
+static void check(struct fixture *f, const struct product *p)
+{
+    struct matrix a, b, c;
+    open_matrix(f->rig, &a, "a", p->trans_a ? p->k : p->m, p->trans_a ? p->m : p->k, p);
+    open_matrix(f->rig, &b, "b", p->trans_b ? p->n : p->k, p->trans_b ? p->k : p->n, p);
+    open_matrix(f->rig, &c, "c", p->m, p->n, p);
+    fill_matrix(f->rig, &a);
+    fill_matrix(f->rig, &b);
+    /* Without beta c stays NaN, which must not leak into the result. */
+    if (p->beta != 0.0f) {
+        fill_matrix(f->rig, &c);
+    }
+    double *da = dense(&a), *db = dense(&b), *want = dense(&c);
+    clfcn_ref_gemm(p->trans_a, p->trans_b, p->m, p->n, p->k, da, db, p->beta, want);
+    multiply(f, p, &a, &b, &c);
+    vec_download(f->rig, &c.v);
+    assert_gaps_untouched(&c);
+    double *got = dense(&c);
+    char what[80];
+    snprintf(what, sizeof(what), "c of %s %dx%dx%d trans %d %d beta %g",
+             f->gemm->impl->name, p->m, p->n, p->k, p->trans_a, p->trans_b,
+             (double)p->beta);
+    assert_close(what, got, want, (size_t)p->m * p->n, TOLERANCE_SUM);
+    vec_close(f->rig, &a.v);
+    vec_close(f->rig, &b.v);
+    vec_close(f->rig, &c.v);
+    free(da);
+    free(db);
+    free(want);
+    free(got);
+}
+
+/* All transpositions, both betas, with and without gaps between rows. */
+static void check_variants(struct fixture *f, int m, int n, int k)
+{
+    for (int v = 0; v < 16; ++v) {
+        const struct product p = {
+            .trans_a = v & 1,
+            .trans_b = v & 2,
+            .m = m,
+            .n = n,
+            .k = k,
+            .pad = v & 4 ? 3 : 0,
+            .offset = v & 4 ? 5 : 0,
+            .beta = v & 8 ? 1.0f : 0.0f,
+        };
+        check(f, &p);
+    }
+}
+
+static void check_sizes(struct fixture *f)
+{
+    static const int sizes[] = { 1, 2, 7, 16, 17, 33, 65, 130 };
+    enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
+    /* Every size in every place, with different neighbours; the variants take turns. */
+    for (int i = 0; i < COUNT * COUNT; ++i) {
+        const struct product p = {
+            .trans_a = i & 1,
+            .trans_b = (i / 2) & 1,
+            .m = sizes[i % COUNT],
+            .n = sizes[i / COUNT],
+            .k = sizes[(i + i / COUNT) % COUNT],
+            .pad = (i / 4) % 2,
+            .offset = (size_t)(i % 3),
+            .beta = (float)((i / 3) % 2),
+        };
+        check(f, &p);
+    }
+}
+
+static void test_native(void **state)
+{
+    struct fixture f;
+    struct rig *rig = *state;
+    open_fixture(&f, rig, CLFCN_GEMM_NATIVE);
+    check_variants(&f, 1, 1, 1);
+    check_variants(&f, 13, 18, 7);
+    if (!rig->small) {
+        check_variants(&f, 65, 33, 130);
+        check_sizes(&f);
+    }
+    close_fixture(&f);
+}
+
+/* A sum so long that it is taken in parts. */
+static void test_native_long_k(void **state)
+{
+    static const struct product p[] = {
+        { .m = 13, .n = 17, .k = 5000 },
+        { true, false, .m = 2, .n = 35, .k = 10007, .pad = 1, .offset = 3, .beta = 1.0f },
+        { .m = 25, .n = 3, .k = 9216, .trans_b = true },
+    };
+    struct fixture f;
+    struct rig *rig = *state;
+    if (rig->small) {
+        return;
+    }
+    open_fixture(&f, rig, CLFCN_GEMM_NATIVE);
+    for (int i = 0; i < CLFCN_ARRAY_LEN(p); ++i) {
+        check(&f, &p[i]);
+    }
+    close_fixture(&f);
+}
+
+static void test_clblast(void **state)
+{
+    struct fixture f;
+    struct rig *rig = *state;
+    if (rig->small) {
+        return;
+    }
+    open_fixture(&f, rig, CLFCN_GEMM_CLBLAST);
+    check_variants(&f, 1, 1, 1);
+    check_variants(&f, 13, 18, 7);
+    check_variants(&f, 65, 33, 130);
+    check_sizes(&f);
+    close_fixture(&f);
+}
+
+/* No sum of the same floats in another order: the same bits each time. */
+static void test_is_deterministic(void **state)
+{
+    struct fixture f;
+    struct rig *rig = *state;
+    const struct product p = { .m = 31, .n = 50, .k = 77 };
+    struct matrix a, b, c;
+    open_fixture(&f, rig, CLFCN_GEMM_NATIVE);
+    open_matrix(rig, &a, "a", p.m, p.k, &p);
+    open_matrix(rig, &b, "b", p.k, p.n, &p);
+    open_matrix(rig, &c, "c", p.m, p.n, &p);
+    fill_matrix(rig, &a);
+    fill_matrix(rig, &b);
+    multiply(&f, &p, &a, &b, &c);
+    vec_download(rig, &c.v);
+    double *first = dense(&c);
+    multiply(&f, &p, &a, &b, &c);
+    vec_download(rig, &c.v);
+    assert_close("c again", c.v.host, first, c.v.count, TOLERANCE_EXACT);
+    free(first);
+    vec_close(rig, &a.v);
+    vec_close(rig, &b.v);
+    vec_close(rig, &c.v);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(test_native),
+        RIG_TEST(test_native_long_k),
+        RIG_TEST(test_clblast),
+        RIG_TEST(test_is_deterministic),
+    };
+    return RIG_RUN(tests);
+}
