@@ -28,7 +28,7 @@ rm -rf "$out"
 mkdir -p "$out"
 
 echo "Training on the demo set: disc, square, triangle and ring on textured ground ..."
-"$clfcn" train --data demo --arch fcns --backbone vgg11 --size 128x128 --batch 4 --epochs 12 \
+"$clfcn" train --data demo --arch fcns --backbone vgg11 --size 96x96 --batch 4 --epochs 8 \
     --loss ce --optimizer adam --lr 0.0003 --augment flip --out "$run"
 
 echo

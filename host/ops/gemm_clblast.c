@@ -12,6 +12,10 @@ struct override {
     size_t values[16];
 };
 
+/* CLBlast walks all of k for one tile of the result, with a page of memory a step: on a
+ * CPU twice as slow as this many values at a time. A multiple of KWG below. */
+enum { CPU_K_PART = 256 };
+
 /* CLBlast's database knows no CPU runtime, and its tuner never tries work-groups of one
  * item, which are fastest there: 5 to 8 times its own choice. MWG and NWG may differ only
  * with GEMMK 0: before 1.6.3 the other kernel then computes wrong results (CLBlast issue
@@ -48,29 +52,68 @@ static CLBlastTranspose flag(bool trans)
     return trans ? CLBlastTransposeYes : CLBlastTransposeNo;
 }
 
+struct clblast {
+    struct clfcn_gemm base;
+    int k_part; /* values of k asked for at a time, 0: all */
+};
+
+/* The part of call that begins at k0, added to what the parts before it gave. */
+static struct clfcn_gemm_call part_of(const struct clblast *cb,
+                                      const struct clfcn_gemm_call *call, int k0)
+{
+    struct clfcn_gemm_call part = *call;
+    const size_t k = (size_t)k0;
+    if (cb->k_part > 0 && call->k - k0 > cb->k_part) {
+        part.k = cb->k_part;
+    } else {
+        part.k = call->k - k0;
+    }
+    part.a.offset += call->trans_a ? k * (size_t)call->a.ld : k;
+    part.b.offset += call->trans_b ? k : k * (size_t)call->b.ld;
+    part.beta = k0 > 0 ? 1.0f : call->beta;
+    return part;
+}
+
 static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                    size_t *bytes, struct clfcn_err *err)
 {
+    const struct clblast *cb = (const struct clblast *)g;
     cl_command_queue queue = g->dev->compute;
-    return check(CLBlastSGemmTempBufferSize(
-                     CLBlastLayoutColMajor, flag(call->trans_b), flag(call->trans_a),
-                     (size_t)call->n, (size_t)call->m, (size_t)call->k, call->b.offset,
-                     (size_t)call->b.ld, call->a.offset, (size_t)call->a.ld,
-                     call->c.offset, (size_t)call->c.ld, &queue, bytes),
-                 err);
+    int rc = CLFCN_OK;
+    *bytes = 0;
+    for (int k0 = 0; rc == CLFCN_OK && k0 < call->k;) {
+        const struct clfcn_gemm_call part = part_of(cb, call, k0);
+        size_t need = 0;
+        rc = check(CLBlastSGemmTempBufferSize(
+                       CLBlastLayoutColMajor, flag(part.trans_b), flag(part.trans_a),
+                       (size_t)part.n, (size_t)part.m, (size_t)part.k, part.b.offset,
+                       (size_t)part.b.ld, part.a.offset, (size_t)part.a.ld, part.c.offset,
+                       (size_t)part.c.ld, &queue, &need),
+                   err);
+        *bytes = need > *bytes ? need : *bytes;
+        k0 += part.k;
+    }
+    return rc;
 }
 
 static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
-               cl_mem temp, struct clfcn_err *err)
+               cl_mem scratch_mem, struct clfcn_err *err)
 {
+    const struct clblast *cb = (const struct clblast *)g;
     cl_command_queue queue = g->dev->compute;
-    return check(CLBlastSgemmWithTempBuffer(
-                     CLBlastLayoutColMajor, flag(call->trans_b), flag(call->trans_a),
-                     (size_t)call->n, (size_t)call->m, (size_t)call->k, 1.0f, call->b.mem,
-                     call->b.offset, (size_t)call->b.ld, call->a.mem, call->a.offset,
-                     (size_t)call->a.ld, call->beta, call->c.mem, call->c.offset,
-                     (size_t)call->c.ld, &queue, NULL, temp),
-                 err);
+    int rc = CLFCN_OK;
+    for (int k0 = 0; rc == CLFCN_OK && k0 < call->k;) {
+        const struct clfcn_gemm_call part = part_of(cb, call, k0);
+        rc = check(CLBlastSgemmWithTempBuffer(
+                       CLBlastLayoutColMajor, flag(part.trans_b), flag(part.trans_a),
+                       (size_t)part.n, (size_t)part.m, (size_t)part.k, 1.0f, part.b.mem,
+                       part.b.offset, (size_t)part.b.ld, part.a.mem, part.a.offset,
+                       (size_t)part.a.ld, part.beta, part.c.mem, part.c.offset,
+                       (size_t)part.c.ld, &queue, NULL, scratch_mem),
+                   err);
+        k0 += part.k;
+    }
+    return rc;
 }
 
 /* CLBlast keeps compiled programs of the context in a cache of its own. */
@@ -91,12 +134,13 @@ static const struct clfcn_gemm_impl clblast_impl = {
 int clfcn_gemm_clblast_create(struct clfcn_dev *dev, struct clfcn_gemm **out,
                               struct clfcn_err *err)
 {
-    struct clfcn_gemm *g = calloc(1, sizeof(*g));
-    if (!g) {
+    struct clblast *cb = calloc(1, sizeof(*cb));
+    if (!cb) {
         return clfcn_err_nomem(err);
     }
-    g->impl = &clblast_impl;
-    g->dev = dev;
+    cb->base.impl = &clblast_impl;
+    cb->base.dev = dev;
+    cb->k_part = dev->info.is_cpu ? CPU_K_PART : 0;
     for (int i = 0; dev->info.is_cpu && i < CLFCN_ARRAY_LEN(cpu_overrides); ++i) {
         const struct override *o = &cpu_overrides[i];
         const int status =
@@ -107,6 +151,6 @@ int clfcn_gemm_clblast_create(struct clfcn_dev *dev, struct clfcn_gemm **out,
                         clfcn_cl_error_name(status));
         }
     }
-    *out = g;
+    *out = &cb->base;
     return CLFCN_OK;
 }
