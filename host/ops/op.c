@@ -76,6 +76,17 @@ int clfcn_op_check_row(const struct clfcn_tensor *t, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
+int clfcn_op_want_scratch(struct clfcn_op *op, const struct clfcn_op_env *env,
+                          struct clfcn_gemm_call call, struct clfcn_err *err)
+{
+    size_t bytes = 0;
+    const int rc = clfcn_gemm_scratch(env->gemm, &call, &bytes, err);
+    if (bytes > op->scratch_bytes) {
+        op->scratch_bytes = bytes;
+    }
+    return rc;
+}
+
 int clfcn_op_chunks(size_t row)
 {
     return (int)((row + CLFCN_CHUNK - 1) / CLFCN_CHUNK);

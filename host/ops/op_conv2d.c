@@ -89,17 +89,6 @@ static struct clfcn_gemm_call input_call(const struct conv2d *cv, cl_mem columns
     };
 }
 
-static int raise_scratch(struct conv2d *cv, const struct clfcn_op_env *env,
-                         struct clfcn_gemm_call call, struct clfcn_err *err)
-{
-    size_t bytes = 0;
-    const int rc = clfcn_gemm_scratch(env->gemm, &call, &bytes, err);
-    if (bytes > cv->op.scratch_bytes) {
-        cv->op.scratch_bytes = bytes;
-    }
-    return rc;
-}
-
 /* Slices, and from them the sizes of both shared buffers. The last slice may be smaller,
  * which some providers pack into more scratch memory: so it is asked for too. */
 static int plan_memory(struct conv2d *cv, const struct clfcn_op_env *env,
@@ -127,12 +116,12 @@ static int plan_memory(struct conv2d *cv, const struct clfcn_op_env *env,
                            row % cv->slice_dy ? row % cv->slice_dy : cv->slice_dy };
     for (int i = 0; rc == CLFCN_OK && i < 2; ++i) {
         const int n = i ? tails[0] : cv->slice, n_dy = i ? tails[1] : cv->slice_dy;
-        rc = raise_scratch(cv, env, forward_call(cv, NULL, 0, n), err);
+        rc = clfcn_op_want_scratch(op, env, forward_call(cv, NULL, 0, n), err);
         if (rc == CLFCN_OK && env->training) {
-            rc = raise_scratch(cv, env, weight_call(cv, NULL, 0, n), err);
+            rc = clfcn_op_want_scratch(op, env, weight_call(cv, NULL, 0, n), err);
         }
         if (rc == CLFCN_OK && env->training) {
-            rc = raise_scratch(cv, env, input_call(cv, NULL, 0, n_dy), err);
+            rc = clfcn_op_want_scratch(op, env, input_call(cv, NULL, 0, n_dy), err);
         }
     }
     return rc;

@@ -73,17 +73,6 @@ static struct clfcn_gemm_call input_call(const struct deconv2d *dc, cl_mem colum
     };
 }
 
-static int raise_scratch(struct deconv2d *dc, const struct clfcn_op_env *env,
-                         struct clfcn_gemm_call call, struct clfcn_err *err)
-{
-    size_t bytes = 0;
-    const int rc = clfcn_gemm_scratch(env->gemm, &call, &bytes, err);
-    if (bytes > dc->op.scratch_bytes) {
-        dc->op.scratch_bytes = bytes;
-    }
-    return rc;
-}
-
 static int plan_memory(struct deconv2d *dc, const struct clfcn_op_env *env,
                        struct clfcn_err *err)
 {
@@ -105,12 +94,12 @@ static int plan_memory(struct deconv2d *dc, const struct clfcn_op_env *env,
     for (int i = 0; rc == CLFCN_OK && i < 2; ++i) {
         const int channels = i && channel_tail ? channel_tail : dc->channel_slice;
         const int pixels = i && pixel_tail ? pixel_tail : dc->pixel_slice;
-        rc = raise_scratch(dc, env, forward_call(dc, NULL, 0, channels), err);
+        rc = clfcn_op_want_scratch(op, env, forward_call(dc, NULL, 0, channels), err);
         if (rc == CLFCN_OK && env->training) {
-            rc = raise_scratch(dc, env, weight_call(dc, NULL, 0, pixels), err);
+            rc = clfcn_op_want_scratch(op, env, weight_call(dc, NULL, 0, pixels), err);
         }
         if (rc == CLFCN_OK && env->training) {
-            rc = raise_scratch(dc, env, input_call(dc, NULL, 0, pixels), err);
+            rc = clfcn_op_want_scratch(op, env, input_call(dc, NULL, 0, pixels), err);
         }
     }
     return rc;
