@@ -8,9 +8,6 @@ static void test_bag(void **state)
     struct clfcn_dataset *set;
     struct clfcn_pair pair;
     struct clfcn_err err;
-    if (!dir) {
-        skip();
-    }
     if (clfcn_dataset_open(dir, &set, &err) < 0) {
         fail_msg("%s", err.msg);
     }
@@ -39,5 +36,9 @@ static void test_bag(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_bag) };
+    if (!getenv("CLFCN_BAG")) { /* cmocka 1.1.5 prints a skip as a failure */
+        puts("1..0 # SKIP the bag data set is not here (CLFCN_BAG)");
+        return 0;
+    }
     return cmocka_run_group_tests_name("bag", tests, NULL, NULL);
 }
