@@ -1,6 +1,7 @@
 /* log.jsonl: whole lines, cut where a resumed run goes on. */
 #include "../../host/train/runlog.h"
 #include "../../host/util/file.h"
+#include "../skip.h"
 #include "scratch.h"
 
 #include <math.h>
@@ -111,7 +112,7 @@ static void test_full_disk(void **state)
     char path[SCRATCH_PATH];
     remove(scratch_path(path, "log.jsonl"));
     if (access("/dev/full", W_OK) != 0 || symlink("/dev/full", path) != 0) {
-        skip();
+        SKIP_TEST("no /dev/full here");
     }
     struct clfcn_runlog *log;
     struct clfcn_err err = { 0 };

@@ -2,6 +2,7 @@
  * locks. */
 #include "../../host/util/file.h"
 #include "../../host/util/path.h"
+#include "../skip.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -108,7 +109,7 @@ static void test_read_own(void **state)
     assert_int_equal(clfcn_file_read_own("f", 0, &data, &size, &err), CLFCN_OK);
     free(data);
     if (geteuid() != 0) {
-        skip();
+        SKIP_TEST("only root can give a file away");
     }
     assert_int_equal(chown("f", 12345, (gid_t)-1), 0);
     assert_int_equal(clfcn_file_read_own("f", 0, &data, &size, &err), CLFCN_EDATA);
@@ -159,7 +160,7 @@ static void test_full_disk(void **state)
     assert_int_equal(mkdir("small", 0700), 0);
     if (mount("clfcn-test", "small", "tmpfs", 0, "size=64k") != 0) {
         free(data);
-        skip();
+        SKIP_TEST("no small file system can be mounted here");
     }
     const int first = clfcn_file_write("small/f", "old", 3, &err);
     const int second = clfcn_file_write("small/f", data, N, &err);
