@@ -17,6 +17,8 @@ static struct clfcn_op_env make_env(struct clfcn_net *net)
         .dev = net->dev,
         .programs = net->programs,
         .gemm = net->gemm,
+        .gemm_kind = net->options.gemm,
+        .workspace_limit = limit ? limit : SIZE_MAX,
         .columns_limit =
             limit ? limit : clfcn_defaults_for(&net->dev->info).columns_bytes,
         .training = net->options.training,
@@ -138,11 +140,11 @@ static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
                                  &net->slabs[i], err);
     }
     if (rc == CLFCN_OK && net->columns_bytes) {
-        rc = clfcn_buffer_create(dev, net->columns_bytes, "im2col columns", &net->columns,
+        rc = clfcn_buffer_create(dev, net->columns_bytes, "columns and transformed weights", &net->columns,
                                  err);
     }
     if (rc == CLFCN_OK && net->scratch_bytes) {
-        rc = clfcn_buffer_create(dev, net->scratch_bytes, "GEMM scratch", &net->scratch,
+        rc = clfcn_buffer_create(dev, net->scratch_bytes, "scratch", &net->scratch,
                                  err);
     }
     if (rc == CLFCN_OK && net->state_bytes) {
@@ -320,7 +322,9 @@ void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_la
     *out = (struct clfcn_net_layer){
         .name = op->name,
         .kind = op->impl->kind,
-        .algorithm = op->forward_flop > 0.0 ? net->gemm->impl->algorithm : "direct",
+        .algorithm = op->impl->algorithm
+                         ? op->impl->algorithm(op, CLFCN_PASS_FORWARD, net->gemm)
+                         : "direct",
         .forward_flop = op->forward_flop,
         .backward_flop = op->backward_flop,
         .forward_ms = net->forward_ms[i],

@@ -7,6 +7,7 @@
 #define CLFCN_OPS_OP_H
 
 #include "../device/program.h"
+#include <clfcn/net.h>
 
 /* A float32 tensor [C][N][H][W]. The memory is the net's. */
 struct clfcn_tensor {
@@ -42,15 +43,28 @@ struct clfcn_param {
 
 enum { CLFCN_OP_MAX_PARAMS = 4 };
 
+/* What a layer with weights computes. */
+enum clfcn_pass {
+    CLFCN_PASS_FORWARD, /* y from x and the weights */
+    CLFCN_PASS_INPUT,   /* the gradient of x from that of y and the weights */
+    CLFCN_PASS_WEIGHT,  /* the gradient of the weights from x and the gradient of y */
+    CLFCN_PASS_COUNT
+};
+
 struct clfcn_gemm;
+struct clfcn_conv_impl;
 
 /* What an op may use while it prepares. */
 struct clfcn_op_env {
     struct clfcn_dev *dev;
     struct clfcn_programs *programs;
     const struct clfcn_gemm *gemm;
-    size_t columns_limit; /* bytes of im2col columns an op may ask for */
+    enum clfcn_gemm_kind gemm_kind; /* what the user asked for */
+    size_t columns_limit;           /* bytes of im2col columns an op may ask for */
+    size_t workspace_limit;         /* bytes that a convolution may ask for in all */
     bool training;
+    /* A convolution's algorithm for each pass (conv.h) where it fits; NULL: choose. */
+    const struct clfcn_conv_impl *conv[CLFCN_PASS_COUNT];
 };
 
 /* What an op is given while it runs. Both buffers are shared by all ops: their content
@@ -66,7 +80,7 @@ struct clfcn_op_run {
 
 struct clfcn_op;
 
-/* One static const table per op_*.c file. All slots but finish are required. */
+/* One static const table per op_*.c file. All slots but the last two are required. */
 struct clfcn_op_impl {
     const char *kind;
     bool backward_reads_x, backward_reads_y;
@@ -85,8 +99,11 @@ struct clfcn_op_impl {
      * dy in place; others leave it alone. */
     int (*backward)(struct clfcn_op *op, const struct clfcn_op_run *run,
                     struct clfcn_err *err);
-    void (*finish)(
-        struct clfcn_op *op); /* frees what the kind allocated beside op; may be NULL */
+    /* Frees what the kind allocated beside op; may be NULL. */
+    void (*finish)(struct clfcn_op *op);
+    /* The algorithm of a pass, NULL where there is none; the slot may be NULL. */
+    const char *(*algorithm)(const struct clfcn_op *op, enum clfcn_pass pass,
+                             const struct clfcn_gemm *gemm);
 };
 
 struct clfcn_op {

@@ -197,6 +197,12 @@ static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
     return rc;
 }
 
+static const char *algorithm(const struct clfcn_op *op, enum clfcn_pass pass,
+                             const struct clfcn_gemm *gemm)
+{
+    return gemm->impl->algorithm;
+}
+
 static const struct clfcn_op_impl deconv2d_impl = {
     .kind = "deconv2d",
     .backward_reads_x = true,
@@ -206,6 +212,7 @@ static const struct clfcn_op_impl deconv2d_impl = {
     .prepare = prepare,
     .forward = forward,
     .backward = backward,
+    .algorithm = algorithm,
 };
 
 int clfcn_deconv2d_create(int out_channels, struct clfcn_op **out, struct clfcn_err *err)

@@ -78,8 +78,11 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
         .dev = rig->dev,
         .programs = t->programs,
         .gemm = t->gemm,
+        .gemm_kind = gemm,
         .columns_limit = use->columns_limit > 0 ? use->columns_limit : PLENTY,
+        .workspace_limit = SIZE_MAX,
         .training = !use->inference,
+        .conv = { use->conv, use->conv, use->conv },
     };
     rig_ok(op->impl->infer(op, &env, &err), &err);
     open_memory(t);
@@ -118,10 +121,10 @@ void rig_op_fill(struct rig_op *t)
 static struct clfcn_op_run run_of(const struct rig_op *t)
 {
     return (struct clfcn_op_run){ .dev = t->rig->dev,
-                               .gemm = t->gemm,
-                               .training = !t->use.inference,
-                               .columns = t->columns.mem,
-                               .scratch = t->scratch.mem };
+                                  .gemm = t->gemm,
+                                  .training = !t->use.inference,
+                                  .columns = t->columns.mem,
+                                  .scratch = t->scratch.mem };
 }
 
 static void check_all_guards(struct rig_op *t)

@@ -16,6 +16,7 @@ struct rig_use {
     bool dy_masked;            /* the consumer multiplied dy by (y > 0) */
     size_t columns_limit;      /* bytes; 0: plenty */
     enum clfcn_gemm_kind gemm; /* AUTO: the native one, which starts fast */
+    const struct clfcn_conv_impl *conv; /* for every pass it can do; NULL: the default */
 };
 
 struct rig_op {

@@ -1,4 +1,5 @@
 /* test_conv.c - convolution, forward and backward, against its definition. */
+#include "../../host/ops/conv.h"
 #include "../../host/ops/ref.h"
 #include "rig_op.h"
 #include <math.h>
@@ -69,7 +70,8 @@ static size_t whole_columns(const struct conv_case *c)
     return (size_t)c->in_c * c->kernel * c->kernel * c->n * c->h * c->w * sizeof(float);
 }
 
-static void check(struct rig *rig, const struct conv_case *c, const struct rig_use *use)
+static void check_one(struct rig *rig, const struct conv_case *c,
+                      const struct rig_use *use)
 {
     struct rig_op t;
     rig_op_open(&t, rig, create_conv(c), c->in_c, c->n, c->h, c->w, use);
@@ -93,6 +95,19 @@ static void check(struct rig *rig, const struct conv_case *c, const struct rig_u
     rig_op_close(&t);
 }
 
+/* By every algorithm, or by the one that use names. */
+static void check(struct rig *rig, const struct conv_case *c, const struct rig_use *use)
+{
+    for (int i = 0; !use->conv && clfcn_conv_impls[i]; ++i) {
+        struct rig_use by = *use;
+        by.conv = clfcn_conv_impls[i];
+        check_one(rig, c, &by);
+    }
+    if (use->conv) {
+        check_one(rig, c, use);
+    }
+}
+
 static const struct conv_case tiny = { 1, 1, 3, true, 1, 1, 1 };
 static const struct conv_case odd = { 3, 5, 3, true, 3, 5, 7 };
 static const struct conv_case slim = { 1, 2, 5, false, 3, 2, 1 }; /* half a kernel wide */
@@ -114,7 +129,8 @@ static void test_shapes(void **state)
         { 4, 130, 3, true, 1, 7, 3 },   { 17, 33, 3, true, 1, 16, 16 },
         { 32, 2, 1, false, 1, 13, 17 }, { 65, 3, 3, true, 3, 12, 20 },
         { 3, 2, 3, false, 1, 33, 1 },   { 16, 16, 3, true, 1, 32, 32 },
-        { 2, 3, 5, true, 1, 6, 7 },
+        { 2, 3, 5, true, 1, 6, 7 },     { 16, 64, 3, true, 2, 40, 52 },
+        { 130, 48, 3, true, 5, 12, 6 },
     };
     struct rig *rig = *state;
     if (rig->small) {
@@ -156,9 +172,10 @@ static void test_column_slices(void **state)
     static const struct conv_case wide = { 8, 6, 3, true, 3, 10, 13 };
     static const size_t limits[] = { 4 << 10, 5000, 8 << 10 };
     struct rig *rig = *state;
-    check(rig, &narrow, &(struct rig_use){ .columns_limit = 800 });
+    check(rig, &narrow,
+          &(struct rig_use){ .columns_limit = 800, .conv = &clfcn_conv_im2col });
     for (int i = 0; !rig->small && i < CLFCN_ARRAY_LEN(limits); ++i) {
-        struct rig_use use = { .columns_limit = limits[i] };
+        struct rig_use use = { .columns_limit = limits[i], .conv = &clfcn_conv_im2col };
         check(rig, &wide, &use);
         use.dx_add = true;
         check(rig, &wide, &use);
@@ -178,18 +195,27 @@ static void test_clblast(void **state)
 }
 
 /* A weight that has become NaN must show in the output, not end in the ReLU. */
-static void test_nan_passes(void **state)
+static void check_nan(struct rig *rig, int kernel, const struct clfcn_conv_impl *impl)
 {
-    static const struct conv_case shape = { 2, 3, 1, true, 1, 4, 5 };
+    const struct conv_case shape = { 2, 3, kernel, true, 1, 4, 5 };
     struct rig_op t;
-    rig_op_open(&t, *state, create_conv(&shape), 2, 1, 4, 5, &(struct rig_use){ 0 });
+    rig_op_open(&t, rig, create_conv(&shape), 2, 1, 4, 5,
+                &(struct rig_use){ .conv = impl });
     rig_op_fill(&t);
-    t.value[0].host[0] = NAN;
+    t.value[0].host[kernel * kernel / 2] = NAN;
     rig_op_forward(&t);
     for (size_t i = 0; i < clfcn_tensor_row(&t.ty); ++i) {
         assert_true(isnan(t.y.host[i]));
     }
     rig_op_close(&t);
+}
+
+static void test_nan_passes(void **state)
+{
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
+        check_nan(*state, 1, clfcn_conv_impls[i]);
+        check_nan(*state, 3, clfcn_conv_impls[i]);
+    }
 }
 
 int main(void)

@@ -215,10 +215,10 @@ def compare(case, ref, f32, got):
     rows.append(("running statistics after step 1", *distances(got, f32, ref, "first", stats),
                  BOUND["statistics 1"]))
     d, d32 = distances(got, f32, ref, "final", params)
-    # Adam divides by the gradient's size, so a weight whose gradient is rounding noise moves by lr
-    # either way: there PyTorch's own float32 tells what can be asked for.
-    bound = BOUND["weights"] if case.optimizer == "sgd" else max(BOUND["weights"], 3 * d32)
-    rows.append((f"weights after {STEPS} steps", d, d32, bound))
+    # PyTorch's own float32 tells what can be asked for: Adam divides by the gradient's size, so a
+    # weight whose gradient is rounding noise moves by lr either way; on small images a flipped
+    # pooling decision weighs more.
+    rows.append((f"weights after {STEPS} steps", d, d32, max(BOUND["weights"], 3 * d32)))
     d, d32 = distances(got, f32, ref, "final", stats)
     rows.append((f"running statistics after {STEPS} steps", d, d32,
                  max(BOUND["statistics"], 3 * d32)))

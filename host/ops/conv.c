@@ -1,0 +1,74 @@
+#include "conv.h"
+
+#include "gemm.h"
+#include <stdlib.h>
+
+const struct clfcn_conv_impl *const clfcn_conv_impls[] = {
+    &clfcn_conv_winograd4,
+    &clfcn_conv_winograd2,
+    &clfcn_conv_im2col,
+    NULL,
+};
+
+const char *clfcn_pass_name(enum clfcn_pass pass)
+{
+    static const char *const names[] = { "forward", "input gradient", "weight gradient" };
+    return names[pass];
+}
+
+static int create(const struct clfcn_conv_impl *impl,
+                  const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                  const struct clfcn_op_env *env, struct clfcn_conv **out,
+                  struct clfcn_err *err)
+{
+    struct clfcn_conv *cv = calloc(1, impl->size);
+    *out = cv;
+    if (!cv) {
+        return clfcn_err_nomem(err);
+    }
+    cv->impl = impl;
+    cv->shape = *shape;
+    cv->pass = pass;
+    const int rc = impl->plan(cv, env, err);
+    if (rc < 0) {
+        clfcn_conv_destroy(out);
+    }
+    return rc;
+}
+
+/* im2col always fits and keeps to the workspace as far as it can; so it is the last. */
+int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                      const struct clfcn_op_env *env, struct clfcn_conv **out,
+                      struct clfcn_err *err)
+{
+    const struct clfcn_conv_impl *forced = env->conv[pass];
+    *out = NULL;
+    if (forced && forced->fits(shape, pass, env)) {
+        return create(forced, shape, pass, env, out, err);
+    }
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
+        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
+        if (!impl->fits(shape, pass, env)) {
+            continue;
+        }
+        const int rc = create(impl, shape, pass, env, out, err);
+        const bool last = !clfcn_conv_impls[i + 1];
+        if (rc < 0 || last ||
+            (*out)->columns_bytes + (*out)->scratch_bytes <= env->workspace_limit) {
+            return rc;
+        }
+        clfcn_conv_destroy(out);
+    }
+    return clfcn_err_set(err, CLFCN_EINVAL, 0, "no algorithm for this convolution");
+}
+
+void clfcn_conv_destroy(struct clfcn_conv **cv)
+{
+    free(*cv);
+    *cv = NULL;
+}
+
+const char *clfcn_conv_name(const struct clfcn_conv *cv, const struct clfcn_gemm *gemm)
+{
+    return cv->impl == &clfcn_conv_im2col ? gemm->impl->algorithm : cv->impl->name;
+}

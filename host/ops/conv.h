@@ -1,0 +1,72 @@
+/* conv.h - one pass of a convolution on the device, by one of several algorithms.
+ *
+ * Each conv_*.c file is an algorithm, a candidate for the passes it can do; conv.c lists
+ * them and chooses. */
+#ifndef CLFCN_OPS_CONV_H
+#define CLFCN_OPS_CONV_H
+
+#include "op.h"
+
+/* A convolution of stride 1 with an odd kernel and padding (kernel-1)/2: its channels in
+ * and out, images, and their sides. */
+struct clfcn_conv_shape {
+    int in, out, kernel, n, h, w;
+};
+
+/* What a pass reads and writes. In the backward passes y is the gradient of the output
+ * (masked by the ReLU already), x or weight that of the input or weights. */
+struct clfcn_conv_call {
+    cl_mem x, y, weight;
+    cl_mem bias; /* forward, and only if the candidate finishes it */
+    bool relu;   /* likewise */
+    bool add;    /* input gradient: onto what x holds */
+};
+
+struct clfcn_conv;
+
+/* One static const table per conv_*.c file. All slots are required. */
+struct clfcn_conv_impl {
+    const char *name; /* "winograd4" */
+    bool finishes;    /* the forward pass adds the bias and applies the ReLU */
+    size_t size;      /* bytes of its struct, which begins with a struct clfcn_conv */
+    /* Whether it can do the pass on the device. */
+    bool (*fits)(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                 const struct clfcn_op_env *env);
+    /* Choose parameters; set columns_bytes and scratch_bytes. */
+    int (*plan)(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                struct clfcn_err *err);
+    /* Ask env->programs for the kernels. */
+    int (*prepare)(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                   struct clfcn_err *err);
+    int (*run)(struct clfcn_conv *cv, const struct clfcn_op_run *run,
+               const struct clfcn_conv_call *call, struct clfcn_err *err);
+};
+
+/* A chosen algorithm with its parameters and kernels, for one pass of one layer. */
+struct clfcn_conv {
+    const struct clfcn_conv_impl *impl;
+    struct clfcn_conv_shape shape;
+    enum clfcn_pass pass;
+    size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
+};
+
+/* The candidates, NULL-terminated: the first that fits and stays within the workspace is
+ * what is used where nothing else is known. */
+extern const struct clfcn_conv_impl *const clfcn_conv_impls[];
+
+/* "forward", "input gradient", "weight gradient" */
+const char *clfcn_pass_name(enum clfcn_pass pass);
+
+/* Choose and plan. Free with clfcn_conv_destroy(), after the programs of env. */
+int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                      const struct clfcn_op_env *env, struct clfcn_conv **out,
+                      struct clfcn_err *err);
+void clfcn_conv_destroy(struct clfcn_conv **cv);
+
+/* The name to show: an algorithm, with the provider of matrix products if it uses one. */
+const char *clfcn_conv_name(const struct clfcn_conv *cv, const struct clfcn_gemm *gemm);
+
+extern const struct clfcn_conv_impl clfcn_conv_winograd4, clfcn_conv_winograd2,
+    clfcn_conv_im2col;
+
+#endif
