@@ -1,5 +1,6 @@
-/* winograd.cl - 3x3 convolution by Winograd's algorithm, for CPU runtimes: the three
- * passes, blocked so that what a work-group works on stays in its core's cache.
+/* winograd.cl - 3x3 convolution by Winograd's algorithm, for CPU runtimes: plain and
+ * transposed, all passes, blocked so that what a work-group works on stays in its core's
+ * cache.
  *
  * Channels are the lanes of vectors. For each of the POINTS of a tile (winograd.clh) the
  * layer is a matrix product over the channels:
@@ -8,40 +9,43 @@
  *   weight gradient           u[p] = v[p]' d[p]  [in][out] = [in][tile] [tile][out]
  *
  * with v made of the input, u of the weights, d of the output's gradient. A work-group is
- * one item; it takes a block of tiles at a time. -D M, VW.
+ * one item; it takes a block of tiles at a time. -D FORM, VW.
  *
- *   u  float [POINTS][ceil(out/VW)][in][VW]
- *   v, d, m  in the work-group's part of scratch: float [tile][channel] for each point,
- *            a point's matrices stride_v, stride_m floats apart
+ *   v, d, m  float [POINTS][tile][channel], the points stride_v, stride_m floats apart
+ *   u        float [POINTS][panel][in][VW], a panel being VW channels of the output
+ *   weights  tap t of input channel k and output channel o at k*stride_k + o*stride_o +
+ * t, or + 8-t where flip is set; one of the strides is 9
  */
 #include "strip.clh"
 #include "winograd.clh"
 
 #define TAPS 9
-#define SEGMENT_IN ((3 * VW - 2) / M) /* tiles whose input makes a strip */
-#define SEGMENT_OUT (3 * VW / M)      /* tiles whose output does */
+#define KB 16 /* input channels of which an item transforms the weights */
+#define SEGMENT_IN ((3 * VW - (IN - STEP)) / STEP) /* tiles whose input is a strip */
+#define SEGMENT_OUT (3 * VW / OUT)                 /* tiles whose output is one */
 
 #define ROWS4(X) X(0) X(1) X(2) X(3)
 #define ROWS12(X) ROWS4(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 /* ROWS rows of c from a, element (i, k) at i*step + k*next, and b [n][next_b]; onto c if
  * add is set. Named accumulators: an array of them would be kept in memory. */
-#define MULTIPLY(ROWS)                         \
-    {                                          \
-        __global const float *ak = a, *bk = b; \
-        ROWS(CLEAR)                            \
-        for (int k = 0; k < n; ++k) {          \
-            const vec bv = VLOAD(bk);          \
-            ROWS(STEP)                         \
-            ak += next;                        \
-            bk += next_b;                      \
-        }                                      \
-        if (add) {                             \
-            ROWS(JOIN)                         \
-        }                                      \
-        ROWS(WRITE)                            \
+#define MULTIPLY(ROWS)                \
+    {                                 \
+        __global const float *ak = a; \
+        __global const float *bk = b; \
+        ROWS(CLEAR)                   \
+        for (int k = 0; k < n; ++k) { \
+            const vec bv = VLOAD(bk); \
+            ROWS(ACCUMULATE)          \
+            ak += next;               \
+            bk += next_b;             \
+        }                             \
+        if (add) {                    \
+            ROWS(JOIN)                \
+        }                             \
+        ROWS(WRITE)                   \
     }
 #define CLEAR(i) vec acc##i = 0.0f;
-#define STEP(i) acc##i = fma((vec)ak[i * step], bv, acc##i);
+#define ACCUMULATE(i) acc##i = fma((vec)ak[i * step], bv, acc##i);
 #define JOIN(i) acc##i += VLOAD(c + i * step_c);
 #define WRITE(i) VSTORE(acc##i, c + i * step_c);
 
@@ -62,17 +66,22 @@ static void multiply(__global const float *a, const int step, const int next,
     }
 }
 
-/* Where the images lie, and how they are cut into tiles. */
+/* Images of one side of the layer, cut into tiles of step pixels. */
 struct grid {
     size_t stride; /* floats from channel to channel */
-    int h, w, across, down;
+    int h, w, step, across, down;
 };
 
-static struct grid grid_of(const int n, const int h, const int w)
+static struct grid grid_of(const int n, const int h, const int w, const int step)
 {
-    const struct grid g = { (size_t)n * h * w, h, w, (w + M - 1) / M, (h + M - 1) / M };
+    const struct grid g = { (size_t)n * h * w,    h, w, step, (w + step - 1) / step,
+                            (h + step - 1) / step };
     return g;
 }
+
+/* The input's sides are given; with STEP inputs for OUT outputs they fix the output's. */
+#define GRID_IN(n, h, w) grid_of(n, h, w, STEP)
+#define GRID_OUT(n, h, w) grid_of(n, (h)*OUT / STEP, (w)*OUT / STEP, OUT)
 
 /* A run of tiles beside each other. */
 struct run {
@@ -85,33 +94,35 @@ static struct run run_at(const struct grid *g, const int tile, const int end,
 {
     const int row = tile / g->across, column = tile - row * g->across;
     const int image = row / g->down, line = row - image * g->down;
-    const struct run r = { (size_t)image * g->h * g->w, line * M, column * M,
+    const struct run r = { (size_t)image * g->h * g->w, line * g->step, column * g->step,
                            min(min(g->across - column, end - tile), most) };
     return r;
 }
 
-/* Tiles begin .. end-1 of VW channels of the input, at points stride floats apart. */
+#define FROM_STRIP(k) VLOAD(strip + (k * PITCH + at + j) * VW)
+#define TO_POINT(k, value) VSTORE(value, to + (j * Q + k) * stride)
+
+/* v of tiles begin .. end-1 of VW channels, of which channels are there. */
 static void input_points(__global const float *x, const struct grid *g,
-                         const int channels, const int all_channels, const int begin,
+                         const int channels, const int channels_left, const int begin,
                          const int end, __global float *to, const size_t stride,
                          const int step)
 {
-    float strip[A * PITCH * VW];
-    vec half_way[POINTS];
+    float strip[IN * PITCH * VW];
+    vec half_way[Q * IN];
     for (int t = begin; t < end;) {
         const struct run r = run_at(g, t, end, SEGMENT_IN);
-        load_strip(x + r.image, g->stride, channels, all_channels * g->stride - r.image,
-                   g->h, g->w, r.y - 1, r.x - 1, A, r.count * M + 2, strip);
-        for (int i = 0; i < r.count; ++i) {
-            for (int j = 0; j < A; ++j) {
-#define FROM_STRIP(k) VLOAD(strip + (k * PITCH + i * M + j) * VW)
-#define KEEP_COLUMN(k, value) half_way[k * A + j] = value
-                TO_INPUT(FROM_STRIP, KEEP_COLUMN)
+        load_strip(x + r.image, g->stride, channels, channels_left * g->stride - r.image,
+                   g->h, g->w, r.y - BEFORE, r.x - BEFORE, IN, r.count * STEP + IN - STEP,
+                   strip);
+        for (int at = 0; at < r.count * STEP; at += STEP) {
+            for (int j = 0; j < IN; ++j) {
+#define KEEP_IN(k, value) half_way[k * IN + j] = value
+                TO_INPUT(FROM_STRIP, KEEP_IN)
             }
-            for (int j = 0; j < A; ++j) {
-#define FROM_HALF(k) half_way[j * A + k]
-#define TO_POINT(k, value) VSTORE(value, to + (j * A + k) * stride)
-                TO_INPUT(FROM_HALF, TO_POINT)
+            for (int j = 0; j < Q; ++j) {
+#define FROM_IN(k) half_way[j * IN + k]
+                TO_INPUT(FROM_IN, TO_POINT)
             }
             to += step;
         }
@@ -119,126 +130,116 @@ static void input_points(__global const float *x, const struct grid *g,
     }
 }
 
-/* The same of the output's gradient. */
-static void gradient_points(__global const float *dy, const struct grid *g,
-                            const int channels, const int all_channels, const int begin,
-                            const int end, __global float *to, const size_t stride,
-                            const int step)
-{
-    float strip[M * PITCH * VW];
-    vec half_way[A * M];
-    for (int t = begin; t < end;) {
-        const struct run r = run_at(g, t, end, SEGMENT_IN);
-        load_strip(dy + r.image, g->stride, channels, all_channels * g->stride - r.image,
-                   g->h, g->w, r.y, r.x, M, r.count * M, strip);
-        for (int i = 0; i < r.count; ++i) {
-            for (int j = 0; j < M; ++j) {
-#define KEEP_NARROW(k, value) half_way[k * M + j] = value
-                TO_GRADIENT(FROM_STRIP, KEEP_NARROW)
-            }
-            for (int j = 0; j < A; ++j) {
-#define FROM_NARROW(k) half_way[j * M + k]
-                TO_GRADIENT(FROM_NARROW, TO_POINT)
-            }
-            to += step;
-        }
-        t += r.count;
-    }
-}
-
-/* Tiles begin .. end-1 of VW channels of the output. */
+/* y of tiles begin .. end-1 of VW channels from m; onto y if add is set. */
 static void output_tiles(__global const float *from, const size_t stride, const int step,
                          const vec bias, const int relu, __global float *y,
                          const struct grid *g, const int channels, const int begin,
                          const int end, const int add)
 {
-    float strip[M * PITCH * VW];
-    vec half_way[M * A];
+    float strip[OUT * PITCH * VW];
+    vec half_way[OUT * Q];
     for (int t = begin; t < end;) {
         const struct run r = run_at(g, t, end, SEGMENT_OUT);
         for (int i = 0; i < r.count; ++i) {
-            for (int j = 0; j < A; ++j) {
-#define FROM_POINT(k) VLOAD(from + (k * A + j) * stride)
-                TO_OUTPUT(FROM_POINT, KEEP_COLUMN)
+            for (int j = 0; j < Q; ++j) {
+#define FROM_POINT(k) VLOAD(from + (k * Q + j) * stride)
+#define KEEP_Q(k, value) half_way[k * Q + j] = value
+                TO_OUTPUT(FROM_POINT, KEEP_Q)
             }
-            for (int j = 0; j < M; ++j) {
+            for (int j = 0; j < OUT; ++j) {
+#define FROM_Q(k) half_way[j * Q + k]
 #define TO_STRIP(k, value)                                                 \
     {                                                                      \
         const vec v = (value) + bias;                                      \
         VSTORE(relu ? (v < 0.0f ? (vec)(0.0f) : v) : v, /* a NaN passes */ \
-               strip + (j * PITCH + i * M + k) * VW);                      \
+               strip + (j * PITCH + i * OUT + k) * VW);                    \
     }
-                TO_OUTPUT(FROM_HALF, TO_STRIP)
+                TO_OUTPUT(FROM_Q, TO_STRIP)
             }
             from += step;
         }
-        store_strip(strip, y + r.image, g->stride, channels, g->h, g->w, r.y, r.x, M,
-                    r.count * M, add);
+        store_strip(strip, y + r.image, g->stride, channels, g->h, g->w, r.y, r.x, OUT,
+                    r.count * OUT, add);
         t += r.count;
     }
 }
 
-/* u of weights, of which tap t of input channel k and output channel o is at
- * k*stride_k + o*stride_o + t, or + 8-t if flip is set. One item per KB input channels
- * and VW output channels, global (ceil(in/KB), ceil(out/VW)). */
-#define KB 16
+/* u of input channels k0 .. k1-1 and VW output channels, of which channels are there.
+ * weight: of output channel o0, size floats before the end of all. */
+static void weight_points(__global const float *weight, const size_t size, const int k0,
+                          const int k1, const int channels, const size_t stride_k,
+                          const size_t stride_o, const int flip, __global float *to,
+                          const size_t stride)
+{
+    float taps[(KB * TAPS + VW) * VW];
+    vec half_way[Q * 3];
+    to += (size_t)k0 * VW;
+    for (int k = k0; k < k1; ++k) {
+        const int in_strip = stride_k == TAPS ? (k - k0) % KB : 0;
+        const int count = stride_k == TAPS ? TAPS * min(KB, k1 - k) : TAPS;
+        const int first = in_strip * TAPS;
+        for (int i = 0; in_strip == 0 && i < count; i += VW) {
+            const size_t at = k * stride_k + i;
+            load_chunk(weight + at, stride_o, channels, size - at, min(VW, count - i),
+                       taps + i * VW);
+        }
+        for (int j = 0; j < 3; ++j) {
+#define TAP(i) (first + (flip ? TAPS - 1 - (i * 3 + j) : i * 3 + j))
+#define FROM_TAPS(i) VLOAD(taps + TAP(i) * VW)
+#define KEEP_3(i, value) half_way[i * 3 + j] = value
+            TO_WEIGHT(FROM_TAPS, KEEP_3)
+        }
+        for (int j = 0; j < Q; ++j) {
+#define FROM_3(i) half_way[j * 3 + i]
+            TO_WEIGHT(FROM_3, TO_POINT)
+        }
+        to += VW;
+    }
+}
+
+/* All of u, ahead of winograd_conv. Global (ceil(in/KB), ceil(out/VW)). */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 winograd_weights(__global const float *restrict weight, __global float *restrict u,
                  const int in, const int out, const int stride_k, const int stride_o,
                  const int flip)
 {
-    const int k0 = get_global_id(0) * KB, panel = get_global_id(1), o0 = panel * VW;
-    const size_t stride = (size_t)get_global_size(1) * in * VW;
-    const int channels = min(VW, out - o0);
-    float taps[TAPS * VW];
-    vec half_way[A * 3];
-    for (int k = k0; k < min(in, k0 + KB); ++k) {
-        for (int o = 0; o < VW; ++o) {
-            __global const float *w =
-                weight + (size_t)k * stride_k + (size_t)(o0 + o) * stride_o;
-            for (int t = 0; t < TAPS; ++t) {
-                taps[t * VW + o] = o >= channels ? 0.0f : w[flip ? TAPS - 1 - t : t];
-            }
-        }
-        for (int j = 0; j < 3; ++j) {
-#define FROM_TAPS(i) VLOAD(taps + (i * 3 + j) * VW)
-#define KEEP_THREE(i, value) half_way[i * 3 + j] = value
-            TO_WEIGHT(FROM_TAPS, KEEP_THREE)
-        }
-        __global float *to = u + ((size_t)panel * in + k) * VW;
-        for (int j = 0; j < A; ++j) {
-#define FROM_THREE(i) half_way[j * 3 + i]
-            TO_WEIGHT(FROM_THREE, TO_POINT)
-        }
-    }
+    const int k0 = get_global_id(0) * KB, panel = get_global_id(1), o = panel * VW;
+    weight_points(weight + (size_t)o * stride_o,
+                  (size_t)in * out * TAPS - (size_t)o * stride_o, k0, min(in, k0 + KB),
+                  min(VW, out - o), stride_k, stride_o, flip, u + (size_t)panel * in * VW,
+                  (size_t)get_global_size(1) * in * VW);
 }
 
-/* y = x * u + bias, and ReLU if relu is set; onto y if add is. A work-group takes its
- * share of the jobs, each a block of tiles and a chunk of output channels, and
- * group_floats floats of scratch. */
+/* y = weights * x + bias, and ReLU if relu is set; onto y if add is. n images of h x w.
+ * A work-group takes its share of the jobs, each a block of tiles and a chunk of output
+ * channels, and group_floats floats of scratch. u: what winograd_weights made of all
+ * weights; or, if own_u is set, nothing: a job makes its chunk's u in scratch. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-winograd_conv(__global const float *restrict x, __global const float *restrict u,
-              __global const float *restrict bias, __global float *restrict y,
-              __global float *restrict scratch, const ulong group_floats,
-              const ulong stride_v, const ulong stride_m, const int in, const int out,
-              const int n, const int h, const int w, const int block, const int chunk,
-              const int with_bias, const int relu, const int add)
+winograd_conv(__global const float *restrict x, __global const float *restrict weight,
+              __global const float *restrict u, __global const float *restrict bias,
+              __global float *restrict y, __global float *restrict scratch,
+              const ulong group_floats, const ulong stride_v, const ulong stride_m,
+              const int in, const int out, const int n, const int h, const int w,
+              const int block, const int chunk, const int stride_k, const int stride_o,
+              const int flip, const int own_u, const int with_bias, const int relu,
+              const int add)
 {
-    const struct grid g = grid_of(n, h, w);
-    const int tiles = n * g.across * g.down, step_v = (in + VW - 1) / VW * VW;
-    const int panels = (out + VW - 1) / VW;
+    const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
+    const int tiles = n * gi.across * gi.down, step_v = (in + VW - 1) / VW * VW;
     const int chunks = (out + chunk - 1) / chunk;
+    const int panels = own_u ? chunk / VW : (out + VW - 1) / VW;
     const long jobs = (long)((tiles + block - 1) / block) * chunks;
     const long group = get_group_id(0), groups = get_num_groups(0);
     __global float *v = scratch + group * group_floats, *m = v + POINTS * stride_v;
+    __global float *mine = m + POINTS * stride_m;
     int ready = -1;
     for (long job = group * jobs / groups; job < (group + 1) * jobs / groups; ++job) {
         const int at = job / chunks, begin = at * block, end = min(tiles, begin + block);
         const int rows = (end - begin + 3) / 4 * 4;
         const int o0 = (job - (long)at * chunks) * chunk, o1 = min(out, o0 + chunk);
         for (int c = 0; ready != at && c < in; c += VW) {
-            input_points(x + c * g.stride, &g, min(VW, in - c), in - c, begin, end, v + c,
-                         stride_v, step_v);
+            input_points(x + c * gi.stride, &gi, min(VW, in - c), in - c, begin, end,
+                         v + c, stride_v, step_v);
             for (int i = end - begin; i < rows; ++i) {
                 for (int p = 0; p < POINTS; ++p) {
                     VSTORE((vec)(0.0f), v + p * stride_v + (size_t)i * step_v + c);
@@ -246,10 +247,17 @@ winograd_conv(__global const float *restrict x, __global const float *restrict u
             }
         }
         ready = at;
+        for (int o = o0; own_u && o < o1; o += VW) {
+            const size_t before = (size_t)o * stride_o;
+            weight_points(weight + before, (size_t)in * out * TAPS - before, 0, in,
+                          min(VW, out - o), stride_k, stride_o, flip,
+                          mine + (size_t)(o - o0) * in, (size_t)panels * in * VW);
+        }
         for (int p = 0; p < POINTS; ++p) {
+            __global const float *from = own_u ? mine : u + (size_t)(o0 / VW) * in * VW;
             for (int o = o0; o < o1; o += VW) {
                 multiply(v + p * stride_v, step_v, 1,
-                         u + ((size_t)p * panels + o / VW) * in * VW, VW,
+                         from + ((size_t)p * panels + (o - o0) / VW) * in * VW, VW,
                          m + p * stride_m + (o - o0), chunk, rows, in, 0);
             }
         }
@@ -259,88 +267,142 @@ winograd_conv(__global const float *restrict x, __global const float *restrict u
             for (int i = 0; i < VW; ++i) {
                 b[i] = with_bias && i < channels ? bias[o + i] : 0.0f;
             }
-            output_tiles(m + (o - o0), stride_m, chunk, VLOAD(b), relu, y + o * g.stride,
-                         &g, channels, begin, end, add);
+            output_tiles(m + (o - o0), stride_m, chunk, VLOAD(b), relu, y + o * go.stride,
+                         &go, channels, begin, end, add);
         }
     }
 }
 
-/* The points' share of the weight gradient, to be summed over parts by winograd_filter:
- *   sums  float [parts][POINTS][ceil(out/VW)][rows][VW], rows: in rounded up to 4
+#if FORM != 21
+/* d of tiles begin .. end-1 of VW channels. */
+static void gradient_points(__global const float *dy, const struct grid *g,
+                            const int channels, const int channels_left, const int begin,
+                            const int end, __global float *to, const size_t stride,
+                            const int step)
+{
+    float strip[OUT * PITCH * VW];
+    vec half_way[Q * OUT];
+    for (int t = begin; t < end;) {
+        const struct run r = run_at(g, t, end, SEGMENT_OUT);
+        load_strip(dy + r.image, g->stride, channels, channels_left * g->stride - r.image,
+                   g->h, g->w, r.y, r.x, OUT, r.count * OUT, strip);
+        for (int at = 0; at < r.count * OUT; at += OUT) {
+            for (int j = 0; j < OUT; ++j) {
+#define KEEP_OUT(k, value) half_way[k * OUT + j] = value
+                TO_GRADIENT(FROM_STRIP, KEEP_OUT)
+            }
+            for (int j = 0; j < Q; ++j) {
+#define FROM_OUT(k) half_way[j * OUT + k]
+                TO_GRADIENT(FROM_OUT, TO_POINT)
+            }
+            to += step;
+        }
+        t += r.count;
+    }
+}
+
+/* The weights' gradient of input channels k0 .. k1-1 and VW output channels, of which
+ * channels are there, from the sums over tiles: parts of them, part_stride apart. dw: of
+ * the first of the output channels. */
+static void filter_taps(__global const float *sums, const size_t stride, const int parts,
+                        const size_t part_stride, const int k0, const int k1,
+                        const int channels, __global float *dw, const size_t stride_k,
+                        const size_t stride_o)
+{
+    float taps[TAPS * VW];
+    vec half_way[3 * Q], point[POINTS];
+    for (int k = k0; k < k1; ++k) {
+        for (int p = 0; p < POINTS; ++p) {
+            __global const float *from = sums + p * stride + (size_t)k * VW;
+            point[p] = VLOAD(from);
+            for (int part = 1; part < parts; ++part) {
+                point[p] += VLOAD(from + part * part_stride);
+            }
+        }
+        for (int j = 0; j < Q; ++j) {
+#define FROM_SUM(i) point[i * Q + j]
+            TO_FILTER(FROM_SUM, KEEP_Q)
+        }
+        for (int j = 0; j < 3; ++j) {
+#define TO_TAPS(i, value) VSTORE(value, taps + (j * 3 + i) * VW)
+            TO_FILTER(FROM_Q, TO_TAPS)
+        }
+        for (int o = 0; o < channels; ++o) {
+            for (int t = 0; t < TAPS; ++t) {
+                dw[k * stride_k + o * stride_o + t] = taps[t * VW + o];
+            }
+        }
+    }
+}
+
+/* The weights' gradient: sums over the tiles for each point, to be finished by
+ * winograd_filter:
+ *   sums  float [parts][POINTS][panel][rows][VW], rows: in rounded up to 4
  * A work-group takes its share of the jobs, each a part of the tiles and a chunk of
- * output channels. */
+ * output channels. If own_sums is set, there is one block of tiles, and a job keeps its
+ * sums in scratch and finishes them itself. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 winograd_correlate(__global const float *restrict x, __global const float *restrict dy,
-                   __global float *restrict sums, __global float *restrict scratch,
-                   const ulong group_floats, const ulong stride_v, const ulong stride_m,
-                   const int in, const int out, const int n, const int h, const int w,
-                   const int block, const int chunk, const int parts)
+                   __global float *restrict sums, __global float *restrict dw,
+                   __global float *restrict scratch, const ulong group_floats,
+                   const ulong stride_v, const ulong stride_m, const int in,
+                   const int out, const int n, const int h, const int w, const int block,
+                   const int chunk, const int parts, const int stride_k,
+                   const int stride_o, const int own_sums)
 {
-    const struct grid g = grid_of(n, h, w);
-    const int tiles = n * g.across * g.down, blocks = (tiles + block - 1) / block;
+    const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
+    const int tiles = n * gi.across * gi.down, blocks = (tiles + block - 1) / block;
     const int step_v = (in + VW - 1) / VW * VW, rows = (in + 3) / 4 * 4;
-    const int panels = (out + VW - 1) / VW;
+    const int panels = own_sums ? chunk / VW : (out + VW - 1) / VW;
     const int chunks = (out + chunk - 1) / chunk;
     const long jobs = (long)parts * chunks;
     const long group = get_group_id(0), groups = get_num_groups(0);
     __global float *v = scratch + group * group_floats, *d = v + POINTS * stride_v;
+    const size_t panel = (size_t)rows * VW;
+    int ready = -1;
     for (long job = group * jobs / groups; job < (group + 1) * jobs / groups; ++job) {
         const int part = job / chunks, o0 = (job - (long)part * chunks) * chunk;
-        const int o1 = min(out, o0 + chunk);
-        const int first = (long)part * blocks / parts;
+        const int o1 = min(out, o0 + chunk), first = (long)part * blocks / parts;
+        __global float *to =
+            own_sums ? d + POINTS * stride_m
+                     : sums + ((size_t)part * POINTS * panels + o0 / VW) * panel;
         for (int b = first; b < (long)(part + 1) * blocks / parts; ++b) {
             const int begin = b * block, end = min(tiles, begin + block);
-            for (int c = 0; c < in; c += VW) {
-                input_points(x + c * g.stride, &g, min(VW, in - c), in - c, begin, end,
+            for (int c = 0; ready != b && c < in; c += VW) {
+                input_points(x + c * gi.stride, &gi, min(VW, in - c), in - c, begin, end,
                              v + c, stride_v, step_v);
             }
+            ready = b;
             for (int o = o0; o < o1; o += VW) {
-                gradient_points(dy + o * g.stride, &g, min(VW, out - o), out - o, begin,
+                gradient_points(dy + o * go.stride, &go, min(VW, out - o), out - o, begin,
                                 end, d + (o - o0), stride_m, chunk);
             }
             for (int p = 0; p < POINTS; ++p) {
                 for (int o = o0; o < o1; o += VW) {
-                    const size_t at = ((size_t)part * POINTS + p) * panels + o / VW;
                     multiply(v + p * stride_v, 1, step_v, d + p * stride_m + (o - o0),
-                             chunk, sums + at * rows * VW, VW, rows, end - begin,
-                             b > first);
+                             chunk, to + ((size_t)p * panels + (o - o0) / VW) * panel, VW,
+                             rows, end - begin, b > first);
                 }
             }
+        }
+        for (int o = o0; own_sums && o < o1; o += VW) {
+            filter_taps(to + (o - o0) / VW * panel, panels * panel, 1, 0, 0, in,
+                        min(VW, out - o), dw + (size_t)o * stride_o, stride_k, stride_o);
         }
     }
 }
 
-/* dw [out][in][3][3] from sums. One item per KB input channels and VW output channels,
- * global (ceil(in/KB), ceil(out/VW)). */
+/* The weights' gradient from sums. Global (ceil(in/KB), ceil(out/VW)). */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 winograd_filter(__global const float *restrict sums, __global float *restrict dw,
-                const int in, const int out, const int parts)
+                const int in, const int out, const int parts, const int stride_k,
+                const int stride_o)
 {
-    const int k0 = get_global_id(0) * KB, panel = get_global_id(1), o0 = panel * VW;
-    const int rows = (in + 3) / 4 * 4, channels = min(VW, out - o0);
-    const size_t stride = (size_t)get_global_size(1) * rows * VW;
-    float taps[TAPS * VW];
-    vec half_way[3 * A], point[POINTS];
-    for (int k = k0; k < min(in, k0 + KB); ++k) {
-        __global const float *from = sums + ((size_t)panel * rows + k) * VW;
-        for (int p = 0; p < POINTS; ++p) {
-            point[p] = VLOAD(from + p * stride);
-            for (int part = 1; part < parts; ++part) {
-                point[p] += VLOAD(from + ((size_t)part * POINTS + p) * stride);
-            }
-        }
-        for (int j = 0; j < A; ++j) {
-#define POINT_IN_COLUMN(i) point[i * A + j]
-            TO_FILTER(POINT_IN_COLUMN, KEEP_COLUMN)
-        }
-        for (int j = 0; j < 3; ++j) {
-#define TO_TAPS(i, value) VSTORE(value, taps + (j * 3 + i) * VW)
-            TO_FILTER(FROM_HALF, TO_TAPS)
-        }
-        for (int o = 0; o < channels; ++o) {
-            for (int t = 0; t < TAPS; ++t) {
-                dw[((size_t)(o0 + o) * in + k) * TAPS + t] = taps[t * VW + o];
-            }
-        }
-    }
+    const int k0 = get_global_id(0) * KB, index = get_global_id(1), o = index * VW;
+    const size_t panel = (size_t)((in + 3) / 4 * 4) * VW;
+    const size_t stride = get_global_size(1) * panel;
+    filter_taps(sums + index * panel, stride, parts, POINTS * stride, k0,
+                min(in, k0 + KB), min(VW, out - o), dw + (size_t)o * stride_o, stride_k,
+                stride_o);
 }
+#endif

@@ -7,6 +7,7 @@ const struct clfcn_conv_impl *const clfcn_conv_impls[] = {
     &clfcn_conv_winograd4,
     &clfcn_conv_winograd2,
     &clfcn_conv_im2col,
+    &clfcn_conv_im2col_transposed,
     NULL,
 };
 
@@ -36,7 +37,6 @@ static int create(const struct clfcn_conv_impl *impl,
     return rc;
 }
 
-/* im2col always fits and keeps to the workspace as far as it can; so it is the last. */
 int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                       const struct clfcn_op_env *env, struct clfcn_conv **out,
                       struct clfcn_err *err)
@@ -52,8 +52,7 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
             continue;
         }
         const int rc = create(impl, shape, pass, env, out, err);
-        const bool last = !clfcn_conv_impls[i + 1];
-        if (rc < 0 || last ||
+        if (rc < 0 || impl->thrifty ||
             (*out)->columns_bytes + (*out)->scratch_bytes <= env->workspace_limit) {
             return rc;
         }
@@ -70,5 +69,5 @@ void clfcn_conv_destroy(struct clfcn_conv **cv)
 
 const char *clfcn_conv_name(const struct clfcn_conv *cv, const struct clfcn_gemm *gemm)
 {
-    return cv->impl == &clfcn_conv_im2col ? gemm->impl->algorithm : cv->impl->name;
+    return cv->impl->thrifty ? gemm->impl->algorithm : cv->impl->name;
 }

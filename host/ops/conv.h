@@ -7,10 +7,12 @@
 
 #include "op.h"
 
-/* A convolution of stride 1 with an odd kernel and padding (kernel-1)/2: its channels in
- * and out, images, and their sides. */
+/* A convolution of stride 1 with an odd kernel and padding (kernel-1)/2; or a transposed
+ * one, 3x3, stride 2, padding 1, output padding 1. Channels in and out, images, and the
+ * input's sides, which the transposed one doubles. */
 struct clfcn_conv_shape {
     int in, out, kernel, n, h, w;
+    bool transposed;
 };
 
 /* What a pass reads and writes. In the backward passes y is the gradient of the output
@@ -28,8 +30,9 @@ struct clfcn_conv;
 struct clfcn_conv_impl {
     const char *name; /* "winograd4" */
     bool finishes;    /* the forward pass adds the bias and applies the ReLU */
+    bool thrifty;     /* keeps to the workspace as far as it can be done at all */
     size_t size;      /* bytes of its struct, which begins with a struct clfcn_conv */
-    /* Whether it can do the pass on the device. */
+    /* Whether it can do the pass on the device, and as env->gemm_kind demands. */
     bool (*fits)(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env);
     /* Choose parameters; set columns_bytes and scratch_bytes. */
@@ -50,8 +53,8 @@ struct clfcn_conv {
     size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
 };
 
-/* The candidates, NULL-terminated: the first that fits and stays within the workspace is
- * what is used where nothing else is known. */
+/* The candidates, NULL-terminated: the first that fits and is thrifty or stays within the
+ * workspace is what is used where nothing else is known. */
 extern const struct clfcn_conv_impl *const clfcn_conv_impls[];
 
 /* "forward", "input gradient", "weight gradient" */
@@ -67,6 +70,6 @@ void clfcn_conv_destroy(struct clfcn_conv **cv);
 const char *clfcn_conv_name(const struct clfcn_conv *cv, const struct clfcn_gemm *gemm);
 
 extern const struct clfcn_conv_impl clfcn_conv_winograd4, clfcn_conv_winograd2,
-    clfcn_conv_im2col;
+    clfcn_conv_im2col, clfcn_conv_im2col_transposed;
 
 #endif

@@ -86,7 +86,7 @@ static struct clfcn_gemm_call product(const struct im2col *im, cl_mem columns,
 static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env)
 {
-    return true;
+    return !shape->transposed;
 }
 
 /* The last slice may be smaller, which some providers pack into more scratch memory: so
@@ -173,6 +173,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
 
 const struct clfcn_conv_impl clfcn_conv_im2col = {
     .name = "im2col",
+    .thrifty = true,
     .size = sizeof(struct im2col),
     .fits = fits,
     .plan = plan,

@@ -4,31 +4,58 @@
 /* Winograd's F(2x2, 3x3) and F(4x4, 3x3) on CPUs (cl/winograd.cl says how): weights to
  * points; then tiles to points, products and tiles again in one kernel whose work-groups
  * each stay in one core's cache. The weight gradient gathers sums for each point, which a
- * last kernel turns into taps. */
+ * last kernel turns into taps.
+ *
+ * Where all tiles make one block, transformed weights and sums would be written, and read
+ * again only once: there they stay in the cache too. */
 struct winograd {
     struct clfcn_conv cv;
-    int m, points, vw;
-    int from, to; /* channels that are summed over, and that are made */
-    int block;    /* tiles at a time */
-    int chunk;    /* channels made at a time, a multiple of vw */
-    int parts;    /* of the tiles, summed apart; weight gradient */
+    int form, vw;
+    int from, to;   /* channels that are summed over, and that are made */
+    int block;      /* tiles at a time */
+    int chunk;      /* channels made at a time, a multiple of vw */
+    int parts;      /* of the tiles, summed apart; weight gradient */
+    cl_int at_once; /* the second paragraph above */
     int groups;
+    cl_int stride_from, stride_to; /* floats between weights of neighbouring channels */
     cl_ulong stride_v, stride_m, group_floats;
     struct clfcn_kernel weights, conv, correlate, filter;
 };
 
-enum { P_M, P_VW };
+/* FORM of cl/winograd.clh, with what it fixes. */
+struct form {
+    int step, points;
+};
+
+static struct form form_of(int form)
+{
+    switch (form) {
+    case 2:
+        return (struct form){ 2, 16 };
+    case 4:
+        return (struct form){ 4, 36 };
+    case 12:
+        return (struct form){ 2, 25 };
+    default:
+        return (struct form){ 4, 25 };
+    }
+}
+
+enum { P_FORM, P_VW };
 enum {
-    KB = 16,    /* of cl/winograd.cl */
-    BLOCK = 48, /* tiles at a time: enough for the weights to be read seldom */
+    KB = 16, /* of cl/winograd.cl */
+    TAPS = 9,
+    BLOCK = 48,      /* tiles at a time: enough for the weights to be read seldom */
+    ONE_BLOCK = 128, /* so few tiles are best done at once */
     CHUNK = 64,
     SUMS_MAX = 8 << 20, /* bytes of sums that each group may have a copy of */
 };
 
-#define DESC(kernel)                                                                     \
-    {                                                                                    \
-        .stem = "winograd", .entry = kernel,                                             \
-        .params = { [P_M] = { "M", 4, { 2, 4 } }, [P_VW] = { "VW", 16, { 4, 8, 16 } } }, \
+#define DESC(kernel)                                            \
+    {                                                           \
+        .stem = "winograd", .entry = kernel,                    \
+        .params = { [P_FORM] = { "FORM", 4, { 2, 4, 12, 21 } }, \
+                    [P_VW] = { "VW", 16, { 4, 8, 16 } } },      \
     }
 static const struct clfcn_kernel_desc weights_desc = DESC("winograd_weights"),
                                       conv_desc = DESC("winograd_conv"),
@@ -50,7 +77,6 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* Fewer channels than lanes would be mostly padding. */
 static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env)
 {
@@ -59,34 +85,59 @@ static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
            env->gemm_kind != CLFCN_GEMM_CLBLAST;
 }
 
+static bool fits4(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                  const struct clfcn_op_env *env)
+{
+    return !shape->transposed && fits(shape, pass, env);
+}
+
+/* The images that are cut into tiles, and which channels are summed over. */
+static void set_shape(struct winograd *wg, int *tiles)
+{
+    const struct clfcn_conv_shape *s = &wg->cv.shape;
+    const bool input = wg->cv.pass == CLFCN_PASS_INPUT;
+    const int scale = s->transposed && input ? 2 : 1;
+    if (s->transposed) {
+        wg->form = input ? 21 : 12;
+    } else {
+        wg->form = wg->cv.impl == &clfcn_conv_winograd4 ? 4 : 2;
+    }
+    const int step = form_of(wg->form).step;
+    *tiles = s->n * parts_of(scale * s->h, step) * parts_of(scale * s->w, step);
+    wg->from = input ? s->out : s->in;
+    wg->to = input ? s->in : s->out;
+    const cl_int inner = TAPS, outer = TAPS * (s->transposed ? s->out : s->in);
+    wg->stride_from = s->transposed == input ? inner : outer;
+    wg->stride_to = s->transposed == input ? outer : inner;
+}
+
 /* Tiles in blocks of nearly equal size; work-groups enough for every core, each with its
  * part of the scratch memory. */
 static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
                 struct clfcn_err *err)
 {
     struct winograd *wg = (struct winograd *)cv;
-    const struct clfcn_conv_shape *s = &cv->shape;
     const int cores = (int)env->dev->info.compute_units;
     const bool weight = cv->pass == CLFCN_PASS_WEIGHT;
-    wg->m = cv->impl == &clfcn_conv_winograd4 ? 4 : 2;
-    wg->points = (wg->m + 2) * (wg->m + 2);
+    int tiles;
+    set_shape(wg, &tiles);
+    const cl_ulong points = (cl_ulong)form_of(wg->form).points;
     wg->vw = clfcn_defaults_for(&env->dev->info).vector_width;
-    wg->from = cv->pass == CLFCN_PASS_INPUT ? s->out : s->in;
-    wg->to = cv->pass == CLFCN_PASS_INPUT ? s->in : s->out;
-
-    const int tiles = s->n * parts_of(s->h, wg->m) * parts_of(s->w, wg->m);
-    const int lanes = round_up(wg->to, wg->vw);
-    wg->block = round_up(parts_of(tiles, parts_of(tiles, BLOCK)), 4);
-    const int blocks = parts_of(tiles, wg->block);
-    const size_t sums =
-        (size_t)wg->points * (size_t)lanes * (size_t)round_up(wg->from, 4);
+    wg->at_once = tiles <= ONE_BLOCK;
+    wg->block = round_up(parts_of(tiles, wg->at_once ? 1 : parts_of(tiles, BLOCK)), 4);
+    const int blocks = parts_of(tiles, wg->block), lanes = round_up(wg->to, wg->vw);
+    const int each = round_up(parts_of(lanes, cores), wg->vw);
+    const cl_ulong lane_floats = points * (cl_ulong)round_up(wg->from, 4);
+    const cl_ulong sums = lane_floats * (cl_ulong)lanes;
     wg->chunk = smaller(lanes, CHUNK);
     wg->parts = 1;
-    if (weight && sums * sizeof(float) <= SUMS_MAX) {
+    if (wg->at_once) {
+        wg->chunk = smaller(wg->chunk, each);
+    } else if (weight && sums * sizeof(float) <= SUMS_MAX) {
         wg->parts = smaller(blocks, cores);
         wg->chunk = lanes;
     } else if (weight) {
-        wg->chunk = round_up(parts_of(lanes, cores), wg->vw);
+        wg->chunk = each;
     }
     const int jobs = (weight ? wg->parts : blocks) * parts_of(lanes, wg->chunk);
     wg->groups = smaller(jobs, cores);
@@ -94,24 +145,33 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     wg->stride_v =
         (cl_ulong)wg->block * (cl_ulong)round_up(wg->from, wg->vw) + (cl_ulong)wg->vw;
     wg->stride_m = (cl_ulong)wg->block * (cl_ulong)wg->chunk + (cl_ulong)wg->vw;
-    wg->group_floats = (cl_ulong)wg->points * (wg->stride_v + wg->stride_m);
-    cv->columns_bytes = sizeof(float) * sums * (size_t)wg->parts;
-    cv->scratch_bytes = sizeof(float) * (size_t)wg->groups * wg->group_floats;
+    wg->group_floats = points * (wg->stride_v + wg->stride_m) +
+                       (wg->at_once ? lane_floats * (cl_ulong)wg->chunk : 0);
+    cv->columns_bytes = wg->at_once ? 0 : sizeof(float) * sums * (cl_ulong)wg->parts;
+    cv->scratch_bytes = sizeof(float) * (cl_ulong)wg->groups * wg->group_floats;
     return CLFCN_OK;
+}
+
+static int want(struct winograd *wg, struct clfcn_kernel *kernel,
+                const struct clfcn_kernel_desc *desc, const struct clfcn_op_env *env,
+                struct clfcn_err *err)
+{
+    const int values[CLFCN_MAX_PARAMS] = { [P_FORM] = wg->form, [P_VW] = wg->vw };
+    return clfcn_kernel_want(env->programs, kernel, desc, values, err);
 }
 
 static int prepare(struct clfcn_conv *cv, const struct clfcn_op_env *env,
                    struct clfcn_err *err)
 {
     struct winograd *wg = (struct winograd *)cv;
-    const int values[CLFCN_MAX_PARAMS] = { [P_M] = wg->m, [P_VW] = wg->vw };
     const bool weight = cv->pass == CLFCN_PASS_WEIGHT;
-    const int rc =
-        clfcn_kernel_want(env->programs, weight ? &wg->correlate : &wg->weights,
-                          weight ? &correlate_desc : &weights_desc, values, err);
-    return rc < 0 ? rc
-                  : clfcn_kernel_want(env->programs, weight ? &wg->filter : &wg->conv,
-                                      weight ? &filter_desc : &conv_desc, values, err);
+    const int rc = want(wg, weight ? &wg->correlate : &wg->conv,
+                        weight ? &correlate_desc : &conv_desc, env, err);
+    if (rc < 0 || wg->at_once) {
+        return rc;
+    }
+    return want(wg, weight ? &wg->filter : &wg->weights,
+                weight ? &filter_desc : &weights_desc, env, err);
 }
 
 static int launch(const struct winograd *wg, const struct clfcn_op_run *run,
@@ -126,36 +186,56 @@ static int launch(const struct winograd *wg, const struct clfcn_op_run *run,
                         by_channels ? channels : groups, local, args, count, err);
 }
 
-/* The input gradient is the convolution of dy with the weights turned round, and their
- * channels exchanged. */
+/* The input gradient is a convolution of dy too: of the plain one with the weights turned
+ * round, and their channels exchanged. */
 static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
                     const struct clfcn_conv_call *call, struct clfcn_err *err)
 {
     const struct clfcn_conv_shape *s = &wg->cv.shape;
-    const cl_int flip = wg->cv.pass == CLFCN_PASS_INPUT;
-    const cl_int stride_in = 9, stride_out = 9 * s->in;
+    const bool input = wg->cv.pass == CLFCN_PASS_INPUT;
+    const cl_int flip = input && !s->transposed, scale = input && s->transposed ? 2 : 1;
+    const cl_int h = scale * s->h, w = scale * s->w;
+    const cl_mem src = input ? call->y : call->x, dst = input ? call->x : call->y;
+    const cl_mem bias = call->bias ? call->bias : call->weight; /* some buffer */
+    const cl_mem u = wg->at_once ? call->weight : run->columns;
+    const cl_int with_bias = call->bias != NULL, relu = call->relu, add = call->add;
     const struct clfcn_arg weights[] = {
         CLFCN_ARG(call->weight),
-        CLFCN_ARG(run->columns),
+        CLFCN_ARG(u),
         CLFCN_ARG(wg->from),
         CLFCN_ARG(wg->to),
-        CLFCN_ARG(*(flip ? &stride_out : &stride_in)),
-        CLFCN_ARG(*(flip ? &stride_in : &stride_out)),
+        CLFCN_ARG(wg->stride_from),
+        CLFCN_ARG(wg->stride_to),
         CLFCN_ARG(flip),
     };
-    const cl_mem src = flip ? call->y : call->x, dst = flip ? call->x : call->y;
-    const cl_mem bias = call->bias ? call->bias : call->weight; /* some buffer */
-    const cl_int with_bias = call->bias != NULL, relu = call->relu, add = call->add;
     const struct clfcn_arg conv[] = {
-        CLFCN_ARG(src),          CLFCN_ARG(run->columns), CLFCN_ARG(bias),
-        CLFCN_ARG(dst),          CLFCN_ARG(run->scratch), CLFCN_ARG(wg->group_floats),
-        CLFCN_ARG(wg->stride_v), CLFCN_ARG(wg->stride_m), CLFCN_ARG(wg->from),
-        CLFCN_ARG(wg->to),       CLFCN_ARG(s->n),         CLFCN_ARG(s->h),
-        CLFCN_ARG(s->w),         CLFCN_ARG(wg->block),    CLFCN_ARG(wg->chunk),
-        CLFCN_ARG(with_bias),    CLFCN_ARG(relu),         CLFCN_ARG(add),
+        CLFCN_ARG(src),
+        CLFCN_ARG(call->weight),
+        CLFCN_ARG(u),
+        CLFCN_ARG(bias),
+        CLFCN_ARG(dst),
+        CLFCN_ARG(run->scratch),
+        CLFCN_ARG(wg->group_floats),
+        CLFCN_ARG(wg->stride_v),
+        CLFCN_ARG(wg->stride_m),
+        CLFCN_ARG(wg->from),
+        CLFCN_ARG(wg->to),
+        CLFCN_ARG(s->n),
+        CLFCN_ARG(h),
+        CLFCN_ARG(w),
+        CLFCN_ARG(wg->block),
+        CLFCN_ARG(wg->chunk),
+        CLFCN_ARG(wg->stride_from),
+        CLFCN_ARG(wg->stride_to),
+        CLFCN_ARG(flip),
+        CLFCN_ARG(wg->at_once),
+        CLFCN_ARG(with_bias),
+        CLFCN_ARG(relu),
+        CLFCN_ARG(add),
     };
-    const int rc =
-        launch(wg, run, &wg->weights, true, weights, CLFCN_ARRAY_LEN(weights), err);
+    const int rc = wg->at_once ? CLFCN_OK
+                               : launch(wg, run, &wg->weights, true, weights,
+                                        CLFCN_ARRAY_LEN(weights), err);
     return rc < 0 ? rc
                   : launch(wg, run, &wg->conv, false, conv, CLFCN_ARRAY_LEN(conv), err);
 }
@@ -164,10 +244,12 @@ static int run_weight(const struct winograd *wg, const struct clfcn_op_run *run,
                       const struct clfcn_conv_call *call, struct clfcn_err *err)
 {
     const struct clfcn_conv_shape *s = &wg->cv.shape;
+    const cl_mem sums = wg->at_once ? call->weight : run->columns;
     const struct clfcn_arg correlate[] = {
         CLFCN_ARG(call->x),
         CLFCN_ARG(call->y),
-        CLFCN_ARG(run->columns),
+        CLFCN_ARG(sums),
+        CLFCN_ARG(call->weight),
         CLFCN_ARG(run->scratch),
         CLFCN_ARG(wg->group_floats),
         CLFCN_ARG(wg->stride_v),
@@ -180,14 +262,18 @@ static int run_weight(const struct winograd *wg, const struct clfcn_op_run *run,
         CLFCN_ARG(wg->block),
         CLFCN_ARG(wg->chunk),
         CLFCN_ARG(wg->parts),
+        CLFCN_ARG(wg->stride_from),
+        CLFCN_ARG(wg->stride_to),
+        CLFCN_ARG(wg->at_once),
     };
     const struct clfcn_arg filter[] = {
-        CLFCN_ARG(run->columns), CLFCN_ARG(call->weight), CLFCN_ARG(wg->from),
-        CLFCN_ARG(wg->to),       CLFCN_ARG(wg->parts),
+        CLFCN_ARG(sums),          CLFCN_ARG(call->weight), CLFCN_ARG(wg->from),
+        CLFCN_ARG(wg->to),        CLFCN_ARG(wg->parts),    CLFCN_ARG(wg->stride_from),
+        CLFCN_ARG(wg->stride_to),
     };
     const int rc = launch(wg, run, &wg->correlate, false, correlate,
                           CLFCN_ARRAY_LEN(correlate), err);
-    return rc < 0
+    return rc < 0 || wg->at_once
                ? rc
                : launch(wg, run, &wg->filter, true, filter, CLFCN_ARRAY_LEN(filter), err);
 }
@@ -200,10 +286,10 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                                          : run_conv(wg, run, call, err);
 }
 
-#define IMPL(title)                                                                     \
-    {                                                                                   \
-        .name = title, .finishes = true, .size = sizeof(struct winograd), .fits = fits, \
-        .plan = plan, .prepare = prepare, .run = run,                                   \
+#define IMPL(title, fits_it)                                              \
+    {                                                                     \
+        .name = title, .finishes = true, .size = sizeof(struct winograd), \
+        .fits = fits_it, .plan = plan, .prepare = prepare, .run = run,    \
     }
-const struct clfcn_conv_impl clfcn_conv_winograd4 = IMPL("winograd4");
-const struct clfcn_conv_impl clfcn_conv_winograd2 = IMPL("winograd2");
+const struct clfcn_conv_impl clfcn_conv_winograd4 = IMPL("winograd4", fits4);
+const struct clfcn_conv_impl clfcn_conv_winograd2 = IMPL("winograd2", fits);

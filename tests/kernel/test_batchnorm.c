@@ -114,7 +114,10 @@ static void check(struct rig *rig, const struct norm_case *c, const struct rig_u
     rig_op_close(&t);
 }
 
-#define USUAL { 2e-5, 2e-4 }
+#define USUAL      \
+    {              \
+        2e-5, 2e-4 \
+    }
 
 static void test_shapes(void **state)
 {

@@ -1,5 +1,6 @@
 /* test_deconv.c - transposed convolution with ReLU, forward and backward, against its
  * definition. */
+#include "../../host/ops/conv.h"
 #include "../../host/ops/ref.h"
 #include "rig_op.h"
 #include <math.h>
@@ -74,7 +75,8 @@ static size_t whole_columns(const struct deconv_case *c)
     return (size_t)c->out_c * 9 * c->n * c->h * c->w * sizeof(float);
 }
 
-static void check(struct rig *rig, const struct deconv_case *c, const struct rig_use *use)
+static void check_one(struct rig *rig, const struct deconv_case *c,
+                      const struct rig_use *use)
 {
     struct rig_op t;
     rig_op_open(&t, rig, create_deconv(c), c->in_c, c->n, c->h, c->w, use);
@@ -98,6 +100,19 @@ static void check(struct rig *rig, const struct deconv_case *c, const struct rig
     rig_op_close(&t);
 }
 
+/* By every algorithm, or by the one that use names. */
+static void check(struct rig *rig, const struct deconv_case *c, const struct rig_use *use)
+{
+    for (int i = 0; !use->conv && clfcn_conv_impls[i]; ++i) {
+        struct rig_use by = *use;
+        by.conv = clfcn_conv_impls[i];
+        check_one(rig, c, &by);
+    }
+    if (use->conv) {
+        check_one(rig, c, use);
+    }
+}
+
 static const struct deconv_case odd = { 3, 4, 3, 3, 5 };
 
 static void test_small_shapes(void **state)
@@ -110,9 +125,9 @@ static void test_small_shapes(void **state)
 static void test_shapes(void **state)
 {
     static const struct deconv_case cases[] = {
-        { 5, 2, 3, 1, 1 },   { 2, 3, 1, 1, 7 },   { 2, 3, 1, 6, 1 },
-        { 33, 17, 1, 4, 6 }, { 16, 65, 3, 5, 5 }, { 7, 32, 1, 10, 14 },
-        { 1, 1, 1, 9, 23 },
+        { 5, 2, 3, 1, 1 },   { 2, 3, 1, 1, 7 },     { 2, 3, 1, 6, 1 },
+        { 33, 17, 1, 4, 6 }, { 16, 65, 3, 5, 5 },   { 7, 32, 1, 10, 14 },
+        { 1, 1, 1, 9, 23 },  { 20, 36, 2, 22, 18 },
     };
     struct rig *rig = *state;
     if (rig->small) {
@@ -146,9 +161,12 @@ static void test_column_slices(void **state)
     static const struct deconv_case wide = { 6, 9, 3, 5, 6 };
     static const size_t limits[] = { 4 << 10, 6000, 16 << 10 };
     struct rig *rig = *state;
-    check(rig, &narrow, &(struct rig_use){ .columns_limit = 900 });
+    check(
+        rig, &narrow,
+        &(struct rig_use){ .columns_limit = 900, .conv = &clfcn_conv_im2col_transposed });
     for (int i = 0; !rig->small && i < CLFCN_ARRAY_LEN(limits); ++i) {
-        struct rig_use use = { .columns_limit = limits[i] };
+        struct rig_use use = { .columns_limit = limits[i],
+                               .conv = &clfcn_conv_im2col_transposed };
         check(rig, &wide, &use);
         use.dx_add = true;
         check(rig, &wide, &use);

@@ -81,8 +81,8 @@ static void run(struct fixture *f)
 {
     struct clfcn_err err;
     const struct clfcn_op_run run = { .dev = f->rig->dev,
-                                   .training = true,
-                                   .scratch = f->scratch.mem };
+                                      .training = true,
+                                      .scratch = f->scratch.mem };
     vec_constant(&f->loss, 7.0);
     vec_upload(f->rig, &f->loss);
     vec_upload(f->rig, &f->x);
