@@ -28,26 +28,27 @@
 #define ROWS12(X) ROWS4(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 /* ROWS rows of c from a, element (i, k) at i*step + k*next, and b [n][next_b]; onto c if
  * add is set. Named accumulators: an array of them would be kept in memory. */
-#define MULTIPLY(ROWS)                \
-    {                                 \
-        __global const float *ak = a; \
-        __global const float *bk = b; \
-        ROWS(CLEAR)                   \
-        for (int k = 0; k < n; ++k) { \
-            const vec bv = VLOAD(bk); \
-            ROWS(ACCUMULATE)          \
-            ak += next;               \
-            bk += next_b;             \
-        }                             \
-        if (add) {                    \
-            ROWS(JOIN)                \
-        }                             \
-        ROWS(WRITE)                   \
+#define MULTIPLY(ROWS)                                  \
+    {                                                   \
+        __global const float *ak = a;                   \
+        __global const float *bk = b;                   \
+        ROWS(CLEAR)                                     \
+        _Pragma("unroll 4") for (int k = 0; k < n; ++k) \
+        {                                               \
+            const vec bv = FULL(bk);                    \
+            ROWS(ACCUMULATE)                            \
+            ak += next;                                 \
+            bk += next_b;                               \
+        }                                               \
+        if (add) {                                      \
+            ROWS(JOIN)                                  \
+        }                                               \
+        ROWS(WRITE)                                     \
     }
 #define CLEAR(i) vec acc##i = 0.0f;
 #define ACCUMULATE(i) acc##i = fma((vec)ak[i * step], bv, acc##i);
-#define JOIN(i) acc##i += VLOAD(c + i * step_c);
-#define WRITE(i) VSTORE(acc##i, c + i * step_c);
+#define JOIN(i) acc##i += FULL(c + i * step_c);
+#define WRITE(i) FULL(c + i * step_c) = acc##i;
 
 /* rows: a multiple of 4. */
 static void multiply(__global const float *a, const int step, const int next,
@@ -79,6 +80,11 @@ static struct grid grid_of(const int n, const int h, const int w, const int step
     return g;
 }
 
+/* Floats from tile to tile in v, and from point to point in u. A vector more than there
+ * is, so that a power of two does not put them all into the same set of a cache. */
+#define STEP_V(in) (((in) + VW - 1) / VW * VW + VW)
+#define STRIDE_U(panels, in) ((size_t)(panels) * (in)*VW + VW)
+
 /* The input's sides are given; with STEP inputs for OUT outputs they fix the output's. */
 #define GRID_IN(n, h, w) grid_of(n, h, w, STEP)
 #define GRID_OUT(n, h, w) grid_of(n, (h)*OUT / STEP, (w)*OUT / STEP, OUT)
@@ -99,8 +105,8 @@ static struct run run_at(const struct grid *g, const int tile, const int end,
     return r;
 }
 
-#define FROM_STRIP(k) VLOAD(strip + (k * PITCH + at + j) * VW)
-#define TO_POINT(k, value) VSTORE(value, to + (j * Q + k) * stride)
+#define FROM_STRIP(k) strip[k * PITCH + at + j]
+#define TO_POINT(k, value) FULL(to + (j * Q + k) * stride) = value
 
 /* v of tiles begin .. end-1 of VW channels, of which channels are there. */
 static void input_points(__global const float *x, const struct grid *g,
@@ -108,7 +114,7 @@ static void input_points(__global const float *x, const struct grid *g,
                          const int end, __global float *to, const size_t stride,
                          const int step)
 {
-    float strip[IN * PITCH * VW];
+    vec strip[IN * PITCH];
     vec half_way[Q * IN];
     for (int t = begin; t < end;) {
         const struct run r = run_at(g, t, end, SEGMENT_IN);
@@ -136,23 +142,23 @@ static void output_tiles(__global const float *from, const size_t stride, const 
                          const struct grid *g, const int channels, const int begin,
                          const int end, const int add)
 {
-    float strip[OUT * PITCH * VW];
+    vec strip[OUT * PITCH];
     vec half_way[OUT * Q];
     for (int t = begin; t < end;) {
         const struct run r = run_at(g, t, end, SEGMENT_OUT);
         for (int i = 0; i < r.count; ++i) {
             for (int j = 0; j < Q; ++j) {
-#define FROM_POINT(k) VLOAD(from + (k * Q + j) * stride)
+#define FROM_POINT(k) FULL(from + (k * Q + j) * stride)
 #define KEEP_Q(k, value) half_way[k * Q + j] = value
                 TO_OUTPUT(FROM_POINT, KEEP_Q)
             }
             for (int j = 0; j < OUT; ++j) {
 #define FROM_Q(k) half_way[j * Q + k]
-#define TO_STRIP(k, value)                                                 \
-    {                                                                      \
-        const vec v = (value) + bias;                                      \
-        VSTORE(relu ? (v < 0.0f ? (vec)(0.0f) : v) : v, /* a NaN passes */ \
-               strip + (j * PITCH + i * OUT + k) * VW);                    \
+#define TO_STRIP(k, value)                                              \
+    {                                                                   \
+        const vec v = (value) + bias;                                   \
+        strip[j * PITCH + i * OUT + k] =                                \
+            relu ? (v < 0.0f ? (vec)(0.0f) : v) : v; /* a NaN passes */ \
     }
                 TO_OUTPUT(FROM_Q, TO_STRIP)
             }
@@ -171,7 +177,7 @@ static void weight_points(__global const float *weight, const size_t size, const
                           const size_t stride_o, const int flip, __global float *to,
                           const size_t stride)
 {
-    float taps[(KB * TAPS + VW) * VW];
+    vec taps[KB * TAPS + VW];
     vec half_way[Q * 3];
     to += (size_t)k0 * VW;
     for (int k = k0; k < k1; ++k) {
@@ -181,11 +187,11 @@ static void weight_points(__global const float *weight, const size_t size, const
         for (int i = 0; in_strip == 0 && i < count; i += VW) {
             const size_t at = k * stride_k + i;
             load_chunk(weight + at, stride_o, channels, size - at, min(VW, count - i),
-                       taps + i * VW);
+                       taps + i);
         }
         for (int j = 0; j < 3; ++j) {
 #define TAP(i) (first + (flip ? TAPS - 1 - (i * 3 + j) : i * 3 + j))
-#define FROM_TAPS(i) VLOAD(taps + TAP(i) * VW)
+#define FROM_TAPS(i) taps[TAP(i)]
 #define KEEP_3(i, value) half_way[i * 3 + j] = value
             TO_WEIGHT(FROM_TAPS, KEEP_3)
         }
@@ -207,7 +213,7 @@ winograd_weights(__global const float *restrict weight, __global float *restrict
     weight_points(weight + (size_t)o * stride_o,
                   (size_t)in * out * TAPS - (size_t)o * stride_o, k0, min(in, k0 + KB),
                   min(VW, out - o), stride_k, stride_o, flip, u + (size_t)panel * in * VW,
-                  (size_t)get_global_size(1) * in * VW);
+                  STRIDE_U(get_global_size(1), in));
 }
 
 /* y = weights * x + bias, and ReLU if relu is set; onto y if add is. n images of h x w.
@@ -225,7 +231,7 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
               const int add)
 {
     const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
-    const int tiles = n * gi.across * gi.down, step_v = (in + VW - 1) / VW * VW;
+    const int tiles = n * gi.across * gi.down, step_v = STEP_V(in);
     const int chunks = (out + chunk - 1) / chunk;
     const int panels = own_u ? chunk / VW : (out + VW - 1) / VW;
     const long jobs = (long)((tiles + block - 1) / block) * chunks;
@@ -242,7 +248,7 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
                          v + c, stride_v, step_v);
             for (int i = end - begin; i < rows; ++i) {
                 for (int p = 0; p < POINTS; ++p) {
-                    VSTORE((vec)(0.0f), v + p * stride_v + (size_t)i * step_v + c);
+                    FULL(v + p * stride_v + (size_t)i * step_v + c) = (vec)(0.0f);
                 }
             }
         }
@@ -251,24 +257,24 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
             const size_t before = (size_t)o * stride_o;
             weight_points(weight + before, (size_t)in * out * TAPS - before, 0, in,
                           min(VW, out - o), stride_k, stride_o, flip,
-                          mine + (size_t)(o - o0) * in, (size_t)panels * in * VW);
+                          mine + (size_t)(o - o0) * in, STRIDE_U(panels, in));
         }
         for (int p = 0; p < POINTS; ++p) {
             __global const float *from = own_u ? mine : u + (size_t)(o0 / VW) * in * VW;
             for (int o = o0; o < o1; o += VW) {
                 multiply(v + p * stride_v, step_v, 1,
-                         from + ((size_t)p * panels + (o - o0) / VW) * in * VW, VW,
+                         from + p * STRIDE_U(panels, in) + (size_t)(o - o0) * in, VW,
                          m + p * stride_m + (o - o0), chunk, rows, in, 0);
             }
         }
         for (int o = o0; o < o1; o += VW) {
             const int channels = min(VW, out - o);
-            float b[VW];
-            for (int i = 0; i < VW; ++i) {
-                b[i] = with_bias && i < channels ? bias[o + i] : 0.0f;
+            vec b = (vec)(0.0f);
+            for (int i = 0; with_bias && i < channels; ++i) {
+                ((float *)&b)[i] = bias[o + i];
             }
-            output_tiles(m + (o - o0), stride_m, chunk, VLOAD(b), relu, y + o * go.stride,
-                         &go, channels, begin, end, add);
+            output_tiles(m + (o - o0), stride_m, chunk, b, relu, y + o * go.stride, &go,
+                         channels, begin, end, add);
         }
     }
 }
@@ -280,7 +286,7 @@ static void gradient_points(__global const float *dy, const struct grid *g,
                             const int end, __global float *to, const size_t stride,
                             const int step)
 {
-    float strip[OUT * PITCH * VW];
+    vec strip[OUT * PITCH];
     vec half_way[Q * OUT];
     for (int t = begin; t < end;) {
         const struct run r = run_at(g, t, end, SEGMENT_OUT);
@@ -309,14 +315,14 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
                         const int channels, __global float *dw, const size_t stride_k,
                         const size_t stride_o)
 {
-    float taps[TAPS * VW];
+    vec taps[TAPS];
     vec half_way[3 * Q], point[POINTS];
     for (int k = k0; k < k1; ++k) {
         for (int p = 0; p < POINTS; ++p) {
             __global const float *from = sums + p * stride + (size_t)k * VW;
-            point[p] = VLOAD(from);
+            point[p] = FULL(from);
             for (int part = 1; part < parts; ++part) {
-                point[p] += VLOAD(from + part * part_stride);
+                point[p] += FULL(from + part * part_stride);
             }
         }
         for (int j = 0; j < Q; ++j) {
@@ -324,12 +330,12 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
             TO_FILTER(FROM_SUM, KEEP_Q)
         }
         for (int j = 0; j < 3; ++j) {
-#define TO_TAPS(i, value) VSTORE(value, taps + (j * 3 + i) * VW)
+#define TO_TAPS(i, value) taps[j * 3 + i] = value
             TO_FILTER(FROM_Q, TO_TAPS)
         }
         for (int o = 0; o < channels; ++o) {
             for (int t = 0; t < TAPS; ++t) {
-                dw[k * stride_k + o * stride_o + t] = taps[t * VW + o];
+                dw[k * stride_k + o * stride_o + t] = ((const float *)(taps + t))[o];
             }
         }
     }
@@ -337,7 +343,8 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
 
 /* The weights' gradient: sums over the tiles for each point, to be finished by
  * winograd_filter:
- *   sums  float [parts][POINTS][panel][rows][VW], rows: in rounded up to 4
+ *   sums  float [parts][POINTS][panel][rows][VW], rows: in rounded up to 4; the points
+ *         STRIDE_U apart
  * A work-group takes its share of the jobs, each a part of the tiles and a chunk of
  * output channels. If own_sums is set, there is one block of tiles, and a job keeps its
  * sums in scratch and finishes them itself. */
@@ -352,20 +359,19 @@ winograd_correlate(__global const float *restrict x, __global const float *restr
 {
     const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
     const int tiles = n * gi.across * gi.down, blocks = (tiles + block - 1) / block;
-    const int step_v = (in + VW - 1) / VW * VW, rows = (in + 3) / 4 * 4;
+    const int step_v = STEP_V(in), rows = (in + 3) / 4 * 4;
     const int panels = own_sums ? chunk / VW : (out + VW - 1) / VW;
     const int chunks = (out + chunk - 1) / chunk;
     const long jobs = (long)parts * chunks;
     const long group = get_group_id(0), groups = get_num_groups(0);
     __global float *v = scratch + group * group_floats, *d = v + POINTS * stride_v;
-    const size_t panel = (size_t)rows * VW;
+    const size_t panel = (size_t)rows * VW, stride = STRIDE_U(panels, rows);
     int ready = -1;
     for (long job = group * jobs / groups; job < (group + 1) * jobs / groups; ++job) {
         const int part = job / chunks, o0 = (job - (long)part * chunks) * chunk;
         const int o1 = min(out, o0 + chunk), first = (long)part * blocks / parts;
-        __global float *to =
-            own_sums ? d + POINTS * stride_m
-                     : sums + ((size_t)part * POINTS * panels + o0 / VW) * panel;
+        __global float *to = own_sums ? d + POINTS * stride_m
+                                      : sums + part * POINTS * stride + o0 / VW * panel;
         for (int b = first; b < (long)(part + 1) * blocks / parts; ++b) {
             const int begin = b * block, end = min(tiles, begin + block);
             for (int c = 0; ready != b && c < in; c += VW) {
@@ -380,14 +386,14 @@ winograd_correlate(__global const float *restrict x, __global const float *restr
             for (int p = 0; p < POINTS; ++p) {
                 for (int o = o0; o < o1; o += VW) {
                     multiply(v + p * stride_v, 1, step_v, d + p * stride_m + (o - o0),
-                             chunk, to + ((size_t)p * panels + (o - o0) / VW) * panel, VW,
-                             rows, end - begin, b > first);
+                             chunk, to + p * stride + (o - o0) / VW * panel, VW, rows,
+                             end - begin, b > first);
                 }
             }
         }
         for (int o = o0; own_sums && o < o1; o += VW) {
-            filter_taps(to + (o - o0) / VW * panel, panels * panel, 1, 0, 0, in,
-                        min(VW, out - o), dw + (size_t)o * stride_o, stride_k, stride_o);
+            filter_taps(to + (o - o0) / VW * panel, stride, 1, 0, 0, in, min(VW, out - o),
+                        dw + (size_t)o * stride_o, stride_k, stride_o);
         }
     }
 }
@@ -399,9 +405,9 @@ winograd_filter(__global const float *restrict sums, __global float *restrict dw
                 const int stride_o)
 {
     const int k0 = get_global_id(0) * KB, index = get_global_id(1), o = index * VW;
-    const size_t panel = (size_t)((in + 3) / 4 * 4) * VW;
-    const size_t stride = get_global_size(1) * panel;
-    filter_taps(sums + index * panel, stride, parts, POINTS * stride, k0,
+    const int rows = (in + 3) / 4 * 4;
+    const size_t stride = STRIDE_U(get_global_size(1), rows);
+    filter_taps(sums + (size_t)index * rows * VW, stride, parts, POINTS * stride, k0,
                 min(in, k0 + KB), min(VW, out - o), dw + (size_t)o * stride_o, stride_k,
                 stride_o);
 }

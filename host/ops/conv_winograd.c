@@ -111,8 +111,16 @@ static void set_shape(struct winograd *wg, int *tiles)
     wg->stride_to = s->transposed == input ? outer : inner;
 }
 
+/* Floats of the transformed weights of so many channels made, or of their sums. */
+static cl_ulong points_floats(const struct winograd *wg, int channels)
+{
+    const cl_ulong point = (cl_ulong)round_up(wg->from, 4) * (cl_ulong)channels;
+    return (cl_ulong)form_of(wg->form).points * (point + (cl_ulong)wg->vw);
+}
+
 /* Tiles in blocks of nearly equal size; work-groups enough for every core, each with its
- * part of the scratch memory. */
+ * part of the scratch memory. Rows and points lie a vector further apart than they are
+ * long, as cl/winograd.cl has it. */
 static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
                 struct clfcn_err *err)
 {
@@ -127,8 +135,7 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     wg->block = round_up(parts_of(tiles, wg->at_once ? 1 : parts_of(tiles, BLOCK)), 4);
     const int blocks = parts_of(tiles, wg->block), lanes = round_up(wg->to, wg->vw);
     const int each = round_up(parts_of(lanes, cores), wg->vw);
-    const cl_ulong lane_floats = points * (cl_ulong)round_up(wg->from, 4);
-    const cl_ulong sums = lane_floats * (cl_ulong)lanes;
+    const cl_ulong sums = points_floats(wg, lanes);
     wg->chunk = smaller(lanes, CHUNK);
     wg->parts = 1;
     if (wg->at_once) {
@@ -141,12 +148,11 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     }
     const int jobs = (weight ? wg->parts : blocks) * parts_of(lanes, wg->chunk);
     wg->groups = smaller(jobs, cores);
-    /* A vector more, so that the points do not all fall into the same set of a cache. */
-    wg->stride_v =
-        (cl_ulong)wg->block * (cl_ulong)round_up(wg->from, wg->vw) + (cl_ulong)wg->vw;
+    wg->stride_v = (cl_ulong)wg->block * (cl_ulong)(round_up(wg->from, wg->vw) + wg->vw) +
+                   (cl_ulong)wg->vw;
     wg->stride_m = (cl_ulong)wg->block * (cl_ulong)wg->chunk + (cl_ulong)wg->vw;
     wg->group_floats = points * (wg->stride_v + wg->stride_m) +
-                       (wg->at_once ? lane_floats * (cl_ulong)wg->chunk : 0);
+                       (wg->at_once ? points_floats(wg, wg->chunk) : 0);
     cv->columns_bytes = wg->at_once ? 0 : sizeof(float) * sums * (cl_ulong)wg->parts;
     cv->scratch_bytes = sizeof(float) * (cl_ulong)wg->groups * wg->group_floats;
     return CLFCN_OK;
