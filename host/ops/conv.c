@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 const struct clfcn_conv_impl *const clfcn_conv_impls[] = {
-    &clfcn_conv_winograd4,
-    &clfcn_conv_winograd2,
-    &clfcn_conv_im2col,
-    &clfcn_conv_im2col_transposed,
+    &clfcn_conv_winograd4,         /* CPUs: plain 3x3 */
+    &clfcn_conv_winograd2,         /* CPUs: 3x3, transposed ones too */
+    &clfcn_conv_convgemm,          /* one image or 1x1, forward */
+    &clfcn_conv_im2col,            /* plain */
+    &clfcn_conv_im2col_transposed, /* transposed */
     NULL,
 };
 
@@ -48,7 +49,7 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
     }
     for (int i = 0; clfcn_conv_impls[i]; ++i) {
         const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
-        if (!impl->fits(shape, pass, env)) {
+        if (impl->on_request || !impl->fits(shape, pass, env)) {
             continue;
         }
         const int rc = create(impl, shape, pass, env, out, err);
@@ -63,6 +64,9 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
 
 void clfcn_conv_destroy(struct clfcn_conv **cv)
 {
+    if (*cv && (*cv)->impl->finish) {
+        (*cv)->impl->finish(*cv);
+    }
     free(*cv);
     *cv = NULL;
 }

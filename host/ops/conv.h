@@ -26,11 +26,12 @@ struct clfcn_conv_call {
 
 struct clfcn_conv;
 
-/* One static const table per conv_*.c file. All slots are required. */
+/* One static const table per conv_*.c file. All slots but the last are required. */
 struct clfcn_conv_impl {
     const char *name; /* "winograd4" */
     bool finishes;    /* the forward pass adds the bias and applies the ReLU */
     bool thrifty;     /* keeps to the workspace as far as it can be done at all */
+    bool on_request;  /* never chosen by default, whatever else fits */
     size_t size;      /* bytes of its struct, which begins with a struct clfcn_conv */
     /* Whether it can do the pass on the device, and as env->gemm_kind demands. */
     bool (*fits)(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
@@ -43,6 +44,8 @@ struct clfcn_conv_impl {
                    struct clfcn_err *err);
     int (*run)(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                const struct clfcn_conv_call *call, struct clfcn_err *err);
+    /* Frees what the algorithm keeps beside cv; may be NULL. */
+    void (*finish)(struct clfcn_conv *cv);
 };
 
 /* A chosen algorithm with its parameters and kernels, for one pass of one layer. */
@@ -53,8 +56,8 @@ struct clfcn_conv {
     size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
 };
 
-/* The candidates, NULL-terminated: the first that fits and is thrifty or stays within the
- * workspace is what is used where nothing else is known. */
+/* The candidates, NULL-terminated: the first that fits, is not for requests only, and is
+ * thrifty or stays within the workspace is what is used where nothing else is known. */
 extern const struct clfcn_conv_impl *const clfcn_conv_impls[];
 
 /* "forward", "input gradient", "weight gradient" */
@@ -70,6 +73,6 @@ void clfcn_conv_destroy(struct clfcn_conv **cv);
 const char *clfcn_conv_name(const struct clfcn_conv *cv, const struct clfcn_gemm *gemm);
 
 extern const struct clfcn_conv_impl clfcn_conv_winograd4, clfcn_conv_winograd2,
-    clfcn_conv_im2col, clfcn_conv_im2col_transposed;
+    clfcn_conv_convgemm, clfcn_conv_im2col, clfcn_conv_im2col_transposed;
 
 #endif
