@@ -42,13 +42,13 @@ def memory(runner):
 def gemm(runner):
     """clfcn's own product against OpenBLAS (cuBLAS on a GPU) and CLBlast as shipped, and what
     clfcn's parameters make of CLBlast."""
-    layers = runner.gemm("native")
+    layers = runner.gemm("native", reps=1)
     shapes = [[r["m"], r["n"], r["k"]] for r in layers]
     results = runner.alternate("GEMM", {
         "native": lambda: medians(runner.gemm("native")),
         "blas": lambda: runner.peer("gemm", shapes=shapes, reps=runner.options.steps,
                                     cuda=runner.gpu),
-        "shipped": lambda: medians(runner.gemm("shipped")),
+        "shipped": lambda: medians(runner.gemm("shipped", reps=2)),  # slow, and no goal
         "clblast": lambda: medians(runner.gemm("clblast"))})
     library = results["blas"][0]["library"]
     results["blas"] = [list(map(statistics.median, r["ms"])) for r in results["blas"]]

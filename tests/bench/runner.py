@@ -102,12 +102,12 @@ class Runner:
                          size=o.size, batch=batch or o.batch, steps=o.steps,
                          threads=self.cores, cuda=cuda, tf32=tf32)
 
-    def gemm(self, provider):
+    def gemm(self, provider, reps=None):
         """The JSON objects that gemm_bench prints, one a layer."""
         o = self.options
         small = ["--small"] if o.quick else []
         out, _, _ = run([o.gemm_bench, provider, "--device", o.device, "--batch", o.batch,
-                         "--reps", o.steps, *small])
+                         "--reps", reps or o.steps, *small])
         return [json.loads(line) for line in out.splitlines()]
 
     def alternate(self, title, sides):
