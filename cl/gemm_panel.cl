@@ -1,53 +1,111 @@
-/* gemm_panel.cl - matrix product of packed panels, for CPU runtimes.
+/* gemm_panel.cl - matrix product by packed panels, for CPU runtimes.
  *
- *   a  float [ceil(m/MR)][kc][MR]   b  float [ceil(n/VW)][kc][VW]   (gemm_pack.cl)
- *   c  float, row major, element (i, j) at offset + i*ld + j
+ *   a  float [ceil(m/MR)][k][MR], packed before (gemm_pack.cl)
+ *   b  element (k, j) at offset_b + k*stride_k + j*stride_j; one of the strides is 1
+ *   c  row major, element (i, j) at offset_c + i*ld + j
  *
- * c = a b, or c += a b if add is not 0. One work-group of one item per MR x VW tile,
- * whose accumulators are named vectors: an array of them would be kept in memory. Global
- * (ceil(m/MR), ceil(n/VW)): neighbours share the panel of b. -D VW; MR is 12.
+ * c = a b, or c += a b if add is not 0. A work-group of one item takes its share of the
+ * blocks of columns, and block*part floats of scratch (block a multiple of VW): it packs
+ * part rows of k of its columns at a time, which stay in the core's second cache while
+ * all of a passes by. Tiles of MR x VW are accumulated in named vectors: an array of them
+ * would be kept in memory. -D VW; MR is 12.
  */
-#include "vector.clh"
+#include "strip.clh"
 
 #define MR 12
 #define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-gemm_panel(__global const float *restrict a, __global const float *restrict b,
-           __global float *restrict c, const ulong offset, const int ld, const int m,
-           const int n, const int kc, const int add)
+/* Up to VW columns of b, kc rows of k, to [kc][VW], zero where there is no column. */
+static void pack(__global const float *b, const int columns, const int kc,
+                 const size_t stride_k, const size_t stride_j, const size_t readable,
+                 __global float *to)
 {
-    const int i0 = get_global_id(0) * MR, j0 = get_global_id(1) * VW;
-    a += (size_t)i0 * kc;
-    b += (size_t)j0 * kc;
-    c += offset + (size_t)i0 * ld + j0;
-#define DECLARE(i) vec acc##i = 0.0f;
-    ROWS(DECLARE)
+    if (stride_j == 1 && columns == VW) {
+        for (int k = 0; k < kc; ++k) {
+            FULL(to + k * VW) = LOOSE_CONST(b + k * stride_k);
+        }
+        return;
+    }
+    for (int k = 0; stride_j != 1 && k < kc; k += VW) {
+        const int count = min(VW, kc - k);
+        vec lanes[VW];
+        load_chunk(b + k, stride_j, columns, readable - k, count, lanes);
+        for (int i = 0; i < count; ++i) {
+            FULL(to + (k + i) * VW) = lanes[i];
+        }
+    }
+    for (int k = 0; stride_j == 1 && k < kc; ++k) {
+        for (int j = 0; j < VW; ++j) {
+            to[k * VW + j] = j < columns ? b[k * stride_k + j] : 0.0f;
+        }
+    }
+}
+
+/* A tile: kc products, stored to rows x columns of c. */
+static void tile(__global const float *a, __global const float *b, const int kc,
+                 __global float *c, const int ld, const int rows, const int columns,
+                 const int add)
+{
+#define CLEAR(i) vec acc##i = 0.0f;
+    ROWS(CLEAR)
     for (int k = 0; k < kc; ++k) {
-        const vec v = VLOAD(b);
+        const vec v = FULL(b);
 #define MULTIPLY(i) acc##i = fma((vec)a[i], v, acc##i);
         ROWS(MULTIPLY)
         a += MR;
         b += VW;
     }
-    const int rows = min(MR, m - i0), columns = min(VW, n - j0);
     if (columns == VW) {
-#define STORE(i)                                       \
-    if (i < rows) {                                    \
-        __global float *at = c + (size_t)i * ld;       \
-        VSTORE(add ? acc##i + VLOAD(at) : acc##i, at); \
+#define STORE(i)                                             \
+    if (i < rows) {                                          \
+        __global float *at = c + (size_t)i * ld;             \
+        LOOSE(at) = add ? acc##i + LOOSE_CONST(at) : acc##i; \
     }
         ROWS(STORE)
-    } else {
-        float row[VW];
-#define STORE_PART(i)                              \
-    if (i < rows) {                                \
-        __global float *at = c + (size_t)i * ld;   \
-        VSTORE(acc##i, row);                       \
-        for (int j = 0; j < columns; ++j) {        \
-            at[j] = add ? at[j] + row[j] : row[j]; \
-        }                                          \
+        return;
     }
-        ROWS(STORE_PART)
+    vec row;
+#define STORE_PART(i)                                     \
+    if (i < rows) {                                       \
+        __global float *at = c + (size_t)i * ld;          \
+        row = acc##i;                                     \
+        for (int j = 0; j < columns; ++j) {               \
+            const float value = ((const float *)&row)[j]; \
+            at[j] = add ? at[j] + value : value;          \
+        }                                                 \
+    }
+    ROWS(STORE_PART)
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
+gemm_panel(__global const float *restrict a, __global const float *restrict b,
+           __global float *restrict c, __global float *restrict scratch,
+           const ulong offset_b, const ulong offset_c, const int stride_k,
+           const int stride_j, const int ld, const int m, const int n, const int k,
+           const int block, const int part, const int add)
+{
+    const long blocks = (n + block - 1) / block;
+    const long group = get_group_id(0), groups = get_num_groups(0);
+    const size_t last = (size_t)(k - 1) * stride_k + (size_t)(n - 1) * stride_j;
+    __global float *packed = scratch + group * block * part;
+    b += offset_b;
+    c += offset_c;
+    for (long at = group * blocks / groups; at < (group + 1) * blocks / groups; ++at) {
+        const int begin = at * block, end = min(n, begin + block);
+        for (int k0 = 0; k0 < k; k0 += part) {
+            const int kc = min(part, k - k0);
+            for (int j = begin; j < end; j += VW) {
+                const size_t from = (size_t)k0 * stride_k + (size_t)j * stride_j;
+                pack(b + from, min(VW, n - j), kc, stride_k, stride_j, last + 1 - from,
+                     packed + (size_t)(j - begin) * kc);
+            }
+            for (int i = 0; i < m; i += MR) {
+                for (int j = begin; j < end; j += VW) {
+                    tile(a + (size_t)i * k + (size_t)k0 * MR,
+                         packed + (size_t)(j - begin) * kc, kc, c + (size_t)i * ld + j,
+                         ld, m - i, min(VW, n - j), add || k0 > 0);
+                }
+            }
+        }
     }
 }

@@ -37,44 +37,62 @@ static const struct clfcn_kernel_desc panel_desc = {
 };
 
 enum {
-    MR = 12,       /* rows of a tile of gemm_panel.cl */
-    KC_MAX = 4608, /* values of k a panel may hold: one of each operand fits the second
-                      cache */
+    MR = 12,     /* rows of a tile of gemm_panel.cl */
+    PART = 384,  /* values of k that are packed at a time, */
+    BLOCK = 256, /* and columns: together they fit the second cache */
 };
 
 struct native {
     struct clfcn_gemm base;
     bool panels;
     int vw, kb, side;
-    struct clfcn_kernel pack_a, pack_b, panel, tiled;
+    struct clfcn_kernel pack, panel, tiled;
 };
+
+static size_t parts_of(size_t n, size_t size)
+{
+    return (n + size - 1) / size;
+}
 
 static size_t round_up(size_t n, size_t to)
 {
-    return (n + to - 1) / to * to;
+    return parts_of(n, to) * to;
 }
 
-/* k cut into equal parts of at most KC_MAX. */
-static int k_part(int k)
-{
-    const int parts = (k + KC_MAX - 1) / KC_MAX;
-    return (k + parts - 1) / parts;
-}
+/* How a product is shared out: columns in blocks of nearly equal size, some for every
+ * core. */
+struct sharing {
+    cl_int block, part;
+    size_t groups;
+    size_t packed_a; /* floats of the packed left operand, first in the scratch memory */
+    size_t packed_b; /* behind it, for each group */
+};
 
-/* Floats of the packed left operand, which comes first in the scratch buffer. */
-static size_t packed_a(const struct clfcn_gemm_call *call)
+static struct sharing share(const struct native *nat, const struct clfcn_gemm_call *call)
 {
-    return round_up((size_t)call->m, MR) * (size_t)k_part(call->k);
+    const size_t n = (size_t)call->n, vw = (size_t)nat->vw;
+    const size_t cores = nat->base.dev->info.compute_units;
+    const size_t blocks = round_up(parts_of(n, BLOCK), cores);
+    const size_t block = round_up(parts_of(n, blocks), vw);
+    const size_t used = parts_of(n, block);
+    const size_t part = call->k < PART ? (size_t)call->k : PART;
+    return (struct sharing){
+        .block = (cl_int)block,
+        .part = (cl_int)part,
+        .groups = used < cores ? used : cores,
+        .packed_a = round_up((size_t)call->m, MR) * (size_t)call->k,
+        .packed_b = block * part,
+    };
 }
 
 static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                    size_t *bytes, struct clfcn_err *err)
 {
-    const struct native *n = (const struct native *)g;
-    const size_t b = round_up((size_t)call->n, (size_t)n->vw) * (size_t)k_part(call->k);
-    *bytes = n->panels ? (clfcn_buffer_align(g->dev, packed_a(call) * sizeof(float)) +
-                          b * sizeof(float))
-                       : 0;
+    const struct native *nat = (const struct native *)g;
+    const struct sharing s = share(nat, call);
+    *bytes = nat->panels ? clfcn_buffer_align(g->dev, s.packed_a * sizeof(float)) +
+                               s.groups * s.packed_b * sizeof(float)
+                         : 0;
     return CLFCN_OK;
 }
 
@@ -95,67 +113,57 @@ static struct strides strides_b(const struct clfcn_gemm_call *call)
                          : (struct strides){ 1, call->b.ld };
 }
 
-static int pack(const struct native *nat, const struct clfcn_kernel *kernel,
-                const struct clfcn_mat *src, struct strides s, cl_mem dst, int n,
-                int tile, int k0, int kc, struct clfcn_err *err)
+static int pack(const struct native *nat, const struct clfcn_gemm_call *call, cl_mem dst,
+                struct clfcn_err *err)
 {
-    const cl_ulong offset = src->offset + (size_t)k0 * (size_t)s.k;
-    const size_t global[] = { ((size_t)kc + (size_t)nat->kb - 1) / (size_t)nat->kb,
-                              ((size_t)n + (size_t)tile - 1) / (size_t)tile };
+    const struct strides s = strides_a(call);
+    const cl_ulong offset = call->a.offset;
+    const size_t global[] = { parts_of((size_t)call->k, (size_t)nat->kb),
+                              parts_of((size_t)call->m, MR) };
     const size_t local[] = { 1, 1 };
     const struct clfcn_arg args[] = {
-        CLFCN_ARG(src->mem), CLFCN_ARG(dst), CLFCN_ARG(offset), CLFCN_ARG(n),
-        CLFCN_ARG(kc),       CLFCN_ARG(s.i), CLFCN_ARG(s.k),
+        CLFCN_ARG(call->a.mem), CLFCN_ARG(dst), CLFCN_ARG(offset), CLFCN_ARG(call->m),
+        CLFCN_ARG(call->k),     CLFCN_ARG(s.i), CLFCN_ARG(s.k),
     };
-    return clfcn_launch(nat->base.dev, kernel, 2, global, local, args,
+    return clfcn_launch(nat->base.dev, &nat->pack, 2, global, local, args,
                         CLFCN_ARRAY_LEN(args), err);
 }
 
-/* One part of k: pack both operands, multiply. */
-static int run_part(const struct native *nat, const struct clfcn_gemm_call *call,
-                    cl_mem a, cl_mem b, int k0, int kc, struct clfcn_err *err)
+static int multiply(const struct native *nat, const struct clfcn_gemm_call *call,
+                    const struct sharing *s, cl_mem a, cl_mem b, struct clfcn_err *err)
 {
-    const cl_ulong offset = call->c.offset;
-    const int add = call->beta != 0.0f || k0 > 0;
-    const size_t global[] = { ((size_t)call->m + MR - 1) / MR,
-                              ((size_t)call->n + (size_t)nat->vw - 1) / (size_t)nat->vw };
-    const size_t local[] = { 1, 1 };
+    const struct strides sb = strides_b(call);
+    const cl_ulong offset_b = call->b.offset, offset_c = call->c.offset;
+    const cl_int add = call->beta != 0.0f;
+    const size_t local[] = { 1 };
     const struct clfcn_arg args[] = {
-        CLFCN_ARG(a),       CLFCN_ARG(b),          CLFCN_ARG(call->c.mem),
-        CLFCN_ARG(offset),  CLFCN_ARG(call->c.ld), CLFCN_ARG(call->m),
-        CLFCN_ARG(call->n), CLFCN_ARG(kc),         CLFCN_ARG(add),
+        CLFCN_ARG(a),        CLFCN_ARG(call->b.mem), CLFCN_ARG(call->c.mem),
+        CLFCN_ARG(b),        CLFCN_ARG(offset_b),    CLFCN_ARG(offset_c),
+        CLFCN_ARG(sb.k),     CLFCN_ARG(sb.i),        CLFCN_ARG(call->c.ld),
+        CLFCN_ARG(call->m),  CLFCN_ARG(call->n),     CLFCN_ARG(call->k),
+        CLFCN_ARG(s->block), CLFCN_ARG(s->part),     CLFCN_ARG(add),
     };
-    int rc =
-        pack(nat, &nat->pack_a, &call->a, strides_a(call), a, call->m, MR, k0, kc, err);
-    if (rc == CLFCN_OK) {
-        rc = pack(nat, &nat->pack_b, &call->b, strides_b(call), b, call->n, nat->vw, k0,
-                  kc, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_launch(nat->base.dev, &nat->panel, 2, global, local, args,
-                          CLFCN_ARRAY_LEN(args), err);
-    }
-    return rc;
+    return clfcn_launch(nat->base.dev, &nat->panel, 1, &s->groups, local, args,
+                        CLFCN_ARRAY_LEN(args), err);
 }
 
 static int run_panels(const struct native *nat, const struct clfcn_gemm_call *call,
                       cl_mem scratch_mem, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = nat->base.dev;
-    const size_t split = clfcn_buffer_align(dev, packed_a(call) * sizeof(float));
-    const int part = k_part(call->k);
+    const struct sharing s = share(nat, call);
+    const size_t split = clfcn_buffer_align(dev, s.packed_a * sizeof(float));
     cl_mem a = NULL, b = NULL;
-    size_t bytes;
-    int rc = scratch(&nat->base, call, &bytes, err);
+    int rc = clfcn_buffer_view(dev, scratch_mem, 0, split, &a, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_buffer_view(dev, scratch_mem, 0, split, &a, err);
+        rc = clfcn_buffer_view(dev, scratch_mem, split,
+                               s.groups * s.packed_b * sizeof(float), &b, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_buffer_view(dev, scratch_mem, split, bytes - split, &b, err);
+        rc = pack(nat, call, a, err);
     }
-    for (int k0 = 0; rc == CLFCN_OK && k0 < call->k; k0 += part) {
-        const int kc = call->k - k0 < part ? call->k - k0 : part;
-        rc = run_part(nat, call, a, b, k0, kc, err);
+    if (rc == CLFCN_OK) {
+        rc = multiply(nat, call, &s, a, b, err);
     }
     clfcn_buffer_release(dev, &b);
     clfcn_buffer_release(dev, &a);
@@ -207,17 +215,12 @@ static const struct clfcn_gemm_impl native_impl = {
 static int want_panels(struct native *nat, struct clfcn_programs *programs,
                        struct clfcn_err *err)
 {
-    const int a_values[CLFCN_MAX_PARAMS] = { [P_T] = MR, [P_KB] = nat->kb };
-    const int b_values[CLFCN_MAX_PARAMS] = { [P_T] = nat->vw, [P_KB] = nat->kb };
+    const int pack_values[CLFCN_MAX_PARAMS] = { [P_T] = MR, [P_KB] = nat->kb };
     const int panel_values[CLFCN_MAX_PARAMS] = { nat->vw };
-    int rc = clfcn_kernel_want(programs, &nat->pack_a, &pack_desc, a_values, err);
-    if (rc == CLFCN_OK) {
-        rc = clfcn_kernel_want(programs, &nat->pack_b, &pack_desc, b_values, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_kernel_want(programs, &nat->panel, &panel_desc, panel_values, err);
-    }
-    return rc;
+    const int rc = clfcn_kernel_want(programs, &nat->pack, &pack_desc, pack_values, err);
+    return rc < 0
+               ? rc
+               : clfcn_kernel_want(programs, &nat->panel, &panel_desc, panel_values, err);
 }
 
 static int want_tiled(struct native *nat, struct clfcn_programs *programs,

@@ -116,6 +116,7 @@ static const struct conv_case tiny = { 1, 1, 3, true, 1, 1, 1 };
 static const struct conv_case odd = { 3, 5, 3, true, 3, 5, 7 };
 static const struct conv_case slim = { 1, 2, 5, false, 3, 2, 1 }; /* half a kernel wide */
 static const struct conv_case pointwise = { 5, 3, 1, false, 3, 3, 5 };
+static const struct conv_case lanes = { 16, 17, 3, true, 1, 5, 19 }; /* whole vectors */
 
 static void test_small_shapes(void **state)
 {
@@ -123,6 +124,7 @@ static void test_small_shapes(void **state)
     check(*state, &odd, &(struct rig_use){ 0 });
     check(*state, &slim, &(struct rig_use){ 0 });
     check(*state, &pointwise, &(struct rig_use){ 0 });
+    check(*state, &lanes, &(struct rig_use){ 0 });
 }
 
 static void test_shapes(void **state)

@@ -118,8 +118,10 @@ static const struct deconv_case odd = { 3, 4, 3, 3, 5 };
 static void test_small_shapes(void **state)
 {
     static const struct deconv_case tiny = { 1, 1, 1, 1, 1 };
+    static const struct deconv_case lanes = { 17, 16, 1, 3, 10 }; /* whole vectors */
     check(*state, &tiny, &(struct rig_use){ 0 });
     check(*state, &odd, &(struct rig_use){ 0 });
+    check(*state, &lanes, &(struct rig_use){ 0 });
 }
 
 static void test_shapes(void **state)
