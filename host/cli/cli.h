@@ -37,6 +37,7 @@ int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_report(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
+int cmd_tune(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 
 /* Send the library's messages to stderr, as many as --quiet and -v ask for. */
 void cli_log_start(struct cli_env *env);

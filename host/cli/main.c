@@ -16,6 +16,8 @@ static const struct cli_command commands[] = {
       2, -1, true, cmd_predict },
     { "bench", "[options]", "time training and inference, layer by layer",
       0, 0, true, cmd_bench },
+    { "tune", "[options]", "measure which algorithms are fastest on a device",
+      0, 0, true, cmd_tune },
     { "plan", "[options]", "say how much device memory a network takes",
       0, 0, true, cmd_plan },
     { "data", "DIR|demo", "examine a data set, or write the built-in one as files",

@@ -4,25 +4,52 @@
 #include "../util/log.h"
 #include "../util/strbuf.h"
 #include <stdlib.h>
+#include <string.h>
 
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
 }
 
+struct clfcn_op_env clfcn_net_env(struct clfcn_dev *dev,
+                                  const struct clfcn_net_options *options)
+{
+    const size_t limit = options->workspace_bytes;
+    return (struct clfcn_op_env){
+        .dev = dev,
+        .gemm_kind = options->gemm,
+        .workspace_limit = limit ? limit : SIZE_MAX,
+        .columns_limit = limit ? limit : clfcn_defaults_for(&dev->info).columns_bytes,
+        .training = options->training,
+    };
+}
+
 static struct clfcn_op_env make_env(struct clfcn_net *net)
 {
-    const size_t limit = net->options.workspace_bytes;
-    return (struct clfcn_op_env){
-        .dev = net->dev,
-        .programs = net->programs,
-        .gemm = net->gemm,
-        .gemm_kind = net->options.gemm,
-        .workspace_limit = limit ? limit : SIZE_MAX,
-        .columns_limit =
-            limit ? limit : clfcn_defaults_for(&net->dev->info).columns_bytes,
-        .training = net->options.training,
-    };
+    struct clfcn_op_env env = clfcn_net_env(net->dev, &net->options);
+    env.programs = net->programs;
+    env.gemm = net->gemm;
+    env.other_gemm = net->other_gemm;
+    env.choices = net->options.choices;
+    return env;
+}
+
+/* The provider of --gemm, and with --gemm auto the other if a choice needs it. */
+static int create_gemms(struct clfcn_net *net, struct clfcn_err *err)
+{
+    const bool any = net->options.gemm == CLFCN_GEMM_AUTO;
+    const int rc =
+        clfcn_gemm_create(net->dev, net->programs, net->options.gemm, &net->gemm, err);
+    if (rc < 0 || !any) {
+        return rc;
+    }
+    const bool native = strcmp(net->gemm->impl->name, "native") == 0;
+    if (!clfcn_choices_name_gemm(net->options.choices, native ? "clblast" : "native")) {
+        return CLFCN_OK;
+    }
+    return clfcn_gemm_create(net->dev, net->programs,
+                             native ? CLFCN_GEMM_CLBLAST : CLFCN_GEMM_NATIVE,
+                             &net->other_gemm, err);
 }
 
 static size_t label_bytes(const struct clfcn_net *net)
@@ -70,8 +97,7 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
         rc = clfcn_programs_create(net->dev, &net->programs, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_gemm_create(net->dev, net->programs, net->options.gemm, &net->gemm,
-                               err);
+        rc = create_gemms(net, err);
     }
     const struct clfcn_op_env env = make_env(net);
     if (rc == CLFCN_OK) {
@@ -201,9 +227,10 @@ static int build_kernels(struct clfcn_net *net, struct clfcn_err *err)
     return rc < 0 ? rc : clfcn_programs_build(net->programs, err);
 }
 
+/* level: of the message if the device's tuning is of no use. */
 static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                   const struct clfcn_net_options *options, struct clfcn_net **out,
-                   struct clfcn_err *err)
+                   const struct clfcn_net_options *options, enum clfcn_log_level level,
+                   struct clfcn_net **out, struct clfcn_err *err)
 {
     struct clfcn_net *net = calloc(1, sizeof(*net));
     *out = net;
@@ -213,6 +240,10 @@ static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
     net->dev = dev;
     net->desc = *desc;
     net->options = *options;
+    if (!options->choices) {
+        clfcn_choices_load(dev, level, &net->stored);
+        net->options.choices = &net->stored;
+    }
     for (int i = 0; i < CLFCN_MAX_OPS; ++i) {
         net->forward_ms[i] = net->backward_ms[i] = -1.0;
     }
@@ -224,7 +255,7 @@ int clfcn_net_create(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                      struct clfcn_err *err)
 {
     struct clfcn_net *net = NULL;
-    int rc = new_net(dev, desc, options, &net, err);
+    int rc = new_net(dev, desc, options, CLFCN_LOG_WARN, &net, err);
     if (rc == CLFCN_OK) {
         rc = check_fits(net, err);
     }
@@ -277,9 +308,11 @@ void clfcn_net_destroy(struct clfcn_net **out)
     for (int i = 0; i < net->plan.slab_count; ++i) {
         clfcn_buffer_release(dev, &net->slabs[i]);
     }
-    clfcn_programs_destroy(&net->programs); /* releases kernels inside the next two */
+    clfcn_programs_destroy(&net->programs); /* releases kernels inside the next three */
     clfcn_gemm_destroy(&net->gemm);
+    clfcn_gemm_destroy(&net->other_gemm);
     clfcn_graph_finish(&net->graph);
+    clfcn_choices_free(&net->stored);
     free(net);
 }
 
@@ -293,7 +326,7 @@ int clfcn_net_plan_memory(struct clfcn_dev *dev, const struct clfcn_net_desc *de
                           struct clfcn_net_memory *out, struct clfcn_err *err)
 {
     struct clfcn_net *net = NULL;
-    const int rc = new_net(dev, desc, options, &net, err);
+    const int rc = new_net(dev, desc, options, CLFCN_LOG_DEBUG, &net, err);
     if (rc == CLFCN_OK) {
         *out = net->memory;
     }
@@ -309,6 +342,11 @@ void clfcn_net_get_memory(const struct clfcn_net *net, struct clfcn_net_memory *
 struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *net)
 {
     return clfcn_programs_get_stats(net->programs);
+}
+
+json_t *clfcn_net_tuning_to_json(const struct clfcn_net *net)
+{
+    return clfcn_choices_to_json(net->options.choices, net->dev);
 }
 
 int clfcn_net_layer_count(const struct clfcn_net *net)

@@ -5,6 +5,7 @@
 #include "../device/program.h"
 #include "safetensors.h"
 #include <clfcn/net.h>
+#include <jansson.h>
 
 /* Two slots let the host prepare and upload one batch while the device works on the
  * other:
@@ -100,6 +101,10 @@ void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_la
 int clfcn_net_profile(struct clfcn_net *net, int slot,
                       const struct clfcn_net_hyper *hyper, bool inference,
                       struct clfcn_err *err);
+
+/* What its algorithms were chosen by, for clfcn_choices_from_json(). A new reference, or
+ * NULL if memory is exhausted. */
+json_t *clfcn_net_tuning_to_json(const struct clfcn_net *net);
 
 struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *net);
 

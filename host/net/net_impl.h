@@ -4,6 +4,7 @@
 #define CLFCN_NET_IMPL_H
 
 #include "../device/buffer.h"
+#include "../ops/choice.h"
 #include "../ops/gemm.h"
 #include "../ops/loss.h"
 #include "../ops/optim.h"
@@ -47,7 +48,8 @@ struct clfcn_net {
     struct clfcn_net_desc desc;
     struct clfcn_net_options options;
     struct clfcn_programs *programs;
-    struct clfcn_gemm *gemm;
+    struct clfcn_choices stored; /* of the device, unless options.choices are given */
+    struct clfcn_gemm *gemm, *other_gemm; /* the latter NULL unless a choice names it */
     struct clfcn_graph graph;
     struct clfcn_plan plan;
     struct clfcn_params params;
@@ -67,6 +69,10 @@ struct clfcn_net {
 /* Bytes that every tensor's place in a shared buffer is a multiple of: what the device
  * demands of sub-buffers, and whole vectors of the widest kernels. */
 size_t clfcn_net_align(const struct clfcn_dev *dev);
+
+/* What options and the device make of an env; no programs, no gemm, no choices. (net.c) */
+struct clfcn_op_env clfcn_net_env(struct clfcn_dev *dev,
+                                  const struct clfcn_net_options *options);
 
 /* Place every parameter and name every tensor; sizes only. (params.c) */
 int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err);

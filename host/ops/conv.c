@@ -1,7 +1,10 @@
 #include "conv.h"
 
+#include "choice.h"
 #include "gemm.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const struct clfcn_conv_impl *const clfcn_conv_impls[] = {
     &clfcn_conv_winograd4,         /* CPUs: plain 3x3 */
@@ -18,10 +21,18 @@ const char *clfcn_pass_name(enum clfcn_pass pass)
     return names[pass];
 }
 
-static int create(const struct clfcn_conv_impl *impl,
-                  const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
-                  const struct clfcn_op_env *env, struct clfcn_conv **out,
-                  struct clfcn_err *err)
+void clfcn_conv_impl_name(const struct clfcn_conv_impl *impl, const char *gemm,
+                          char name[CLFCN_CONV_NAME])
+{
+    snprintf(name, CLFCN_CONV_NAME, "%s%s%s", impl->name, impl->uses_gemm ? "+" : "",
+             impl->uses_gemm ? gemm : "");
+}
+
+int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
+                         const struct clfcn_gemm *gemm,
+                         const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                         const struct clfcn_op_env *env, struct clfcn_conv **out,
+                         struct clfcn_err *err)
 {
     struct clfcn_conv *cv = calloc(1, impl->size);
     *out = cv;
@@ -29,13 +40,72 @@ static int create(const struct clfcn_conv_impl *impl,
         return clfcn_err_nomem(err);
     }
     cv->impl = impl;
+    cv->gemm = gemm;
     cv->shape = *shape;
     cv->pass = pass;
+    clfcn_conv_impl_name(impl, gemm ? gemm->impl->name : "", cv->name);
     const int rc = impl->plan(cv, env, err);
     if (rc < 0) {
         clfcn_conv_destroy(out);
     }
     return rc;
+}
+
+bool clfcn_conv_affordable(const struct clfcn_conv *cv, const struct clfcn_op_env *env)
+{
+    return cv->impl->thrifty ||
+           cv->columns_bytes + cv->scratch_bytes <= env->workspace_limit;
+}
+
+double clfcn_conv_flop(const struct clfcn_conv_shape *s)
+{
+    return 2.0 * s->in * s->out * s->kernel * s->kernel * s->n * s->h * (double)s->w;
+}
+
+/* Plan what was measured to be the fastest, if it is known here, fits, and is within the
+ * workspace. *out stays NULL if not. */
+static int create_chosen(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                         const struct clfcn_op_env *env, struct clfcn_conv **out,
+                         struct clfcn_err *err)
+{
+    const struct clfcn_choice *choice =
+        clfcn_choices_find(env->choices, shape, pass, env->gemm_kind);
+    const struct clfcn_gemm *const gemms[] = { env->gemm, env->other_gemm };
+    for (int i = 0; choice && clfcn_conv_impls[i]; ++i) {
+        for (int g = 0; g < CLFCN_ARRAY_LEN(gemms) && gemms[g]; ++g) {
+            const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
+            char name[CLFCN_CONV_NAME];
+            clfcn_conv_impl_name(impl, gemms[g]->impl->name, name);
+            if (strcmp(name, choice->algorithm) != 0 || !impl->fits(shape, pass, env)) {
+                continue;
+            }
+            const int rc =
+                clfcn_conv_create_by(impl, gemms[g], shape, pass, env, out, err);
+            if (rc == CLFCN_OK && !clfcn_conv_affordable(*out, env)) {
+                clfcn_conv_destroy(out);
+            }
+            return rc;
+        }
+    }
+    return CLFCN_OK;
+}
+
+static int create_default(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                          const struct clfcn_op_env *env, struct clfcn_conv **out,
+                          struct clfcn_err *err)
+{
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
+        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
+        if (impl->on_request || !impl->fits(shape, pass, env)) {
+            continue;
+        }
+        const int rc = clfcn_conv_create_by(impl, env->gemm, shape, pass, env, out, err);
+        if (rc < 0 || clfcn_conv_affordable(*out, env)) {
+            return rc;
+        }
+        clfcn_conv_destroy(out);
+    }
+    return clfcn_err_set(err, CLFCN_EINVAL, 0, "no algorithm for this convolution");
 }
 
 int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
@@ -45,21 +115,10 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
     const struct clfcn_conv_impl *forced = env->conv[pass];
     *out = NULL;
     if (forced && forced->fits(shape, pass, env)) {
-        return create(forced, shape, pass, env, out, err);
+        return clfcn_conv_create_by(forced, env->gemm, shape, pass, env, out, err);
     }
-    for (int i = 0; clfcn_conv_impls[i]; ++i) {
-        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
-        if (impl->on_request || !impl->fits(shape, pass, env)) {
-            continue;
-        }
-        const int rc = create(impl, shape, pass, env, out, err);
-        if (rc < 0 || impl->thrifty ||
-            (*out)->columns_bytes + (*out)->scratch_bytes <= env->workspace_limit) {
-            return rc;
-        }
-        clfcn_conv_destroy(out);
-    }
-    return clfcn_err_set(err, CLFCN_EINVAL, 0, "no algorithm for this convolution");
+    const int rc = create_chosen(shape, pass, env, out, err);
+    return rc < 0 || *out ? rc : create_default(shape, pass, env, out, err);
 }
 
 void clfcn_conv_destroy(struct clfcn_conv **cv)
@@ -69,9 +128,4 @@ void clfcn_conv_destroy(struct clfcn_conv **cv)
     }
     free(*cv);
     *cv = NULL;
-}
-
-const char *clfcn_conv_name(const struct clfcn_conv *cv, const struct clfcn_gemm *gemm)
-{
-    return cv->impl->thrifty ? gemm->impl->algorithm : cv->impl->name;
 }

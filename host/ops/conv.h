@@ -32,6 +32,7 @@ struct clfcn_conv_impl {
     bool finishes;    /* the forward pass adds the bias and applies the ReLU */
     bool thrifty;     /* keeps to the workspace as far as it can be done at all */
     bool on_request;  /* never chosen by default, whatever else fits */
+    bool uses_gemm;   /* its matrix products go through the clfcn_conv's gemm */
     size_t size;      /* bytes of its struct, which begins with a struct clfcn_conv */
     /* Whether it can do the pass on the device, and as env->gemm_kind demands. */
     bool (*fits)(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
@@ -48,9 +49,13 @@ struct clfcn_conv_impl {
     void (*finish)(struct clfcn_conv *cv);
 };
 
+enum { CLFCN_CONV_NAME = 32 };
+
 /* A chosen algorithm with its parameters and kernels, for one pass of one layer. */
 struct clfcn_conv {
     const struct clfcn_conv_impl *impl;
+    const struct clfcn_gemm *gemm; /* the provider, for those that use one */
+    char name[CLFCN_CONV_NAME];    /* of clfcn_conv_impl_name() */
     struct clfcn_conv_shape shape;
     enum clfcn_pass pass;
     size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
@@ -63,14 +68,28 @@ extern const struct clfcn_conv_impl *const clfcn_conv_impls[];
 /* "forward", "input gradient", "weight gradient" */
 const char *clfcn_pass_name(enum clfcn_pass pass);
 
-/* Choose and plan. Free with clfcn_conv_destroy(), after the programs of env. */
+/* The name to show and to store: the algorithm's, with the provider of its matrix
+ * products if it uses one ("im2col+native"). */
+void clfcn_conv_impl_name(const struct clfcn_conv_impl *impl, const char *gemm,
+                          char name[CLFCN_CONV_NAME]);
+
+/* Choose and plan: what env->conv forces, else what env->choices say, else the first that
+ * fits. Free with clfcn_conv_destroy(), after the programs of env. */
 int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                       const struct clfcn_op_env *env, struct clfcn_conv **out,
                       struct clfcn_err *err);
+/* Plan this algorithm, which must fit, with this provider. Free it likewise. */
+int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
+                         const struct clfcn_gemm *gemm,
+                         const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                         const struct clfcn_op_env *env, struct clfcn_conv **out,
+                         struct clfcn_err *err);
 void clfcn_conv_destroy(struct clfcn_conv **cv);
 
-/* The name to show: an algorithm, with the provider of matrix products if it uses one. */
-const char *clfcn_conv_name(const struct clfcn_conv *cv, const struct clfcn_gemm *gemm);
+/* Whether it is thrifty or stays within the workspace. */
+bool clfcn_conv_affordable(const struct clfcn_conv *cv, const struct clfcn_op_env *env);
+/* Multiplications and additions of the definition, whatever the algorithm saves. */
+double clfcn_conv_flop(const struct clfcn_conv_shape *shape);
 
 extern const struct clfcn_conv_impl clfcn_conv_winograd4, clfcn_conv_winograd2,
     clfcn_conv_convgemm, clfcn_conv_im2col, clfcn_conv_im2col_transposed;

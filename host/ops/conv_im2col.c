@@ -114,7 +114,7 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
         const struct clfcn_gemm_call call =
             product(im, NULL, &none, 0, i ? tail : im->slice);
         size_t bytes = 0;
-        rc = clfcn_gemm_scratch(env->gemm, &call, &bytes, err);
+        rc = clfcn_gemm_scratch(cv->gemm, &call, &bytes, err);
         cv->scratch_bytes = bytes > cv->scratch_bytes ? bytes : cv->scratch_bytes;
     }
     return rc;
@@ -165,7 +165,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                                   im->columns_offset, first, count, err);
         }
         if (rc == CLFCN_OK) {
-            rc = clfcn_gemm_run(run->gemm, &part, run->scratch, err);
+            rc = clfcn_gemm_run(cv->gemm, &part, run->scratch, err);
         }
     }
     return rc;
@@ -173,6 +173,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
 
 const struct clfcn_conv_impl clfcn_conv_im2col = {
     .name = "im2col",
+    .uses_gemm = true,
     .thrifty = true,
     .size = sizeof(struct im2col),
     .fits = fits,

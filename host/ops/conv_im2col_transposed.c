@@ -105,7 +105,7 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
         const struct clfcn_gemm_call call =
             product(cv, NULL, &none, 0, i ? tail : tr->slice);
         size_t bytes = 0;
-        rc = clfcn_gemm_scratch(env->gemm, &call, &bytes, err);
+        rc = clfcn_gemm_scratch(cv->gemm, &call, &bytes, err);
         cv->scratch_bytes = bytes > cv->scratch_bytes ? bytes : cv->scratch_bytes;
     }
     return rc;
@@ -153,7 +153,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                                   count, err);
         }
         if (rc == CLFCN_OK) {
-            rc = clfcn_gemm_run(run->gemm, &part, run->scratch, err);
+            rc = clfcn_gemm_run(cv->gemm, &part, run->scratch, err);
         }
         if (rc == CLFCN_OK && forward) {
             rc = gather(tr, run, call, first, count, err);
@@ -165,6 +165,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
 const struct clfcn_conv_impl clfcn_conv_im2col_transposed = {
     .name = "im2col",
     .finishes = true,
+    .uses_gemm = true,
     .thrifty = true,
     .size = sizeof(struct transposed),
     .fits = fits,

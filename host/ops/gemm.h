@@ -45,6 +45,8 @@ struct clfcn_gemm {
 int clfcn_gemm_create(struct clfcn_dev *dev, struct clfcn_programs *programs,
                       enum clfcn_gemm_kind kind, struct clfcn_gemm **out,
                       struct clfcn_err *err);
+/* As CLBlast's header says it, "1.5.3". */
+const char *clfcn_gemm_clblast_version(void);
 void clfcn_gemm_destroy(struct clfcn_gemm **gemm);
 
 int clfcn_gemm_scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,

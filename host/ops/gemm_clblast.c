@@ -36,6 +36,14 @@ static const struct override cpu_overrides[] = {
     { "Padtranspose", 3, { "PADTRA_PAD", "PADTRA_TILE", "PADTRA_WPT" }, { 0, 8, 4 } },
 };
 
+#define TEXT(x) #x
+#define VERSION(major, minor, patch) TEXT(major) "." TEXT(minor) "." TEXT(patch)
+
+const char *clfcn_gemm_clblast_version(void)
+{
+    return VERSION(CLBLAST_VERSION_MAJOR, CLBLAST_VERSION_MINOR, CLBLAST_VERSION_PATCH);
+}
+
 static int check(int status, struct clfcn_err *err)
 {
     if (status == CLBlastSuccess) {

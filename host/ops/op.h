@@ -52,19 +52,23 @@ enum clfcn_pass {
 };
 
 struct clfcn_gemm;
+struct clfcn_conv;
 struct clfcn_conv_impl;
+struct clfcn_choices;
 
 /* What an op may use while it prepares. */
 struct clfcn_op_env {
     struct clfcn_dev *dev;
     struct clfcn_programs *programs;
     const struct clfcn_gemm *gemm;
-    enum clfcn_gemm_kind gemm_kind; /* what the user asked for */
+    const struct clfcn_gemm *other_gemm; /* if a choice names it; else NULL */
+    enum clfcn_gemm_kind gemm_kind;      /* what the user asked for */
     size_t columns_limit;           /* bytes of im2col columns an op may ask for */
     size_t workspace_limit;         /* bytes that a convolution may ask for in all */
     bool training;
     /* A convolution's algorithm for each pass (conv.h) where it fits; NULL: choose. */
     const struct clfcn_conv_impl *conv[CLFCN_PASS_COUNT];
+    const struct clfcn_choices *choices; /* what was measured (choice.h), or NULL */
 };
 
 /* What an op is given while it runs. Both buffers are shared by all ops: their content
@@ -80,7 +84,7 @@ struct clfcn_op_run {
 
 struct clfcn_op;
 
-/* One static const table per op_*.c file. All slots but the last two are required. */
+/* One static const table per op_*.c file. All slots but the last three are required. */
 struct clfcn_op_impl {
     const char *kind;
     bool backward_reads_x, backward_reads_y;
@@ -104,6 +108,9 @@ struct clfcn_op_impl {
     /* The algorithm of a pass, NULL where there is none; the slot may be NULL. */
     const char *(*algorithm)(const struct clfcn_op *op, enum clfcn_pass pass,
                              const struct clfcn_gemm *gemm);
+    /* The convolution of a pass (conv.h), NULL where there is none; the slot may be NULL.
+     */
+    const struct clfcn_conv *(*conv)(const struct clfcn_op *op, enum clfcn_pass pass);
 };
 
 struct clfcn_op {

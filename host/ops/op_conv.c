@@ -163,7 +163,12 @@ static const char *algorithm(const struct clfcn_op *op, enum clfcn_pass pass,
                              const struct clfcn_gemm *gemm)
 {
     const struct conv_op *cv = (const struct conv_op *)op;
-    return cv->pass[pass] ? clfcn_conv_name(cv->pass[pass], gemm) : NULL;
+    return cv->pass[pass] ? cv->pass[pass]->name : NULL;
+}
+
+static const struct clfcn_conv *conv(const struct clfcn_op *op, enum clfcn_pass pass)
+{
+    return ((const struct conv_op *)op)->pass[pass];
 }
 
 static void finish(struct clfcn_op *op)
@@ -179,6 +184,7 @@ static void finish(struct clfcn_op *op)
         .kind = title, .backward_reads_x = true, .backward_reads_y = true,       \
         .adds_dx = true, .infer = infer, .prepare = prepare, .forward = forward, \
         .backward = backward, .finish = finish, .algorithm = algorithm,          \
+        .conv = conv,                                                            \
     }
 static const struct clfcn_op_impl conv2d_impl = IMPL("conv2d"),
                                   deconv2d_impl = IMPL("deconv2d");

@@ -64,9 +64,10 @@ int clfcn_checkpoint_save(struct clfcn_net *net, const char *path,
 {
     char *text = clfcn_classes_to_text(classes), *metadata = NULL;
     json_t *json =
-        json_pack("{s:i, s:s, s:s, s:o, s:o}", "version", (int)METADATA_VERSION,
+        json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "version", (int)METADATA_VERSION,
                   "program", clfcn_version(), "classes", text != NULL ? text : "",
-                  "config", clfcn_config_to_json(config), "state", state_to_json(state));
+                  "config", clfcn_config_to_json(config), "state", state_to_json(state),
+                  "tuning", clfcn_net_tuning_to_json(net));
     if (json != NULL && text != NULL) {
         metadata = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
     }

@@ -3,6 +3,7 @@
 #define CLFCN_TRAIN_RUN_H
 
 #include "../data/loader.h"
+#include "../ops/choice.h"
 #include "../util/file.h"
 #include "checkpoint.h"
 #include "runlog.h"
@@ -33,6 +34,7 @@ struct clfcn_run {
         *eval_loader; /* validation, or a few training images for samples */
     int steps;        /* an epoch */
 
+    struct clfcn_choices choices; /* the algorithms of net, the same in every session */
     struct clfcn_net *net;
 
     /* Steps under way (trainer.c). */

@@ -1,6 +1,7 @@
 /* trainer.c - the steps of a run, two under way at a time, from start event to end event.
  */
 #include "../device/dev.h"
+#include "../net/tune.h"
 #include "../util/log.h"
 #include "../util/sys.h"
 #include "run.h"
@@ -289,6 +290,26 @@ static int log_end(struct clfcn_run *run, int rc, const char *message, double se
     return clfcn_runlog_event(run->log, "end", event, err);
 }
 
+/* Other algorithms round otherwise: so a run keeps those it was begun with, whatever has
+ * been tuned since. */
+static void choose_algorithms(struct clfcn_run *run, const struct clfcn_net_desc *desc,
+                              const struct clfcn_net_options *options)
+{
+    const json_t *begun = json_object_get(run->info.json, "tuning");
+    struct clfcn_err err;
+    if (!run->resumed) {
+        clfcn_tune_first(run->dev, desc, options, run->callbacks.stop);
+    } else if (begun != NULL) {
+        if (clfcn_choices_from_json(begun, run->dev, &run->choices, &err) == CLFCN_OK) {
+            return;
+        }
+        clfcn_warn("the algorithms that this run was begun with are of no use here (%s): "
+                   "it goes on with others, which round otherwise",
+                   err.msg);
+    }
+    clfcn_choices_load(run->dev, CLFCN_LOG_WARN, &run->choices);
+}
+
 /* The network, with the checkpoint's weights or initial ones. */
 static int open_net(struct clfcn_run *run, struct clfcn_err *err)
 {
@@ -301,7 +322,7 @@ static int open_net(struct clfcn_run *run, struct clfcn_err *err)
         .height = config->height,
         .batch = config->batch,
     };
-    const struct clfcn_net_options options = {
+    struct clfcn_net_options options = {
         .training = true,
         .loss = config->loss,
         .optimizer = config->optimizer,
@@ -309,6 +330,8 @@ static int open_net(struct clfcn_run *run, struct clfcn_err *err)
         .gemm = config->gemm,
         .workspace_bytes = config->workspace_bytes,
     };
+    choose_algorithms(run, &desc, &options);
+    options.choices = &run->choices;
     int rc = clfcn_net_create(run->dev, &desc, &options, &run->net, err);
     if (rc < 0) {
         return rc;
@@ -395,6 +418,7 @@ static void finish(struct clfcn_run *run)
         }
     }
     clfcn_net_destroy(&run->net);
+    clfcn_choices_free(&run->choices);
     clfcn_loader_destroy(&run->train_loader);
     clfcn_loader_destroy(&run->eval_loader);
     clfcn_dataset_destroy(&run->val_set);

@@ -34,6 +34,9 @@ struct clfcn_net_desc {
     int batch;         /**< images a pass, >= 1 */
 };
 
+/** Which algorithms are fastest on a device. Opaque. */
+struct clfcn_choices;
+
 /** How it runs on the device. Zero-initialised is inference with defaults. */
 struct clfcn_net_options {
     bool training; /**< allocate for backward and update too */
@@ -42,6 +45,8 @@ struct clfcn_net_options {
     bool freeze_backbone; /**< backbone gets neither gradients nor updates */
     enum clfcn_gemm_kind gemm;
     size_t workspace_bytes; /**< limit of im2col columns and GEMM scratch; 0: a default */
+    /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device. */
+    const struct clfcn_choices *choices;
 };
 
 /** A network with its weights, activations and optimiser state on a device. Opaque. */
