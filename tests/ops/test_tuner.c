@@ -1,0 +1,295 @@
+/* test_tuner.c - the tuner chooses the fastest of the correct, and nothing that goes
+ * wrong with a candidate ends it. The candidates are im2col, and what can be wrong with
+ * it. */
+#include "../../host/ops/tuner.h"
+#include "../../host/util/sys.h"
+#include "../kernel/rig.h"
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const struct clfcn_conv_shape shapes[] = { { 5, 7, 3, 2, 9, 11, false },
+                                                  { 8, 3, 1, 1, 6, 5, false },
+                                                  { 3, 16, 5, 1, 8, 8, false } };
+static const struct clfcn_conv_shape transposed = { 6, 5, 3, 2, 4, 7, true };
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
+
+static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                 const struct clfcn_op_env *env)
+{
+    return true;
+}
+
+static bool fits_nothing(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                         const struct clfcn_op_env *env)
+{
+    return false;
+}
+
+static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                struct clfcn_err *err)
+{
+    return clfcn_conv_im2col.plan(cv, env, err);
+}
+
+static int plan_large(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                      struct clfcn_err *err)
+{
+    const int rc = plan(cv, env, err);
+    cv->scratch_bytes += (size_t)1 << 40;
+    return rc;
+}
+
+static int prepare(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                   struct clfcn_err *err)
+{
+    return clfcn_conv_im2col.prepare(cv, env, err);
+}
+
+/* winograd.cl knows no vectors of 5. */
+static int prepare_broken(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                          struct clfcn_err *err)
+{
+    static const struct clfcn_kernel_desc broken = { .stem = "winograd",
+                                                     .entry = "winograd_conv",
+                                                     .params = { { "M", .dflt = 4 },
+                                                                 { "VW", .dflt = 5 } } };
+    static struct clfcn_kernel kernel;
+    return clfcn_kernel_want(env->programs, &kernel, &broken, NULL, err);
+}
+
+static int run(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+               const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    return clfcn_conv_im2col.run(cv, how, call, err);
+}
+
+/* By far more than what else happens on the machine could take. */
+static int run_slowly(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                      const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
+    return run(cv, how, call, err);
+}
+
+static int run_failing(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                       const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    return clfcn_err_set(err, CLFCN_ECL, -5, "no resources today");
+}
+
+static int run_nothing(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                       const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    return CLFCN_OK;
+}
+
+/* Correct in the first run, which is the one that is checked; then it fails. */
+static int run_failing_later(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                             const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    static int runs;
+    return runs++ % 2 == 0 ? run(cv, how, call, err) : run_failing(cv, how, call, err);
+}
+
+/* Write value over the last element of every plane of what the pass makes: one corner. */
+static int spoil(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                 const struct clfcn_conv_call *call, float value, bool all_planes,
+                 struct clfcn_err *err)
+{
+    const struct clfcn_conv_shape *s = &cv->shape;
+    const bool weight = cv->pass == CLFCN_PASS_WEIGHT;
+    const cl_mem made = weight                           ? call->weight
+                        : cv->pass == CLFCN_PASS_FORWARD ? call->y
+                                                         : call->x;
+    const size_t plane = weight ? (size_t)(s->kernel * s->kernel) : (size_t)(s->h * s->w);
+    const size_t planes = weight                           ? (size_t)(s->in * s->out)
+                          : cv->pass == CLFCN_PASS_FORWARD ? (size_t)(s->out * s->n)
+                                                           : (size_t)(s->in * s->n);
+    int rc = run(cv, how, call, err);
+    for (size_t i = all_planes ? 0 : planes - 1; rc == CLFCN_OK && i < planes; ++i) {
+        rc = clfcn_buffer_write(how->dev, made, ((i + 1) * plane - 1) * sizeof(value),
+                                sizeof(value), &value, err);
+    }
+    return rc;
+}
+
+static int run_wrong_at_a_corner(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                                 const struct clfcn_conv_call *call,
+                                 struct clfcn_err *err)
+{
+    return spoil(cv, how, call, 0.0f, true, err);
+}
+
+/* One element of all. */
+static int run_leaving_nan(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                           const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    return spoil(cv, how, call, NAN, false, err);
+}
+
+#define IMPL(title, fits_, plan_, prepare_, run_)                                     \
+    {                                                                                 \
+        .name = title, .uses_gemm = true, .size = 4096, .fits = fits_, .plan = plan_, \
+        .prepare = prepare_, .run = run_                                              \
+    }
+static const struct clfcn_conv_impl
+    good = IMPL("good", fits, plan, prepare, run),
+    slow = IMPL("slow", fits, plan, prepare, run_slowly),
+    broken = IMPL("broken", fits, plan, prepare_broken, run),
+    large = IMPL("large", fits, plan_large, prepare, run),
+    failing = IMPL("failing", fits, plan, prepare, run_failing),
+    failing_later = IMPL("failing later", fits, plan, prepare, run_failing_later),
+    idle = IMPL("idle", fits, plan, prepare, run_nothing),
+    corner = IMPL("corner", fits, plan, prepare, run_wrong_at_a_corner),
+    leaves_nan = IMPL("leaves NaN", fits, plan, prepare, run_leaving_nan),
+    unfit = IMPL("unfit", fits_nothing, plan, prepare, run);
+
+static const struct clfcn_tuner_trial *find(const struct clfcn_tuner_result *r,
+                                            const char *name)
+{
+    for (int i = 0; i < r->count; ++i) {
+        if (strncmp(r->trials[i].name, name, strlen(name)) == 0) {
+            return &r->trials[i];
+        }
+    }
+    return NULL;
+}
+
+static void measure_with(struct rig *rig, const struct clfcn_conv_impl *const *impls,
+                         const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                         enum clfcn_gemm_kind gemm, struct clfcn_tuner_result *out)
+{
+    const struct clfcn_tuner_config config = { .dev = rig->dev,
+                                               .impls = impls,
+                                               .gemm = gemm,
+                                               .columns_limit = 1 << 20,
+                                               .workspace_limit = 1 << 30 };
+    struct clfcn_tuner *tuner = NULL;
+    struct clfcn_err err;
+    rig_ok(clfcn_tuner_create(&config, &tuner, &err), &err);
+    const double end = clfcn_clock() + 20;
+    rig_ok(clfcn_tuner_measure(tuner, shape, pass, end, end, out, &err), &err);
+    clfcn_tuner_destroy(&tuner);
+}
+
+static void assert_lost(const struct clfcn_tuner_result *r, const char *name,
+                        const char *why)
+{
+    const struct clfcn_tuner_trial *t = find(r, name);
+    assert_non_null(t);
+    assert_false(t->correct);
+    if (!strstr(t->why, why)) {
+        fail_msg("'%s' lost because of '%s', not '%s'", name, t->why, why);
+    }
+}
+
+static void test_only_correct_ones_are_chosen(void **state)
+{
+    /* A right result lies in memory before the idle one runs. */
+    static const struct clfcn_conv_impl *const impls[] = {
+        &unfit,         &slow,   &idle,       &broken, &large, &failing,
+        &failing_later, &corner, &leaves_nan, &good,   NULL,
+    };
+    struct clfcn_tuner_result r;
+    for (int s = 0; s < SHAPES; ++s) {
+        for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
+            measure_with(*state, impls, &shapes[s], (enum clfcn_pass)p, CLFCN_GEMM_NATIVE,
+                         &r);
+            assert_int_equal(r.count, 9);
+            assert_null(find(&r, "unfit"));
+            assert_lost(&r, "idle", "not finite");
+            assert_lost(&r, "broken", "does not build");
+            assert_lost(&r, "large", "workspace");
+            assert_lost(&r, "failing+", "no resources today");
+            assert_lost(&r, "failing later", "no resources today");
+            assert_lost(&r, "corner", "relative error");
+            assert_lost(&r, "leaves NaN", "not finite");
+            assert_true(find(&r, "slow")->correct);
+            assert_true(find(&r, "slow")->ms > find(&r, "good")->ms);
+            assert_true(find(&r, "good")->error < 1e-5);
+            assert_in_range(r.best, 0, r.count - 1);
+            assert_string_equal(r.trials[r.best].name, "good+native");
+        }
+    }
+}
+
+static void test_nothing_is_chosen_where_all_are_wrong(void **state)
+{
+    static const struct clfcn_conv_impl *const impls[] = { &idle, &corner, NULL };
+    struct clfcn_tuner_result r;
+    measure_with(*state, impls, &shapes[0], CLFCN_PASS_FORWARD, CLFCN_GEMM_NATIVE, &r);
+    assert_int_equal(r.best, -1);
+}
+
+static void test_every_provider(void **state)
+{
+    static const struct clfcn_conv_impl *const impls[] = { &good, NULL };
+    struct clfcn_tuner_result r;
+    measure_with(*state, impls, &shapes[0], CLFCN_PASS_WEIGHT, CLFCN_GEMM_AUTO, &r);
+    assert_int_equal(r.count, 2);
+    assert_true(find(&r, "good+native")->correct);
+    assert_true(find(&r, "good+clblast")->correct);
+    measure_with(*state, impls, &shapes[0], CLFCN_PASS_WEIGHT, CLFCN_GEMM_CLBLAST, &r);
+    assert_int_equal(r.count, 1);
+    assert_string_equal(r.trials[0].name, "good+clblast");
+}
+
+static void check_real_ones(struct rig *rig, const struct clfcn_conv_shape *shape,
+                            enum clfcn_pass pass)
+{
+    struct clfcn_tuner_result r;
+    measure_with(rig, clfcn_conv_impls, shape, pass, CLFCN_GEMM_NATIVE, &r);
+    assert_in_range(r.best, 0, r.count - 1);
+    for (int i = 0; i < r.count; ++i) {
+        if (!r.trials[i].correct) {
+            fail_msg("%s: %s", r.trials[i].name, r.trials[i].why);
+        }
+    }
+}
+
+/* Every algorithm there is, bias included where it finishes. */
+static void test_the_real_ones_are_correct(void **state)
+{
+    for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
+        for (int s = 0; s < SHAPES; ++s) {
+            check_real_ones(*state, &shapes[s], (enum clfcn_pass)p);
+        }
+        check_real_ones(*state, &transposed, (enum clfcn_pass)p);
+    }
+}
+
+static void test_stops(void **state)
+{
+    struct rig *rig = *state;
+    static const struct clfcn_conv_impl *const impls[] = { &good, NULL };
+    const volatile bool stop = true;
+    const struct clfcn_tuner_config config = { .dev = rig->dev,
+                                               .impls = impls,
+                                               .gemm = CLFCN_GEMM_NATIVE,
+                                               .columns_limit = 1 << 20,
+                                               .workspace_limit = 1 << 30,
+                                               .stop = &stop };
+    struct clfcn_tuner *tuner = NULL;
+    struct clfcn_tuner_result r;
+    struct clfcn_err err;
+    rig_ok(clfcn_tuner_create(&config, &tuner, &err), &err);
+    assert_int_equal(clfcn_tuner_measure(tuner, &shapes[0], CLFCN_PASS_FORWARD, DBL_MAX,
+                                         DBL_MAX, &r, &err),
+                     CLFCN_EINTR);
+    clfcn_tuner_destroy(&tuner);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(test_only_correct_ones_are_chosen),
+        RIG_TEST(test_nothing_is_chosen_where_all_are_wrong),
+        RIG_TEST(test_every_provider),
+        RIG_TEST(test_the_real_ones_are_correct),
+        RIG_TEST(test_stops),
+    };
+    return RIG_RUN(tests);
+}
