@@ -4,6 +4,7 @@
 #include "predict.h"
 #include "../data/resize.h"
 #include "../train/samples.h"
+#include "../util/trace.h"
 #include "npy.h"
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,7 @@ static void decode(void *arg, int i)
     struct item *it = &s->items[i];
     float *input = s->images + (size_t)i * plane(s);
     size_t stride = (size_t)s->desc.batch * plane(s);
+    const double begin = clfcn_trace_begin();
     it->rc = clfcn_image_read(it->file->path, CLFCN_AS_RGB, &it->image, &it->err);
     it->unreadable = it->rc == CLFCN_EDATA || it->rc == CLFCN_EIO;
     if (it->rc < 0) {
@@ -81,6 +83,7 @@ static void decode(void *arg, int i)
     it->width = it->image.width;
     it->height = it->image.height;
     clfcn_resize_to_input(&it->image, s->desc.width, s->desc.height, input, stride);
+    clfcn_trace_end("decode image", begin);
     if (!s->job->overlay) {
         clfcn_image_free(&it->image);
     }
@@ -136,6 +139,7 @@ static void finish(void *arg, int i)
     const float *logits = s->logits + (size_t)i * plane(s);
     size_t stride = (size_t)s->desc.batch * plane(s);
     struct clfcn_image mask = { 0 };
+    const double begin = clfcn_trace_begin();
     if (it->rc < 0) {
         return;
     }
@@ -158,6 +162,7 @@ static void finish(void *arg, int i)
     }
     clfcn_image_free(&mask);
     clfcn_image_free(&it->image);
+    clfcn_trace_end("write mask", begin);
 }
 
 static int print_json(const struct slot *s, const struct item *it, struct clfcn_err *err)

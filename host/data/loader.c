@@ -8,6 +8,7 @@
 #include "../util/rng.h"
 #include "../util/sys.h"
 #include "../util/thread.h"
+#include "../util/trace.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,7 @@ static void run_task(struct worker *w, const struct task *task)
     int rc = CLFCN_OK;
 
     clfcn_mutex_unlock(&l->lock);
+    const double begin = clfcn_trace_begin();
     if (!source.image) {
         /* Without memory for the cache the scratch does as well. */
         source = task->keep && clfcn_sample_alloc(&kept, l->plane) ? kept : w->scratch;
@@ -176,6 +178,7 @@ static void run_task(struct worker *w, const struct task *task)
         free(kept.image);
         kept.image = NULL;
     }
+    clfcn_trace_end(task->cached.image ? "place cached image" : "decode image", begin);
     clfcn_mutex_lock(&l->lock);
 
     if (task->keep) {
@@ -200,6 +203,7 @@ static void worker_main(void *arg)
     struct worker *w = arg;
     struct clfcn_loader *l = w->loader;
     struct task task;
+    clfcn_trace_set_loader_row();
     clfcn_mutex_lock(&l->lock);
     while (!l->quit) {
         if (!claim(l, &task)) {
@@ -413,13 +417,14 @@ int clfcn_loader_next(struct clfcn_loader *l, const struct clfcn_batch **batch,
             l->desc.item_count, l->desc.item_count == 1 ? "" : "s", l->desc.batch);
     }
     clfcn_mutex_lock(&l->lock);
-    const double start = clfcn_clock();
+    const double start = clfcn_clock(), begin = clfcn_trace_begin();
     struct slot *slot = find_ready(l, &all_held);
     if (!slot && !all_held) {
         while (!(slot = find_ready(l, &all_held))) {
             clfcn_cond_wait(&l->changed, &l->lock);
         }
         l->waited += clfcn_clock() - start;
+        clfcn_trace_end("wait for data", begin);
     }
     if (!slot) {
         rc = clfcn_err_set(err, CLFCN_EINVAL, 0, "loader: all %d batches are held",

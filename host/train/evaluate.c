@@ -3,6 +3,7 @@
 #include "../data/resize.h"
 #include "../util/sys.h"
 #include "../util/thread.h"
+#include "../util/trace.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ static void judge_image(void *arg, int k)
     struct judged *j = &ev->judged[k];
     const struct clfcn_batch *batch = ev->batch[ev->judging];
     const float *logits = ev->logits[ev->judging] + (size_t)k * ev->pixels;
+    const double begin = clfcn_trace_begin();
     clfcn_confusion_reset(&j->confusion);
     clfcn_loss_sum(ev->options->loss, logits, ev->desc->classes, ev->plane_stride,
                    batch->labels + (size_t)k * ev->pixels, ev->pixels, &j->loss_sum,
@@ -105,6 +107,7 @@ static void judge_image(void *arg, int k)
     clfcn_resize_argmax(logits, ev->desc->classes, ev->plane_stride, ev->desc->width,
                         ev->desc->height, j->predicted, j->width, j->height);
     clfcn_confusion_add(&j->confusion, j->truth, j->predicted, n);
+    clfcn_trace_end("judge image", begin);
 }
 
 /* Add image k to the result and show it to the caller. */
@@ -243,7 +246,7 @@ int clfcn_evaluate(struct clfcn_net *net, const struct clfcn_dataset *set,
                    struct clfcn_loader *loader, const struct clfcn_eval_options *options,
                    struct clfcn_eval_result *out, struct clfcn_err *err)
 {
-    const double start = clfcn_clock();
+    const double start = clfcn_clock(), begin = clfcn_trace_begin();
     memset(out, 0, sizeof(*out));
     struct evaluation ev = { .net = net,
                              .set = set,
@@ -261,6 +264,7 @@ int clfcn_evaluate(struct clfcn_net *net, const struct clfcn_dataset *set,
         rc = evaluate_batches(&ev, out, err);
     }
     evaluation_finish(&ev);
+    clfcn_trace_end("evaluate", begin);
     if (rc < 0) {
         clfcn_confusion_finish(&out->confusion);
         return rc;

@@ -1,5 +1,6 @@
 /* run_folder.c - a run's folder: taken into use, resumed from, saved to. */
 #include "../util/path.h"
+#include "../util/trace.h"
 #include "config.h"
 #include "run.h"
 
@@ -226,6 +227,7 @@ int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *er
     char file[64];
     snprintf(file, sizeof(file), "checkpoints/%s.safetensors", name);
     char *path;
+    const double begin = clfcn_trace_begin();
     int rc = folder_path(run, file, &path, err);
     if (rc < 0) {
         return rc;
@@ -245,6 +247,7 @@ int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *er
                                       (json_int_t)run->state.step),
                             err);
 out:
+    clfcn_trace_end("write checkpoint", begin);
     free(path);
     return rc;
 }

@@ -4,6 +4,7 @@
 #include "../net/tune.h"
 #include "../util/log.h"
 #include "../util/sys.h"
+#include "../util/trace.h"
 #include "run.h"
 #include "schedule.h"
 
@@ -108,6 +109,7 @@ static int start_step(struct clfcn_run *run, struct clfcn_err *err)
 /* The clock of the step just done; returns its seconds. */
 static double take_step_time(struct clfcn_run *run, bool first)
 {
+    clfcn_trace_end("step", run->last_done);
     const double now = clfcn_clock(), seconds = now - run->last_done;
     run->last_done = now;
     run->state.epoch_seconds += seconds;

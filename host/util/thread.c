@@ -1,6 +1,7 @@
 /* thread.c - threads, and a loop spread over them. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "thread.h"
+#include "trace.h"
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -113,6 +114,7 @@ int clfcn_cpu_count(void)
 struct loop {
     int n;
     atomic_int next;
+    atomic_int helpers; /* that have their row of the trace */
     void (*fn)(void *arg, int i);
     void *arg;
 };
@@ -129,6 +131,13 @@ static void loop_main(void *p)
     }
 }
 
+static void helper_main(void *p)
+{
+    struct loop *loop = p;
+    clfcn_trace_set_row(CLFCN_ROW_HELPER + atomic_fetch_add(&loop->helpers, 1));
+    loop_main(p);
+}
+
 void clfcn_parallel_for(int n, int threads, void (*fn)(void *arg, int i), void *arg)
 {
     enum { MAX_HELPERS = 255 };
@@ -136,7 +145,7 @@ void clfcn_parallel_for(int n, int threads, void (*fn)(void *arg, int i), void *
     struct loop loop = { .n = n, .fn = fn, .arg = arg };
     int started = 0;
     while (started < MAX_HELPERS && started + 1 < threads && started + 1 < n &&
-           clfcn_thread_start(&helpers[started], loop_main, &loop, NULL) == CLFCN_OK) {
+           clfcn_thread_start(&helpers[started], helper_main, &loop, NULL) == CLFCN_OK) {
         ++started;
     }
     loop_main(&loop);
