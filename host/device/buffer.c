@@ -1,6 +1,7 @@
 /* buffer.c - device memory with an account of it, and transfers. */
 #include "buffer.h"
 #include "../util/strbuf.h"
+#include "prof.h"
 
 enum { SIZE_TEXT = 16 };
 
@@ -126,7 +127,7 @@ int clfcn_buffer_write(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t 
     cl_int code = CL_SUCCESS;
     if (bytes > 0) {
         code = clEnqueueWriteBuffer(dev->compute, mem, CL_TRUE, offset, bytes, src, 0,
-                                    NULL, NULL);
+                                    NULL, clfcn_prof_event(dev, "write"));
     }
     return done(code, "write", bytes, err);
 }
@@ -137,7 +138,7 @@ int clfcn_buffer_read(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t b
     cl_int code = CL_SUCCESS;
     if (bytes > 0) {
         code = clEnqueueReadBuffer(dev->compute, mem, CL_TRUE, offset, bytes, dst, 0,
-                                   NULL, NULL);
+                                   NULL, clfcn_prof_event(dev, "read"));
     }
     return done(code, "read", bytes, err);
 }
@@ -151,7 +152,7 @@ int clfcn_buffer_zero(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t b
     cl_int code = CL_SUCCESS;
     if (bytes > 0) {
         code = clEnqueueFillBuffer(dev->compute, mem, &zero, pattern, offset, bytes, 0,
-                                   NULL, NULL);
+                                   NULL, clfcn_prof_event(dev, "zero"));
     }
     return done(code, "clear", bytes, err);
 }
@@ -162,7 +163,7 @@ int clfcn_buffer_copy(struct clfcn_dev *dev, cl_mem src, size_t src_offset, cl_m
     cl_int code = CL_SUCCESS;
     if (bytes > 0) {
         code = clEnqueueCopyBuffer(dev->compute, src, dst, src_offset, dst_offset, bytes,
-                                   0, NULL, NULL);
+                                   0, NULL, clfcn_prof_event(dev, "copy"));
     }
     return done(code, "copy", bytes, err);
 }

@@ -1,5 +1,6 @@
 /* dev.c - opening and closing a device. */
 #include "dev.h"
+#include "prof.h"
 #include "../util/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +45,39 @@ static void CL_CALLBACK on_context_error(const char *text, const void *data, siz
     clfcn_debug("OpenCL: %s", text);
 }
 
+static void release_queue(cl_command_queue queue)
+{
+    if (queue) {
+        clFinish(queue);
+        clReleaseCommandQueue(queue);
+    }
+}
+
+int clfcn_dev_make_queues(struct clfcn_dev *dev, bool profiling, struct clfcn_err *err)
+{
+    const cl_command_queue_properties properties =
+        profiling ? CL_QUEUE_PROFILING_ENABLE : 0;
+    cl_int code;
+    cl_command_queue compute =
+        clCreateCommandQueue(dev->context, dev->id, properties, &code);
+    if (!compute) {
+        return clfcn_cl_err(err, code, "cannot create a command queue");
+    }
+    cl_command_queue transfer =
+        clCreateCommandQueue(dev->context, dev->id, properties, &code);
+    if (!transfer) {
+        clReleaseCommandQueue(compute);
+        return clfcn_cl_err(err, code, "cannot create a second command queue");
+    }
+    release_queue(dev->transfer);
+    release_queue(dev->compute);
+    dev->compute = compute;
+    dev->transfer = transfer;
+    return CLFCN_OK;
+}
+
 /* Create the context and the queues of dev, whose platform and id are set. */
-static int create_queues(struct clfcn_dev *dev, struct clfcn_err *err)
+static int create_context(struct clfcn_dev *dev, struct clfcn_err *err)
 {
     const cl_context_properties properties[] = { CL_CONTEXT_PLATFORM,
                                                  (cl_context_properties)dev->platform,
@@ -56,15 +88,7 @@ static int create_queues(struct clfcn_dev *dev, struct clfcn_err *err)
     if (!dev->context) {
         return clfcn_cl_err(err, code, "cannot create a context");
     }
-    dev->compute = clCreateCommandQueue(dev->context, dev->id, 0, &code);
-    if (!dev->compute) {
-        return clfcn_cl_err(err, code, "cannot create a command queue");
-    }
-    dev->transfer = clCreateCommandQueue(dev->context, dev->id, 0, &code);
-    if (!dev->transfer) {
-        return clfcn_cl_err(err, code, "cannot create a second command queue");
-    }
-    return CLFCN_OK;
+    return clfcn_dev_make_queues(dev, false, err);
 }
 
 int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *err)
@@ -92,7 +116,7 @@ int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *e
     dev->info = probes[chosen].info;
     dev->platform = probes[chosen].platform;
     dev->id = probes[chosen].id;
-    rc = create_queues(dev, err);
+    rc = create_context(dev, err);
     CLFCN_CHECK(rc, out, err, "device '%s'", dev->info.name);
     *out = dev;
     dev = NULL;
@@ -110,14 +134,9 @@ void clfcn_dev_close(struct clfcn_dev **dev)
         return;
     }
     *dev = NULL;
-    if (d->transfer) {
-        clFinish(d->transfer);
-        clReleaseCommandQueue(d->transfer);
-    }
-    if (d->compute) {
-        clFinish(d->compute);
-        clReleaseCommandQueue(d->compute);
-    }
+    clfcn_prof_finish(d);
+    release_queue(d->transfer);
+    release_queue(d->compute);
     if (d->context) {
         clReleaseContext(d->context);
     }

@@ -7,6 +7,8 @@
 #include <clfcn/device.h>
 #include <stdatomic.h>
 
+struct clfcn_prof;
+
 struct clfcn_dev {
     struct clfcn_device_info info;
     cl_platform_id platform;
@@ -14,9 +16,14 @@ struct clfcn_dev {
     cl_context context;
     cl_command_queue compute;  /* in order: kernels, and what must keep step */
     cl_command_queue transfer; /* in order: uploads that overlap compute */
+    struct clfcn_prof *prof;   /* NULL: no profiling (prof.h) */
     atomic_int live_objects;   /* buffers, programs, kernels, events made on it */
     atomic_size_t bytes, peak_bytes; /* of buffers, views not counted */
 };
+
+/* Put new queues in the place of dev's, if it has any, which are waited for. On failure
+ * they stay. (dev.c) */
+int clfcn_dev_make_queues(struct clfcn_dev *dev, bool profiling, struct clfcn_err *err);
 
 /* One device. What cannot be read of it makes it not usable, with a reason. (probe.c) */
 struct clfcn_probe {

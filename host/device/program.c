@@ -4,7 +4,9 @@
 #include "../util/strbuf.h"
 #include "../util/sys.h"
 #include "../util/thread.h"
+#include "../util/trace.h"
 #include "cache.h"
+#include "prof.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -331,6 +333,7 @@ static void build_one(void *arg, int i)
 {
     const struct build *build = arg;
     const int index = build->todo[i];
+    const double begin = clfcn_trace_begin();
     struct program *program = &build->set->programs[index];
     char *key = clfcn_cache_key(build->set->dev, program->source, program->options);
     program->from_cache = key && build_from_cache(build->set, index, key);
@@ -342,6 +345,7 @@ static void build_one(void *arg, int i)
         }
     }
     free(key);
+    clfcn_trace_end(program->stem, begin);
 }
 
 /* Tell what the builds had to say; the first failure becomes the error. */
@@ -376,7 +380,7 @@ static int build_threads(const struct clfcn_dev *dev)
 
 int clfcn_programs_build(struct clfcn_programs *set, struct clfcn_err *err)
 {
-    const double start = clfcn_clock();
+    const double start = clfcn_clock(), begin = clfcn_trace_begin();
     int *todo = malloc(((size_t)set->program_count + 1) * sizeof(*todo));
     if (!todo) {
         return clfcn_err_nomem(err);
@@ -396,6 +400,7 @@ int clfcn_programs_build(struct clfcn_programs *set, struct clfcn_err *err)
     }
     free(todo);
     set->stats.seconds += clfcn_clock() - start;
+    clfcn_trace_end("build kernels", begin);
     return rc;
 }
 
@@ -430,6 +435,7 @@ int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int d
         }
     }
     const cl_int code = clEnqueueNDRangeKernel(
-        dev->compute, kernel->handle, (cl_uint)dims, NULL, rounded, local, 0, NULL, NULL);
+        dev->compute, kernel->handle, (cl_uint)dims, NULL, rounded, local, 0, NULL,
+        clfcn_prof_event(dev, name));
     return code == CL_SUCCESS ? CLFCN_OK : clfcn_cl_err(err, code, "kernel '%s'", name);
 }

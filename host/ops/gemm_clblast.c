@@ -1,5 +1,6 @@
 #include "gemm_impl.h"
 
+#include "../device/prof.h"
 #include "../util/log.h"
 #include <clblast_c.h>
 #include <stdlib.h>
@@ -117,7 +118,8 @@ static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                        (size_t)part.n, (size_t)part.m, (size_t)part.k, 1.0f, part.b.mem,
                        part.b.offset, (size_t)part.b.ld, part.a.mem, part.a.offset,
                        (size_t)part.a.ld, part.beta, part.c.mem, part.c.offset,
-                       (size_t)part.c.ld, &queue, NULL, scratch_mem),
+                       (size_t)part.c.ld, &queue,
+                       clfcn_prof_call(g->dev, "clblast_sgemm"), scratch_mem),
                    err);
         k0 += part.k;
     }

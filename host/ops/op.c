@@ -1,5 +1,7 @@
 #include "op_impl.h"
 
+#include "../device/prof.h"
+#include "conv.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -85,6 +87,11 @@ int clfcn_op_want_scratch(struct clfcn_op *op, const struct clfcn_op_env *env,
         op->scratch_bytes = bytes;
     }
     return rc;
+}
+
+void clfcn_prof_pass(struct clfcn_dev *dev, enum clfcn_pass pass)
+{
+    clfcn_prof_set_pass(dev, clfcn_pass_name(pass));
 }
 
 int clfcn_op_chunks(size_t row)

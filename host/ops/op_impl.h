@@ -25,6 +25,10 @@ int clfcn_op_check_row(const struct clfcn_tensor *t, struct clfcn_err *err);
 int clfcn_op_want_scratch(struct clfcn_op *op, const struct clfcn_op_env *env,
                           struct clfcn_gemm_call call, struct clfcn_err *err);
 
+/* Say for the profile which pass the kernels that follow belong to: an op with weights
+ * does so before each of the two in its backward pass. */
+void clfcn_prof_pass(struct clfcn_dev *dev, enum clfcn_pass pass);
+
 /* Chunks that a row is cut into. */
 int clfcn_op_chunks(size_t row);
 
