@@ -1,5 +1,6 @@
 /* cli.c - what every subcommand shares: messages, devices, inputs, output. */
 #include "cli.h"
+#include "profile.h"
 #include <errno.h>
 #include <stdlib.h>
 
@@ -25,7 +26,10 @@ void cli_log_start(struct cli_env *env)
 
 int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_err *err)
 {
-    int rc = clfcn_dev_open(env->device, dev, err);
+    int rc = cli_profile_check(env, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_dev_open(env->device, dev, err);
+    }
     if (rc < 0) {
         return rc;
     }

@@ -26,6 +26,10 @@ struct cli_env {
     const char *device; /* --device */
     bool json, quiet, verbose;
     struct cli_screen screen;
+    struct {
+        const char *path; /* --profile, borrowed from the line; NULL: none */
+        bool writable;    /* and found to be */
+    } profile;
 };
 
 int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);

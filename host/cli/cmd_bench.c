@@ -1,29 +1,20 @@
 /* cmd_bench.c - clfcn bench: training steps and inference on a synthetic batch, timed. */
 #include "../device/dev.h"
+#include "../device/prof.h"
 #include "../net/tune.h"
 #include "../train/runlog.h"
 #include "../util/rng.h"
 #include "../util/sys.h"
+#include "../util/trace.h"
+#include "bench.h"
 #include "options.h"
+#include "profile.h"
 #include <math.h>
 #include <stdlib.h>
 
-enum { BENCH_MAX_STEPS = 100000 };
+enum { BENCH_MAX_STEPS = 100000, PROFILED_STEPS = 3 };
 
-struct bench {
-    struct clfcn_net_desc desc;
-    struct clfcn_net_options how;
-    int steps;
-    struct clfcn_net *net;
-    float *images, *logits;
-    uint8_t *labels;
-    double *train_ms, *infer_ms; /* [steps] */
-    double *sorted_ms;           /* [steps] scratch of the medians */
-    double first_step_s;
-    int64_t updates;
-};
-
-static int allocate(struct bench *b, struct clfcn_err *err)
+static int allocate(struct cli_bench *b, struct clfcn_err *err)
 {
     size_t pixels =
         (size_t)b->desc.batch * (size_t)b->desc.width * (size_t)b->desc.height;
@@ -48,7 +39,7 @@ static int allocate(struct bench *b, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
-static struct clfcn_net_hyper next_update(struct bench *b)
+static struct clfcn_net_hyper next_update(struct cli_bench *b)
 {
     return (struct clfcn_net_hyper){
         .lr = 1e-4, .momentum = 0.7, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
@@ -56,7 +47,7 @@ static struct clfcn_net_hyper next_update(struct bench *b)
     };
 }
 
-static int upload(struct bench *b, struct clfcn_err *err)
+static int upload(struct cli_bench *b, struct clfcn_err *err)
 {
     const struct clfcn_net_input in = {
         .images = b->images,
@@ -67,7 +58,7 @@ static int upload(struct bench *b, struct clfcn_err *err)
 }
 
 /* One training step, from the batch in host memory to its loss in host memory. */
-static int train_step(struct bench *b, struct clfcn_err *err)
+static int train_step(struct cli_bench *b, struct clfcn_err *err)
 {
     const struct clfcn_net_hyper hyper = next_update(b);
     float loss = NAN;
@@ -87,7 +78,7 @@ static int train_step(struct bench *b, struct clfcn_err *err)
     return rc;
 }
 
-static int infer(struct bench *b, struct clfcn_err *err)
+static int infer(struct cli_bench *b, struct clfcn_err *err)
 {
     int rc = upload(b, err);
     if (rc == CLFCN_OK) {
@@ -97,8 +88,8 @@ static int infer(struct bench *b, struct clfcn_err *err)
 }
 
 /* Time one warm-up and then steps runs of what. */
-static int repeat(struct cli_env *env, struct bench *b, const char *name,
-                  int (*what)(struct bench *b, struct clfcn_err *err), double *ms,
+static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
+                  int (*what)(struct cli_bench *b, struct clfcn_err *err), double *ms,
                   struct clfcn_err *err)
 {
     int rc = what(b, err);
@@ -119,104 +110,33 @@ static int repeat(struct cli_env *env, struct bench *b, const char *name,
     return rc;
 }
 
-static int profile(struct bench *b, struct clfcn_err *err)
+/* A few steps whose kernels are timed by the device: after the timed runs, which know
+ * nothing of it. With --profile they, and an inference, are what the file shows. */
+static int profile(struct cli_env *env, struct cli_bench *b, struct clfcn_dev *dev,
+                   struct clfcn_err *err)
 {
-    const struct clfcn_net_hyper hyper = next_update(b);
-    int rc = upload(b, err);
-    return rc < 0 ? rc : clfcn_net_profile(b->net, 0, &hyper, false, err);
-}
-
-static double median_of(struct bench *b, const double *ms)
-{
-    for (int i = 0; i < b->steps; ++i) {
-        b->sorted_ms[i] = ms[i];
+    int rc = cli_profile_start(env, dev, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_prof_start(dev, err);
     }
-    return cli_median(b->sorted_ms, b->steps);
-}
-
-/* NaN where it was not measured. */
-static double measured(double ms)
-{
-    return ms >= 0 ? ms : NAN;
-}
-
-static double gflops(double flop, double ms)
-{
-    return ms > 0 && flop > 0 ? flop / ms / 1e6 : NAN;
-}
-
-static json_t *layers_to_json(const struct clfcn_net *net)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < clfcn_net_layer_count(net); ++i) {
-        struct clfcn_net_layer l;
-        clfcn_net_layer_get(net, i, &l);
-        json_array_append_new(
-            list, json_pack("{ss ss ss so so so so}", "name", l.name, "kind", l.kind,
-                            "algorithm", l.algorithm ? l.algorithm : "", "forward_ms",
-                            clfcn_json_number(measured(l.forward_ms)), "backward_ms",
-                            clfcn_json_number(measured(l.backward_ms)), "forward_gflops",
-                            clfcn_json_number(gflops(l.forward_flop, l.forward_ms)),
-                            "backward_gflops",
-                            clfcn_json_number(gflops(l.backward_flop, l.backward_ms))));
+    for (int i = 0; i < PROFILED_STEPS && rc == CLFCN_OK; ++i) {
+        const struct clfcn_net_hyper hyper = next_update(b);
+        rc = upload(b, err);
+        if (rc == CLFCN_OK) {
+            rc = clfcn_net_profile(b->net, 0, &hyper, err);
+        }
     }
-    return list;
-}
-
-static int print_json(struct bench *b, const struct clfcn_dev *dev, struct clfcn_err *err)
-{
-    char name[512];
-    clfcn_dev_describe(&dev->info, name, sizeof(name));
-    json_t *all = json_array();
-    for (int i = 0; i < b->steps; ++i) {
-        json_array_append_new(all, json_real(b->train_ms[i]));
+    if (rc == CLFCN_OK && env->profile.path) {
+        rc = infer(b, err);
     }
-    return cli_print_json(
-        json_pack("{ss sf so sf sf sI sI so}", "device", name, "train_step_ms",
-                  median_of(b, b->train_ms), "train_step_ms_all", all, "infer_ms",
-                  median_of(b, b->infer_ms), "first_step_s", b->first_step_s,
-                  "device_bytes", (json_int_t)dev->peak_bytes, "host_peak_kb",
-                  (json_int_t)clfcn_peak_rss_kb(), "layers", layers_to_json(b->net)),
-        err);
-}
-
-/* "12.3", or "-" where there is nothing to say. */
-static const char *cell(double v, char buf[16])
-{
-    snprintf(buf, 16, isfinite(v) ? "%.1f" : "-", v);
-    return buf;
-}
-
-static void print_text(struct bench *b, const struct clfcn_dev *dev)
-{
-    char text[CLI_BYTES_LEN];
-    double train = median_of(b, b->train_ms), inference = median_of(b, b->infer_ms);
-    printf("%s on %s, batch %d, %dx%d, %d classes\n", clfcn_arch_name(b->desc.arch),
-           clfcn_backbone_name(b->desc.backbone), b->desc.batch, b->desc.width,
-           b->desc.height, b->desc.classes);
-    printf("training step  %10.1f ms  %8.2f img/s  (median of %d)\n", train,
-           1e3 * b->desc.batch / train, b->steps);
-    printf("inference      %10.1f ms  %8.2f img/s\n", inference,
-           1e3 * b->desc.batch / inference);
-    printf("first step     %10.1f s   from opening the device on\n", b->first_step_s);
-    printf("device memory  %s\n", cli_format_bytes(dev->peak_bytes, text));
-    printf("host memory    %s\n\n",
-           cli_format_bytes((uint64_t)clfcn_peak_rss_kb() * 1024, text));
-    printf("%-16s %-14s %-22s %8s %8s %8s %8s\n", "layer", "kind", "algorithm", "fwd ms",
-           "GF/s", "bwd ms", "GF/s");
-    for (int i = 0; i < clfcn_net_layer_count(b->net); ++i) {
-        struct clfcn_net_layer l;
-        char f[16], fg[16], w[16], wg[16];
-        clfcn_net_layer_get(b->net, i, &l);
-        printf("%-16s %-14s %-22s %8s %8s %8s %8s\n", l.name, l.kind,
-               l.algorithm ? l.algorithm : "", cell(measured(l.forward_ms), f),
-               cell(gflops(l.forward_flop, l.forward_ms), fg),
-               cell(measured(l.backward_ms), w),
-               cell(gflops(l.backward_flop, l.backward_ms), wg));
+    if (rc == CLFCN_OK) {
+        rc = clfcn_prof_stop(dev, err);
     }
+    clfcn_trace_stop();
+    return rc;
 }
 
-static int measure(struct cli_env *env, struct bench *b, struct clfcn_err *err)
+static int measure(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = NULL;
     double start = clfcn_clock();
@@ -241,23 +161,28 @@ static int measure(struct cli_env *env, struct bench *b, struct clfcn_err *err)
     if (rc == CLFCN_OK) {
         rc = repeat(env, b, "inference", infer, b->infer_ms, err);
     }
+    if (rc == CLFCN_OK) { /* what follows takes memory of its own */
+        b->device_bytes = dev->peak_bytes;
+        b->host_kb = clfcn_peak_rss_kb();
+        rc = profile(env, b, dev, err);
+    }
     if (rc == CLFCN_OK) {
-        rc = profile(b, err);
+        rc = clfcn_peak_measure(dev, &b->peak, err);
     }
     cli_screen_clear(&env->screen);
     if (rc == CLFCN_OK && env->json) {
-        rc = print_json(b, dev, err);
+        rc = cli_bench_print_json(b, dev, err);
     } else if (rc == CLFCN_OK) {
-        print_text(b, dev);
+        cli_bench_print_text(b);
     }
     clfcn_net_destroy(&b->net);
     clfcn_dev_close(&dev);
-    return rc;
+    return cli_profile_finish(env, rc, err);
 }
 
 int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
-    struct bench b = {
+    struct cli_bench b = {
         .desc = { .arch = CLFCN_FCNS, .backbone = CLFCN_VGG16, .classes = 2, .width = 160,
                   .height = 160, .batch = 4 },
         .how = { .training = true },
@@ -276,6 +201,7 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_OPTIMIZER(&b.how.optimizer),
         CLI_OPT_GEMM(&b.how.gemm),
         CLI_OPT_WORKSPACE(&b.how.workspace_bytes),
+        CLI_OPT_PROFILE(env),
         { 0 },
     };
     struct cli_line line;

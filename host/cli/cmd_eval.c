@@ -3,6 +3,7 @@
 #include "../train/runlog.h"
 #include "../util/sys.h"
 #include "model.h"
+#include "profile.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,9 @@ static int measure(struct cli_env *env, struct cli_model *model, const char *pat
     struct clfcn_loader *loader = NULL;
     struct clfcn_eval_result result = { 0 };
     int rc = cli_device_open(env, &dev, err);
+    if (rc == CLFCN_OK) {
+        rc = cli_profile_start(env, dev, err);
+    }
     if (rc < 0) {
         goto out;
     }
@@ -169,7 +173,7 @@ out:
     clfcn_loader_destroy(&loader);
     clfcn_net_destroy(&net);
     clfcn_dev_close(&dev);
-    return rc;
+    return cli_profile_finish(env, rc, err);
 }
 
 int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
@@ -182,6 +186,7 @@ int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "split", .kind = CLI_CHOICE, .target = &split, .choice = split_name,
           .help = "which part of the data, as the training run split it" },
         CLI_MODEL_ROWS(&how),
+        CLI_OPT_PROFILE(env),
         { 0 },
     };
     struct cli_line line;

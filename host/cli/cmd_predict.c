@@ -3,6 +3,7 @@
 #include "../util/sys.h"
 #include "model.h"
 #include "predict.h"
+#include "profile.h"
 
 int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
@@ -19,6 +20,7 @@ int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
         CLI_MODEL_ROWS(&how),
         { .name = "classes", .kind = CLI_STRING, .target = &how.classes, .arg = "FILE",
           .help = "classes.txt (a bare weights file needs it)" },
+        CLI_OPT_PROFILE(env),
         { 0 },
     };
     struct cli_line line;
@@ -44,6 +46,9 @@ int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
         goto out;
     }
     rc = cli_device_open(env, &dev, err);
+    if (rc == CLFCN_OK) {
+        rc = cli_profile_start(env, dev, err);
+    }
     if (rc < 0) {
         goto out;
     }
@@ -63,6 +68,7 @@ int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
 out:
     clfcn_net_destroy(&job.net);
     clfcn_dev_close(&dev);
+    rc = cli_profile_finish(env, rc, err);
     cli_inputs_free(&inputs);
     cli_model_close(&model);
     cli_line_free(&line);

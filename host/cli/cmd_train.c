@@ -4,6 +4,7 @@
 #include "../util/path.h"
 #include "../util/sys.h"
 #include "options.h"
+#include "profile.h"
 #include "train_view.h"
 #include <stdlib.h>
 #include <string.h>
@@ -204,11 +205,14 @@ static int run(struct cli_env *env, const struct clfcn_train_config *config, boo
         rc = cli_device_open(env, &dev, err);
     }
     if (rc == CLFCN_OK) {
+        rc = cli_profile_start(env, dev, err);
+    }
+    if (rc == CLFCN_OK) {
         rc = train(env, config, resume, set, dev, err);
     }
     clfcn_dev_close(&dev);
     clfcn_dataset_destroy(&set);
-    return rc;
+    return cli_profile_finish(env, rc, err);
 }
 
 /* A new run. */
@@ -314,6 +318,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .resume = true,
           .help = "host memory for decoded pictures" },
         CLI_OPT_WORKSPACE(&config.workspace_bytes),
+        CLI_OPT_PROFILE(env),
         { 0 },
     };
     struct cli_line line;

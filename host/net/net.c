@@ -1,5 +1,6 @@
 #include "net_impl.h"
 
+#include "../device/prof.h"
 #include "../ops/defaults.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
@@ -244,9 +245,6 @@ static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
         clfcn_choices_load(dev, level, &net->stored);
         net->options.choices = &net->stored;
     }
-    for (int i = 0; i < CLFCN_MAX_OPS; ++i) {
-        net->forward_ms[i] = net->backward_ms[i] = -1.0;
-    }
     return plan_net(net, err);
 }
 
@@ -288,6 +286,7 @@ void clfcn_net_destroy(struct clfcn_net **out)
     struct clfcn_dev *dev = net->dev;
     clFinish(dev->transfer);
     clFinish(dev->compute);
+    clfcn_prof_collect(dev);
     for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
         clfcn_event_release(dev, &net->slots[s].uploaded);
         clfcn_event_release(dev, &net->slots[s].done);
@@ -347,25 +346,4 @@ struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *
 json_t *clfcn_net_tuning_to_json(const struct clfcn_net *net)
 {
     return clfcn_choices_to_json(net->options.choices, net->dev);
-}
-
-int clfcn_net_layer_count(const struct clfcn_net *net)
-{
-    return net->graph.op_count;
-}
-
-void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_layer *out)
-{
-    const struct clfcn_op *op = net->graph.ops[i];
-    *out = (struct clfcn_net_layer){
-        .name = op->name,
-        .kind = op->impl->kind,
-        .algorithm = op->impl->algorithm
-                         ? op->impl->algorithm(op, CLFCN_PASS_FORWARD, net->gemm)
-                         : "direct",
-        .forward_flop = op->forward_flop,
-        .backward_flop = op->backward_flop,
-        .forward_ms = net->forward_ms[i],
-        .backward_ms = net->backward_ms[i],
-    };
 }

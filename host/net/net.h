@@ -2,7 +2,7 @@
 #ifndef CLFCN_NET_INTERNAL_H
 #define CLFCN_NET_INTERNAL_H
 
-#include "../device/program.h"
+#include "../ops/op.h"
 #include "safetensors.h"
 #include <clfcn/net.h>
 #include <jansson.h>
@@ -88,19 +88,32 @@ int clfcn_net_plan_memory(struct clfcn_dev *dev, const struct clfcn_net_desc *de
                           struct clfcn_net_memory *out, struct clfcn_err *err);
 void clfcn_net_get_memory(const struct clfcn_net *net, struct clfcn_net_memory *out);
 
+/* One pass of a layer. */
+struct clfcn_net_pass {
+    const char *algorithm; /* "im2col+native"; NULL: there is nothing to choose */
+    double flop;           /* of one batch, direct arithmetic */
+    double ms;             /* on the device, mean of the profiled steps; < 0: none was */
+};
+
 /* Per layer: what `bench` lists. */
 struct clfcn_net_layer {
-    const char *name, *kind, *algorithm; /* "conv1_1", "conv2d", "im2col+native" */
-    double forward_flop, backward_flop;  /* of one batch, direct arithmetic */
-    double forward_ms, backward_ms; /* of the last profiled step; < 0: not measured */
+    const char *name, *kind; /* "conv1_1", "conv2d" */
+    struct clfcn_net_pass pass[CLFCN_PASS_COUNT];
+    double rest_ms; /* of the backward pass besides the gradients of input and weights; all
+                       of it in layers without weights */
+    double backward_flop, backward_ms; /* of the whole backward pass */
 };
 int clfcn_net_layer_count(const struct clfcn_net *net);
 void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_layer *out);
-/* One step, or with inference one forward pass, with a wait after every layer and pass,
- * timed. The slot's batch must be uploaded. Changes the weights as a step does. */
+/* One training step whose kernels' times are added to the layers'; waits for it.
+ * Profiling must be on (device/prof.h), the slot's batch uploaded. Changes the weights as
+ * a step does. */
 int clfcn_net_profile(struct clfcn_net *net, int slot,
-                      const struct clfcn_net_hyper *hyper, bool inference,
-                      struct clfcn_err *err);
+                      const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
+/* The share of the profiled steps, from a step's first command on the compute queue to its
+ * last, in which that queue had nothing to do: what launching kernels costs. NaN without
+ * a profiled step. */
+double clfcn_net_launch_share(const struct clfcn_net *net);
 
 /* What its algorithms were chosen by, for clfcn_choices_from_json(). A new reference, or
  * NULL if memory is exhausted. */

@@ -43,6 +43,15 @@ struct clfcn_slot {
     float loss;              /* read back here */
 };
 
+/* What the profiled steps took on the device. */
+struct clfcn_net_times {
+    int steps;
+    double pass_s[CLFCN_MAX_OPS][CLFCN_PASS_COUNT]; /* sums over the steps */
+    double rest_s[CLFCN_MAX_OPS];
+    double gap_s, span_s; /* the compute queue idle, and from first to last command */
+    double first, last;   /* of the step under way; last 0: nothing has begun */
+};
+
 struct clfcn_net {
     struct clfcn_dev *dev; /* borrowed */
     struct clfcn_net_desc desc;
@@ -63,7 +72,7 @@ struct clfcn_net {
     int64_t batches_tracked; /* of every batch norm: they all see every batch */
     struct clfcn_tensor_entry tensors[CLFCN_MAX_TENSORS];
     int tensor_count, parameter_tensor_count; /* with and without optimiser state */
-    double forward_ms[CLFCN_MAX_OPS], backward_ms[CLFCN_MAX_OPS];
+    struct clfcn_net_times times;
 };
 
 /* Bytes that every tensor's place in a shared buffer is a multiple of: what the device

@@ -1,6 +1,8 @@
 #include "net_impl.h"
 
-#include "../util/sys.h"
+#include "../device/prof.h"
+#include "../ops/conv.h"
+#include "../util/trace.h"
 
 static int check(cl_int status, const char *what, struct clfcn_err *err)
 {
@@ -27,6 +29,7 @@ int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training,
 {
     struct clfcn_op *op = net->graph.ops[i];
     const struct clfcn_op_run run = make_run(net, training);
+    clfcn_prof_label(net->dev, op->name, clfcn_pass_name(CLFCN_PASS_FORWARD));
     const int rc = op->impl->forward(op, &run, err);
     if (rc < 0) {
         clfcn_err_note(err, "layer '%s', forward", op->name);
@@ -38,6 +41,7 @@ int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err)
 {
     struct clfcn_op *op = net->graph.ops[i];
     const struct clfcn_op_run run = make_run(net, true);
+    clfcn_prof_label(net->dev, op->name, "backward");
     const int rc = op->impl->backward(op, &run, err);
     if (rc < 0) {
         clfcn_err_note(err, "layer '%s', backward", op->name);
@@ -52,10 +56,12 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
     const struct clfcn_tensor *x = &net->graph.values[0].tensor;
     cl_command_queue queue = net->dev->transfer;
     const bool labels = in->labels && s->labels;
+    clfcn_prof_label(net->dev, "", NULL);
     if (labels) {
         const int rc =
             check(clEnqueueWriteBuffer(queue, s->labels, CL_FALSE, 0, clfcn_tensor_row(x),
-                                       in->labels, 0, NULL, NULL),
+                                       in->labels, 0, NULL,
+                                       clfcn_prof_event(net->dev, "upload labels")),
                   "uploading labels", err);
         if (rc < 0) {
             return rc;
@@ -69,6 +75,7 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
         return rc;
     }
     clfcn_event_made(net->dev);
+    clfcn_prof_keep(net->dev, s->uploaded, "upload images");
     s->labelled = in->labelled;
     return check(clFlush(queue), "uploading images", err);
 }
@@ -89,6 +96,7 @@ static int enter_slot(struct clfcn_net *net, struct clfcn_slot *s, struct clfcn_
 static int leave_slot(struct clfcn_net *net, struct clfcn_slot *s, cl_mem from,
                       size_t offset, size_t bytes, void *to, struct clfcn_err *err)
 {
+    clfcn_prof_label(net->dev, "", NULL);
     const int rc = check(clEnqueueReadBuffer(net->dev->compute, from, CL_FALSE, offset,
                                              bytes, to, 0, NULL, &s->done),
                          "reading back a result", err);
@@ -96,6 +104,7 @@ static int leave_slot(struct clfcn_net *net, struct clfcn_slot *s, cl_mem from,
         return rc;
     }
     clfcn_event_made(net->dev);
+    clfcn_prof_keep(net->dev, s->done, s->stepped ? "read loss" : "read logits");
     return check(clFlush(net->dev->compute), "submitting work", err);
 }
 
@@ -104,6 +113,7 @@ static int run_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
     const struct clfcn_op_run run = make_run(net, true);
     const struct clfcn_value *logits = &net->graph.values[net->graph.logits];
     const struct clfcn_slot *s = &net->slots[slot];
+    clfcn_prof_label(net->dev, "loss", NULL);
     const int rc = clfcn_loss_run(&net->loss, &run, &logits->tensor, s->labels,
                                   s->labelled, logits->grad, net->losses, slot, err);
     if (rc < 0) {
@@ -125,6 +135,7 @@ static int run_update(struct clfcn_net *net, const struct clfcn_net_hyper *hyper
         .update = hyper->update,
     };
     const struct clfcn_params *ps = &net->params;
+    clfcn_prof_label(net->dev, "update", NULL);
     const int rc =
         clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads, ps->states[0],
                         ps->states[1], ps->trained_bytes / sizeof(float), err);
@@ -146,6 +157,7 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
 {
     struct clfcn_slot *s = &net->slots[slot];
     const int n = net->graph.op_count;
+    const double begin = clfcn_trace_begin();
     int rc = check_training(net, err);
     if (rc == CLFCN_OK) {
         rc = enter_slot(net, s, err);
@@ -168,6 +180,7 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
         rc = leave_slot(net, s, net->losses, (size_t)slot * sizeof(float), sizeof(float),
                         &s->loss, err);
     }
+    clfcn_trace_end("enqueue step", begin);
     return rc;
 }
 
@@ -175,6 +188,7 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
 {
     struct clfcn_slot *s = &net->slots[slot];
     const struct clfcn_tensor *y = &net->graph.values[net->graph.logits].tensor;
+    const double begin = clfcn_trace_begin();
     int rc = enter_slot(net, s, err);
     for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
         rc = clfcn_net_op_forward(net, i, false, err);
@@ -184,12 +198,14 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
         rc = leave_slot(net, s, y->mem, 0, clfcn_tensor_count(y) * sizeof(float), logits,
                         err);
     }
+    clfcn_trace_end("enqueue inference", begin);
     return rc;
 }
 
 int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_err *err)
 {
     struct clfcn_slot *s = &net->slots[slot];
+    const double begin = clfcn_trace_begin();
     int rc = CLFCN_OK;
     if (s->uploaded) {
         rc = check(clWaitForEvents(1, &s->uploaded), "uploading images", err);
@@ -202,6 +218,8 @@ int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_er
     }
     clfcn_event_release(net->dev, &s->uploaded);
     clfcn_event_release(net->dev, &s->done);
+    clfcn_trace_end("wait for the device", begin);
+    clfcn_prof_collect(net->dev);
     return rc;
 }
 
@@ -217,56 +235,4 @@ int clfcn_net_forward(struct clfcn_net *net, const float *images, float *logits,
         rc = clfcn_net_infer(net, 0, logits, err);
     }
     return rc < 0 ? rc : clfcn_net_wait(net, 0, NULL, err);
-}
-
-/* Milliseconds since *since, once the device is idle; *since becomes now. */
-static int lap(struct clfcn_net *net, double *since, double *ms, struct clfcn_err *err)
-{
-    const int rc = check(clFinish(net->dev->compute), "waiting for the device", err);
-    const double now = clfcn_clock();
-    *ms = (now - *since) * 1e3;
-    *since = now;
-    return rc;
-}
-
-int clfcn_net_profile(struct clfcn_net *net, int slot,
-                      const struct clfcn_net_hyper *hyper, bool inference,
-                      struct clfcn_err *err)
-{
-    struct clfcn_slot *s = &net->slots[slot];
-    const int n = net->graph.op_count;
-    double since = clfcn_clock(), ms;
-    int rc = inference ? CLFCN_OK : check_training(net, err);
-    if (rc == CLFCN_OK) {
-        rc = enter_slot(net, s, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = lap(net, &since, &ms, err);
-    }
-    for (int i = 0; rc == CLFCN_OK && i < n; ++i) {
-        rc = clfcn_net_op_forward(net, i, !inference, err);
-        if (rc == CLFCN_OK) {
-            rc = lap(net, &since, &net->forward_ms[i], err);
-        }
-    }
-    if (rc < 0 || inference) {
-        return rc;
-    }
-    rc = run_loss(net, slot, err);
-    if (rc == CLFCN_OK) {
-        rc = lap(net, &since, &ms, err);
-    }
-    for (int i = n - 1; rc == CLFCN_OK && i >= 0; --i) {
-        if (net->graph.active[i]) {
-            rc = clfcn_net_op_backward(net, i, err);
-            if (rc == CLFCN_OK) {
-                rc = lap(net, &since, &net->backward_ms[i], err);
-            }
-        }
-    }
-    if (rc == CLFCN_OK) {
-        ++net->batches_tracked;
-        rc = run_update(net, hyper, err);
-    }
-    return rc < 0 ? rc : lap(net, &since, &ms, err);
 }

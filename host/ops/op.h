@@ -105,9 +105,6 @@ struct clfcn_op_impl {
                     struct clfcn_err *err);
     /* Frees what the kind allocated beside op; may be NULL. */
     void (*finish)(struct clfcn_op *op);
-    /* The algorithm of a pass, NULL where there is none; the slot may be NULL. */
-    const char *(*algorithm)(const struct clfcn_op *op, enum clfcn_pass pass,
-                             const struct clfcn_gemm *gemm);
     /* The convolution of a pass (conv.h), NULL where there is none; the slot may be NULL.
      */
     const struct clfcn_conv *(*conv)(const struct clfcn_op *op, enum clfcn_pass pass);

@@ -147,6 +147,7 @@ static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
         const struct clfcn_conv_call call = { .x = op->x->mem,
                                               .y = op->dy->mem,
                                               .weight = op->params[0].grad };
+        clfcn_prof_pass(run->dev, CLFCN_PASS_WEIGHT);
         rc = run_pass(cv, CLFCN_PASS_WEIGHT, run, &call, err);
     }
     if (rc == CLFCN_OK && op->dx) {
@@ -154,16 +155,10 @@ static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
                                               .y = op->dy->mem,
                                               .weight = op->params[0].value,
                                               .add = op->dx_add };
+        clfcn_prof_pass(run->dev, CLFCN_PASS_INPUT);
         rc = run_pass(cv, CLFCN_PASS_INPUT, run, &call, err);
     }
     return rc;
-}
-
-static const char *algorithm(const struct clfcn_op *op, enum clfcn_pass pass,
-                             const struct clfcn_gemm *gemm)
-{
-    const struct conv_op *cv = (const struct conv_op *)op;
-    return cv->pass[pass] ? cv->pass[pass]->name : NULL;
 }
 
 static const struct clfcn_conv *conv(const struct clfcn_op *op, enum clfcn_pass pass)
@@ -183,8 +178,7 @@ static void finish(struct clfcn_op *op)
     {                                                                            \
         .kind = title, .backward_reads_x = true, .backward_reads_y = true,       \
         .adds_dx = true, .infer = infer, .prepare = prepare, .forward = forward, \
-        .backward = backward, .finish = finish, .algorithm = algorithm,          \
-        .conv = conv,                                                            \
+        .backward = backward, .finish = finish, .conv = conv,                    \
     }
 static const struct clfcn_op_impl conv2d_impl = IMPL("conv2d"),
                                   deconv2d_impl = IMPL("deconv2d");

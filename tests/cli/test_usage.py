@@ -41,7 +41,7 @@ class Usage(h.Case):
                        "epochs", "max-steps", "loss", "optimizer", "lr", "momentum",
                        "weight-decay", "lr-policy", "val-fraction", "val", "seed", "init",
                        "freeze-backbone", "augment", "no-shuffle", "save-every", "out", "resume",
-                       "gemm", "device", "json", "quiet"]:
+                       "gemm", "profile", "device", "json", "quiet"]:
             self.assertRegex(r.out, rf"--{option}\b")
         for default in ["fcns", "vgg16", "160x160", "0.01", "0.7"]:
             self.assertIn(default, r.out)

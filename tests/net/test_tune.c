@@ -101,7 +101,8 @@ static const char *algorithm_of(const struct clfcn_net_options *options, const c
         struct clfcn_net_layer layer;
         clfcn_net_layer_get(net, i, &layer);
         if (strcmp(layer.name, name) == 0) {
-            snprintf(found, sizeof(found), "%s", layer.algorithm);
+            snprintf(found, sizeof(found), "%s",
+                     layer.pass[CLFCN_PASS_FORWARD].algorithm);
         }
     }
     clfcn_net_destroy(&net);

@@ -1,0 +1,128 @@
+/* profile.c - a step's commands by layer and pass, and the gaps between them. */
+#include "net_impl.h"
+
+#include "../device/prof.h"
+#include "../ops/conv.h"
+#include <math.h>
+#include <string.h>
+
+static int find_layer(const struct clfcn_net *net, const char *name)
+{
+    for (int i = 0; i < net->graph.op_count; ++i) {
+        if (strcmp(net->graph.ops[i]->name, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Add a command's time to the pass it was for; "backward", which no pass is called, is
+ * what an op does besides. */
+static void add_to_layer(struct clfcn_net *net, int layer,
+                         const struct clfcn_prof_record *record)
+{
+    const double seconds = record->end - record->begin;
+    for (int p = 0; record->pass && p < CLFCN_PASS_COUNT; ++p) {
+        if (strcmp(record->pass, clfcn_pass_name((enum clfcn_pass)p)) == 0) {
+            net->times.pass_s[layer][p] += seconds;
+            return;
+        }
+    }
+    net->times.rest_s[layer] += seconds;
+}
+
+/* Records come in the order of enqueueing, which is that of running. */
+static void take_record(void *user, const struct clfcn_prof_record *record)
+{
+    struct clfcn_net *net = user;
+    struct clfcn_net_times *t = &net->times;
+    const int layer = find_layer(net, record->layer);
+    if (layer >= 0) {
+        add_to_layer(net, layer, record);
+    }
+    if (!record->compute) {
+        return;
+    }
+    if (t->last == 0) {
+        t->first = t->last = record->begin;
+    }
+    if (record->begin > t->last) {
+        t->gap_s += record->begin - t->last;
+    }
+    if (record->end > t->last) {
+        t->last = record->end;
+    }
+}
+
+int clfcn_net_profile(struct clfcn_net *net, int slot,
+                      const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
+{
+    struct clfcn_net_times *t = &net->times;
+    if (!clfcn_prof_is_on(net->dev)) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "profiling is off");
+    }
+    clfcn_prof_drain(net->dev); /* what came before is not of this step */
+    t->first = t->last = 0;
+    clfcn_prof_listen(net->dev, take_record, net);
+    int rc = clfcn_net_step(net, slot, hyper, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_wait(net, slot, NULL, err);
+    }
+    clfcn_prof_drain(net->dev);
+    clfcn_prof_listen(net->dev, NULL, NULL);
+    t->span_s += t->last - t->first;
+    t->steps += rc == CLFCN_OK;
+    return rc;
+}
+
+double clfcn_net_launch_share(const struct clfcn_net *net)
+{
+    return net->times.span_s > 0 ? net->times.gap_s / net->times.span_s : NAN;
+}
+
+int clfcn_net_layer_count(const struct clfcn_net *net)
+{
+    return net->graph.op_count;
+}
+
+static double mean_ms(const struct clfcn_net_times *t, double seconds)
+{
+    return t->steps > 0 ? 1e3 * seconds / t->steps : -1;
+}
+
+static struct clfcn_net_pass describe_pass(const struct clfcn_net *net, int layer,
+                                           enum clfcn_pass pass)
+{
+    const struct clfcn_op *op = net->graph.ops[layer];
+    const bool wanted =
+        pass == CLFCN_PASS_FORWARD ||
+        (net->graph.active[layer] && net->options.training &&
+         (pass == CLFCN_PASS_INPUT ? op->dx != NULL : op->params[0].grad != NULL));
+    struct clfcn_net_pass p = { .ms = -1 };
+    if (wanted && (op->impl->conv || pass == CLFCN_PASS_FORWARD)) {
+        const struct clfcn_conv *conv = op->impl->conv ? op->impl->conv(op, pass) : NULL;
+        p.algorithm = conv ? conv->name : NULL;
+        p.flop = op->forward_flop;
+        p.ms = mean_ms(&net->times, net->times.pass_s[layer][pass]);
+    }
+    return p;
+}
+
+void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_layer *out)
+{
+    const struct clfcn_op *op = net->graph.ops[i];
+    const struct clfcn_net_times *t = &net->times;
+    const double backward_s =
+        t->pass_s[i][CLFCN_PASS_INPUT] + t->pass_s[i][CLFCN_PASS_WEIGHT] + t->rest_s[i];
+    const bool backward = net->graph.active[i] && net->options.training;
+    *out = (struct clfcn_net_layer){
+        .name = op->name,
+        .kind = op->impl->kind,
+        .rest_ms = backward ? mean_ms(t, t->rest_s[i]) : -1,
+        .backward_flop = op->backward_flop,
+        .backward_ms = backward ? mean_ms(t, backward_s) : -1,
+    };
+    for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
+        out->pass[p] = describe_pass(net, i, (enum clfcn_pass)p);
+    }
+}
