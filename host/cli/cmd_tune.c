@@ -39,6 +39,14 @@ static double gflops(const struct clfcn_tune_row *row)
     return row->choice.ms > 0 ? row->flop / row->choice.ms / 1e6 : NAN;
 }
 
+/* Of the device's peak, 1 being all of it. Algorithms that save multiplications may reach
+ * more. */
+static double share_of_peak(const struct tune *t, const struct clfcn_tune_row *row)
+{
+    const double peak = t->tuning.choices.peak_gflops;
+    return row->stored && peak > 0 ? gflops(row) / peak : NAN;
+}
+
 static json_t *others_to_json(const struct clfcn_tune_row *row)
 {
     json_t *list = json_array();
@@ -54,17 +62,19 @@ static json_t *others_to_json(const struct clfcn_tune_row *row)
     return list;
 }
 
-static int print_json(const struct clfcn_tune_row *row, struct clfcn_err *err)
+static int print_json(const struct tune *t, const struct clfcn_tune_row *row,
+                      struct clfcn_err *err)
 {
     const struct clfcn_conv_shape *s = &row->shape;
     return cli_print_json(
-        json_pack("{ss ss si si si si si si sb ss ss so so so so ss}", "layers",
+        json_pack("{ss ss si si si si si si sb ss ss so so so so so ss}", "layers",
                   row->layers, "pass", clfcn_pass_name(row->pass), "in", s->in, "out",
                   s->out, "kernel", s->kernel, "n", s->n, "h", s->h, "w", s->w,
                   "transposed", (int)s->transposed, "algorithm",
                   row->stored ? row->choice.algorithm : row->usual, "source", source(row),
                   "ms", clfcn_json_number(row->stored ? row->choice.ms : NAN), "gflops",
-                  clfcn_json_number(gflops(row)), "error",
+                  clfcn_json_number(gflops(row)), "of_peak",
+                  clfcn_json_number(share_of_peak(t, row)), "error",
                   clfcn_json_number(row->stored ? row->choice.error : NAN), "others",
                   others_to_json(row), "reason", row->why),
         err);
@@ -91,10 +101,11 @@ static void describe_others(const struct clfcn_tune_row *row, struct clfcn_strbu
     }
 }
 
-static int print_row(const struct clfcn_tune_row *row, struct clfcn_err *err)
+static int print_row(const struct tune *t, const struct clfcn_tune_row *row,
+                     struct clfcn_err *err)
 {
     struct clfcn_strbuf others = { 0 };
-    char ms[16] = "-", speed[16] = "-";
+    char ms[16] = "-", speed[16] = "-", share[16] = "-";
     describe_others(row, &others);
     if (others.failed) {
         return clfcn_err_nomem(err);
@@ -103,8 +114,11 @@ static int print_row(const struct clfcn_tune_row *row, struct clfcn_err *err)
         snprintf(ms, sizeof(ms), "%.2f", row->choice.ms);
         snprintf(speed, sizeof(speed), "%.1f", gflops(row));
     }
-    printf("%-24s %-15s %-16s %9s %8s%s%s\n", row->layers, clfcn_pass_name(row->pass),
-           row->stored ? row->choice.algorithm : row->usual, ms, speed,
+    if (!isnan(share_of_peak(t, row))) {
+        snprintf(share, sizeof(share), "%.0f", 100 * share_of_peak(t, row));
+    }
+    printf("%-24s %-15s %-16s %9s %8s %9s%s%s\n", row->layers, clfcn_pass_name(row->pass),
+           row->stored ? row->choice.algorithm : row->usual, ms, speed, share,
            others.str ? "  " : "", others.str ? others.str : "");
     clfcn_strbuf_free(&others);
     return CLFCN_OK;
@@ -114,12 +128,12 @@ static int print(const struct tune *t, struct clfcn_err *err)
 {
     int rc = CLFCN_OK;
     if (!t->env->json) {
-        printf("%-24s %-15s %-16s %9s %8s  %s\n", "layers", "pass", "algorithm", "ms",
-               "GF/s", "others, ms");
+        printf("%-24s %-15s %-16s %9s %8s %9s  %s\n", "layers", "pass", "algorithm", "ms",
+               "GFLOP/s", "% of peak", "others, ms");
     }
     for (int i = 0; rc == CLFCN_OK && i < t->tuning.count; ++i) {
-        rc = t->env->json ? print_json(&t->tuning.rows[i], err)
-                          : print_row(&t->tuning.rows[i], err);
+        rc = t->env->json ? print_json(t, &t->tuning.rows[i], err)
+                          : print_row(t, &t->tuning.rows[i], err);
     }
     return rc;
 }

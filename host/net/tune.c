@@ -1,5 +1,6 @@
 #include "tune.h"
 
+#include "../ops/peak.h"
 #include "../util/log.h"
 #include "../util/sys.h"
 #include "net_impl.h"
@@ -184,6 +185,10 @@ int clfcn_tuning_measure(struct clfcn_tuning *t, const struct clfcn_tune_how *ho
                                                .stop = how->stop };
     struct clfcn_tuner *tuner = NULL;
     struct clfcn_tune_row *order[CLFCN_MAX_OPS * CLFCN_PASS_COUNT];
+    struct clfcn_peak peak;
+    if (clfcn_peak_measure(t->dev, &peak, NULL) == CLFCN_OK) { /* only to be shown */
+        t->choices.peak_gflops = peak.gflops;
+    }
     for (int i = 0; i < t->count; ++i) {
         order[i] = &t->rows[i];
     }

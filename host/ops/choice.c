@@ -161,8 +161,9 @@ json_t *clfcn_choices_to_json(const struct clfcn_choices *choices,
             return NULL;
         }
     }
-    json_t *json = json_pack("{s:i, s:o, s:o}", "format", (int)FORMAT, "measured on",
-                             identity(dev), "choices", list);
+    json_t *json =
+        json_pack("{s:i, s:o, s:f, s:o}", "format", (int)FORMAT, "measured on",
+                  identity(dev), "peak gflops", choices->peak_gflops, "choices", list);
     if (json &&
         json_object_set_new(json, "sum", json_sprintf("%016" PRIx64, sum_of(json))) < 0) {
         json_decref(json);
@@ -249,6 +250,7 @@ int clfcn_choices_from_json(const json_t *json, const struct clfcn_dev *dev,
                  ? clfcn_choices_set(out, &c, err)
                  : damaged(err);
     }
+    out->peak_gflops = json_number_value(json_object_get(json, "peak gflops"));
     if (rc < 0) {
         clfcn_choices_free(out);
     }

@@ -21,6 +21,7 @@ struct clfcn_choice {
 struct clfcn_choices {
     struct clfcn_choice *list;
     int count;
+    double peak_gflops; /* of the device, by peak.h; 0 where it was not measured */
 };
 
 void clfcn_choices_free(struct clfcn_choices *choices);

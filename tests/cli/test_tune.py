@@ -36,6 +36,7 @@ class Tune(h.Case):
         for r in measured:
             self.assertGreater(r["ms"], 0)
             self.assertGreater(r["gflops"], 0)
+            self.assertGreater(r["of_peak"], 0)
             self.assertLess(r["error"], 1e-4)
             self.assertGreater(len(r["others"]), 0)
         shown = self.run_json("tune", *NET, "--show")
