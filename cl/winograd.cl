@@ -28,22 +28,21 @@
 #define ROWS12(X) ROWS4(X) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 /* ROWS rows of c from a, element (i, k) at i*step + k*next, and b [n][next_b]; onto c if
  * add is set. Named accumulators: an array of them would be kept in memory. */
-#define MULTIPLY(ROWS)                                  \
-    {                                                   \
-        __global const float *ak = a;                   \
-        __global const float *bk = b;                   \
-        ROWS(CLEAR)                                     \
-        _Pragma("unroll 4") for (int k = 0; k < n; ++k) \
-        {                                               \
-            const vec bv = FULL(bk);                    \
-            ROWS(ACCUMULATE)                            \
-            ak += next;                                 \
-            bk += next_b;                               \
-        }                                               \
-        if (add) {                                      \
-            ROWS(JOIN)                                  \
-        }                                               \
-        ROWS(WRITE)                                     \
+#define MULTIPLY(ROWS)                \
+    {                                 \
+        __global const float *ak = a; \
+        __global const float *bk = b; \
+        ROWS(CLEAR)                   \
+        for (int k = 0; k < n; ++k) { \
+            const vec bv = FULL(bk);  \
+            ROWS(ACCUMULATE)          \
+            ak += next;               \
+            bk += next_b;             \
+        }                             \
+        if (add) {                    \
+            ROWS(JOIN)                \
+        }                             \
+        ROWS(WRITE)                   \
     }
 #define CLEAR(i) vec acc##i = 0.0f;
 #define ACCUMULATE(i) acc##i = fma((vec)ak[i * step], bv, acc##i);
