@@ -24,6 +24,7 @@ void clfcn_rng_init(struct clfcn_rng *rng, uint64_t seed, const char *purpose, u
     for (int i = 0; i < 4; ++i) {
         rng->s[i] = splitmix64(&state);
     }
+    rng->spare = NAN;
 }
 
 static uint64_t rotl(uint64_t x, int k)
@@ -65,9 +66,16 @@ double clfcn_rng_double(struct clfcn_rng *rng)
 double clfcn_rng_normal(struct clfcn_rng *rng)
 {
     const double two_pi = 6.283185307179586476925;
+    if (!isnan(rng->spare)) {
+        const double v = rng->spare;
+        rng->spare = NAN;
+        return v;
+    }
     const double u = 1.0 - clfcn_rng_double(rng); /* in (0, 1]: its logarithm is finite */
     const double v = clfcn_rng_double(rng);
-    return sqrt(-2.0 * log(u)) * cos(two_pi * v);
+    const double radius = sqrt(-2.0 * log(u));
+    rng->spare = radius * sin(two_pi * v);
+    return radius * cos(two_pi * v);
 }
 
 void clfcn_rng_shuffle(struct clfcn_rng *rng, int *v, int n)

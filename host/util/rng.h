@@ -11,6 +11,7 @@
 
 struct clfcn_rng {
     uint64_t s[4];
+    double spare; /* the next normal value, or NaN */
 };
 
 void clfcn_rng_init(struct clfcn_rng *rng, uint64_t seed, const char *purpose, uint64_t a,
@@ -20,8 +21,8 @@ uint64_t clfcn_rng_u64(struct clfcn_rng *rng);
 uint32_t clfcn_rng_below(struct clfcn_rng *rng, uint32_t n);
 /* Uniform in [0, 1), 53 bits. */
 double clfcn_rng_double(struct clfcn_rng *rng);
-/* Normal with mean 0 and variance 1; Box-Muller, whose second value is dropped so that
- * no state is kept between calls. */
+/* Normal with mean 0 and variance 1; Box-Muller, whose second value the next call
+ * returns. */
 double clfcn_rng_normal(struct clfcn_rng *rng);
 /* Fisher-Yates shuffle of the n ints at v. */
 void clfcn_rng_shuffle(struct clfcn_rng *rng, int *v, int n);

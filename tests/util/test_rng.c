@@ -13,7 +13,7 @@
  * publish them. */
 static void test_generator(void **state)
 {
-    struct clfcn_rng rng = { { 1, 2, 3, 4 } };
+    struct clfcn_rng rng = { { 1, 2, 3, 4 }, NAN };
     static const uint64_t want[] = { 11520, 0, 1509978240, UINT64_C(1215971899390074240),
                                      UINT64_C(1216172134540287360) };
     for (int i = 0; i < 5; ++i) {
