@@ -67,11 +67,12 @@ class Runner:
                 "--size", size or o.size, "--gemm", o.gemm, "--device", o.device]
 
     def bench(self, batch=None, size=None, steps=None, env=None):
-        """clfcn bench: its JSON object, and the process's peak_mb."""
+        """clfcn bench: its JSON object, and peak_mb: of the runs, before it measures the device."""
         o = self.options
-        out, peak, _ = run([o.clfcn, "bench", *self.net_options(batch, size), "--classes",
+        out, _, _ = run([o.clfcn, "bench", *self.net_options(batch, size), "--classes",
                             o.classes, "--steps", steps or o.steps, "--json", "--quiet"], env)
-        return {**json.loads(out), "peak_mb": peak}
+        found = json.loads(out)
+        return {**found, "peak_mb": found["host_peak_kb"] / 1024}
 
     def train(self, data, out, *more, env=None):
         """The events that clfcn train --json prints, each with the second when it came."""
