@@ -18,6 +18,7 @@ struct program {
     const char *stem, *source; /* borrowed from the embedded table */
     char *options;
     cl_program handle; /* NULL until built */
+    char *key;         /* in the cache; NULL until built, or if memory was short */
     bool from_cache;
     /* Of the latest build, written by one thread and read after it. */
     char *log;
@@ -67,6 +68,32 @@ static void release_program(struct clfcn_dev *dev, struct program *program)
     }
 }
 
+/* Some runtimes give no binaries: then there is nothing to keep. */
+static void keep_binary(void *arg, int i)
+{
+    const struct program *program = (const struct program *)arg + i;
+    size_t size = 0;
+    if (!program->handle || !program->key || program->from_cache ||
+        clGetProgramInfo(program->handle, CL_PROGRAM_BINARY_SIZES, sizeof(size), &size,
+                         NULL) != CL_SUCCESS ||
+        size == 0) {
+        return;
+    }
+    unsigned char *binary = malloc(size);
+    if (binary && clGetProgramInfo(program->handle, CL_PROGRAM_BINARIES, sizeof(binary),
+                                   &binary, NULL) == CL_SUCCESS) {
+        clfcn_cache_store(program->key, binary, size);
+    }
+    free(binary);
+}
+
+/* OpenCL lets programs be built by several threads; Oclgrind 21.10 crashes when they are.
+ */
+static int build_threads(const struct clfcn_dev *dev)
+{
+    return strstr(dev->info.platform, "Oclgrind") ? 1 : clfcn_cpu_count();
+}
+
 void clfcn_programs_destroy(struct clfcn_programs **set)
 {
     struct clfcn_programs *s = *set;
@@ -74,12 +101,17 @@ void clfcn_programs_destroy(struct clfcn_programs **set)
         return;
     }
     *set = NULL;
+    if (!*clfcn_interrupt_flag()) { /* who is in a hurry shall not wait */
+        clfcn_parallel_for(s->program_count, build_threads(s->dev), keep_binary,
+                           s->programs);
+    }
     for (int i = 0; i < s->wanted_count; ++i) {
         release_kernel(s->dev, s->wanted[i].kernel);
     }
     for (int i = 0; i < s->program_count; ++i) {
         release_program(s->dev, &s->programs[i]);
         free(s->programs[i].options);
+        free(s->programs[i].key);
         free(s->programs[i].log);
     }
     free(s->programs);
@@ -307,23 +339,6 @@ static int build_from_source(struct clfcn_programs *set, int index, struct clfcn
     return finish_program(set, index, err);
 }
 
-/* Some runtimes give no binaries: then there is nothing to keep. */
-static void keep_binary(const struct program *program, const char *key)
-{
-    size_t size = 0;
-    if (clGetProgramInfo(program->handle, CL_PROGRAM_BINARY_SIZES, sizeof(size), &size,
-                         NULL) != CL_SUCCESS ||
-        size == 0) {
-        return;
-    }
-    unsigned char *binary = malloc(size);
-    if (binary && clGetProgramInfo(program->handle, CL_PROGRAM_BINARIES, sizeof(binary),
-                                   &binary, NULL) == CL_SUCCESS) {
-        clfcn_cache_store(key, binary, size);
-    }
-    free(binary);
-}
-
 struct build {
     struct clfcn_programs *set;
     const int *todo; /* indices of programs */
@@ -335,16 +350,16 @@ static void build_one(void *arg, int i)
     const int index = build->todo[i];
     const double begin = clfcn_trace_begin();
     struct program *program = &build->set->programs[index];
-    char *key = clfcn_cache_key(build->set->dev, program->source, program->options);
-    program->from_cache = key && build_from_cache(build->set, index, key);
+    if (!program->key) {
+        program->key =
+            clfcn_cache_key(build->set->dev, program->source, program->options);
+    }
+    program->from_cache =
+        program->key && build_from_cache(build->set, index, program->key);
     program->rc = CLFCN_OK;
     if (!program->from_cache) {
         program->rc = build_from_source(build->set, index, &program->err);
-        if (program->rc == CLFCN_OK && key) {
-            keep_binary(program, key);
-        }
     }
-    free(key);
     clfcn_trace_end(program->stem, begin);
 }
 
@@ -369,13 +384,6 @@ static int report_builds(struct clfcn_programs *set, const int *todo, int count,
         }
     }
     return rc;
-}
-
-/* OpenCL lets programs be built by several threads; Oclgrind 21.10 crashes when they are.
- */
-static int build_threads(const struct clfcn_dev *dev)
-{
-    return strstr(dev->info.platform, "Oclgrind") ? 1 : clfcn_cpu_count();
 }
 
 int clfcn_programs_build(struct clfcn_programs *set, struct clfcn_err *err)
@@ -434,8 +442,8 @@ int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int d
                                 i, args[i].size);
         }
     }
-    const cl_int code = clEnqueueNDRangeKernel(
-        dev->compute, kernel->handle, (cl_uint)dims, NULL, rounded, local, 0, NULL,
-        clfcn_prof_event(dev, name));
+    const cl_int code =
+        clEnqueueNDRangeKernel(dev->compute, kernel->handle, (cl_uint)dims, NULL, rounded,
+                               local, 0, NULL, clfcn_prof_event(dev, name));
     return code == CL_SUCCESS ? CLFCN_OK : clfcn_cl_err(err, code, "kernel '%s'", name);
 }

@@ -54,7 +54,9 @@ struct clfcn_programs;
 
 int clfcn_programs_create(struct clfcn_dev *dev, struct clfcn_programs **out,
                           struct clfcn_err *err);
-/* Releases the programs, and every kernel that was wanted from them. */
+/* Releases the programs, and every kernel that was wanted from them. Before that it keeps
+ * what was compiled in the cache: some runtimes compile once more for that, which shall
+ * not delay the work. */
 void clfcn_programs_destroy(struct clfcn_programs **set);
 
 /* Ask for a kernel; values may be NULL for the defaults. kernel must stay where it is
