@@ -113,21 +113,21 @@ static void input_points(__global const float *x, const struct grid *g,
                          const int end, __global float *to, const size_t stride,
                          const int step)
 {
-    vec strip[IN * PITCH];
-    vec half_way[Q * IN];
+    vec strip[(IN > Q ? IN : Q) * PITCH];
     for (int t = begin; t < end;) {
         const struct run r = run_at(g, t, end, SEGMENT_IN);
+        const int width = r.count * STEP + IN - STEP;
         load_strip(x + r.image, g->stride, channels, channels_left * g->stride - r.image,
-                   g->h, g->w, r.y - BEFORE, r.x - BEFORE, IN, r.count * STEP + IN - STEP,
-                   strip);
+                   g->h, g->w, r.y - BEFORE, r.x - BEFORE, IN, width, strip);
+        for (int i = 0; i < width; ++i) { /* neighbouring tiles share columns */
+#define COLUMN(k) strip[k * PITCH + i]
+#define KEEP_COLUMN(k, value) COLUMN(k) = value
+            TO_INPUT(COLUMN, KEEP_COLUMN)
+        }
         for (int at = 0; at < r.count * STEP; at += STEP) {
-            for (int j = 0; j < IN; ++j) {
-#define KEEP_IN(k, value) half_way[k * IN + j] = value
-                TO_INPUT(FROM_STRIP, KEEP_IN)
-            }
             for (int j = 0; j < Q; ++j) {
-#define FROM_IN(k) half_way[j * IN + k]
-                TO_INPUT(FROM_IN, TO_POINT)
+#define FROM_ROW(k) strip[j * PITCH + at + k]
+                TO_INPUT(FROM_ROW, TO_POINT)
             }
             to += step;
         }

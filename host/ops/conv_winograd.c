@@ -45,7 +45,7 @@ enum { P_FORM, P_VW };
 enum {
     KB = 16, /* of cl/winograd.cl */
     TAPS = 9,
-    BLOCK = 48,      /* tiles at a time: enough for the weights to be read seldom */
+    BLOCK = 24,      /* tiles at a time: enough for the weights to be read seldom */
     ONE_BLOCK = 128, /* so few tiles are best done at once */
     CHUNK = 64,
     FEW = 2, /* vectors of channels: a chunk of at_once, whose transformed weights or sums
