@@ -51,8 +51,9 @@ if build clang clang; then
 fi
 # LeakSanitizer runs at exit, so every subtest may pass and the program still fail.
 if build asan clang -Db_sanitize=address,undefined -Db_lundef=false; then
-    check asan unit --suite unit --timeout-multiplier 4
-    check asan cli --timeout-multiplier 4 'cli usage' 'cli bad_input'
+    again="sh $PWD/tests/lsan.sh"
+    check asan unit --suite unit --timeout-multiplier 4 --wrapper "$again"
+    check asan cli --timeout-multiplier 4 --wrapper "$again" 'cli usage' 'cli bad_input'
 fi
 
 # shellcheck disable=SC2086 # a list of words
