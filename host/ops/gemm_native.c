@@ -21,13 +21,13 @@ static const struct clfcn_kernel_desc tiled_desc = {
     .legal = tiled_legal,
 };
 
-enum { P_T, P_KB };
+enum { P_KB, P_PACK_VW };
 
 static const struct clfcn_kernel_desc pack_desc = {
     .stem = "gemm_pack",
     .entry = "gemm_pack",
-    .params = { [P_T] = { "T", 16, { 4, 8, 12, 16 } },
-                [P_KB] = { "KB", 128, { 64, 128, 256 } } },
+    .params = { [P_KB] = { "KB", 256, { 128, 256, 512 } },
+                [P_PACK_VW] = { "VW", 16, { 4, 8, 16 } } },
 };
 
 static const struct clfcn_kernel_desc panel_desc = {
@@ -215,7 +215,7 @@ static const struct clfcn_gemm_impl native_impl = {
 static int want_panels(struct native *nat, struct clfcn_programs *programs,
                        struct clfcn_err *err)
 {
-    const int pack_values[CLFCN_MAX_PARAMS] = { [P_T] = MR, [P_KB] = nat->kb };
+    const int pack_values[CLFCN_MAX_PARAMS] = { [P_KB] = nat->kb, [P_PACK_VW] = nat->vw };
     const int panel_values[CLFCN_MAX_PARAMS] = { nat->vw };
     const int rc = clfcn_kernel_want(programs, &nat->pack, &pack_desc, pack_values, err);
     return rc < 0
