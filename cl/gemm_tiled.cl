@@ -7,7 +7,8 @@
  * c = a b, or c += a b if add is not 0. One work-group of SIDE x SIDE items per tile of
  * 4*SIDE x 4*SIDE outputs, 4x4 outputs an item, KT values of k at a time. Each operand is
  * read along whichever of its strides is 1. Global (roundup(n, 4*SIDE)/4, roundup(m,
- * 4*SIDE)/4). -D SIDE, KT.
+ * 4*SIDE)/4, products), with next_a, next_b and next_c floats from one product's matrices
+ * to those of the next. -D SIDE, KT.
  */
 #define TILE (4 * SIDE)
 #define ITEMS (SIDE * SIDE)
@@ -33,15 +34,18 @@ gemm_tiled(__global const float *restrict a, __global const float *restrict b,
            __global float *restrict c, const ulong a_offset, const int a_row,
            const int a_col, const ulong b_offset, const int b_row, const int b_col,
            const ulong c_offset, const int ld, const int m, const int n, const int kc,
-           const int add)
+           const int add, const ulong next_a, const ulong next_b, const ulong next_c)
 {
     __local float ta[KT * (TILE + 1)], tb[KT * (TILE + 1)];
     const int lx = get_local_id(0), ly = get_local_id(1);
     const int i0 = get_group_id(1) * TILE, j0 = get_group_id(0) * TILE;
     float acc[4][4] = { { 0.0f } };
+    a += a_offset + get_global_id(2) * next_a;
+    b += b_offset + get_global_id(2) * next_b;
+    c += c_offset + get_global_id(2) * next_c;
     for (int k0 = 0; k0 < kc; k0 += KT) {
-        load_tile(a + a_offset, ta, i0, k0, m, kc, a_row, a_col);
-        load_tile(b + b_offset, tb, j0, k0, n, kc, b_col, b_row);
+        load_tile(a, ta, i0, k0, m, kc, a_row, a_col);
+        load_tile(b, tb, j0, k0, n, kc, b_col, b_row);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (int k = 0; k < KT; ++k) {
             __local const float *ra = ta + k * (TILE + 1) + ly,
@@ -58,7 +62,7 @@ gemm_tiled(__global const float *restrict a, __global const float *restrict b,
         for (int j = 0; j < 4; ++j) {
             const int row = i0 + ly + i * SIDE, column = j0 + lx + j * SIDE;
             if (row < m && column < n) {
-                __global float *at = c + c_offset + (size_t)row * ld + column;
+                __global float *at = c + (size_t)row * ld + column;
                 *at = add ? *at + acc[i][j] : acc[i][j];
             }
         }

@@ -23,6 +23,21 @@ void clfcn_gemm_destroy(struct clfcn_gemm **gemm)
     }
 }
 
+int clfcn_gemm_count(const struct clfcn_gemm_call *call)
+{
+    return call->batch.count > 1 ? call->batch.count : 1;
+}
+
+struct clfcn_gemm_call clfcn_gemm_at(const struct clfcn_gemm_call *call, int index)
+{
+    struct clfcn_gemm_call one = *call;
+    one.a.offset += (size_t)index * call->batch.stride_a;
+    one.b.offset += (size_t)index * call->batch.stride_b;
+    one.c.offset += (size_t)index * call->batch.stride_c;
+    one.batch.count = 1;
+    return one;
+}
+
 int clfcn_gemm_scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                        size_t *bytes, struct clfcn_err *err)
 {

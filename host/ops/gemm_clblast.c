@@ -83,15 +83,40 @@ static struct clfcn_gemm_call part_of(const struct clblast *cb,
     return part;
 }
 
+/* A matrix of a batch which CLBlast's batched product reads and writes where it lies: up
+ * to 1.6.3 it forgets offset and stride of one that needs no copy, being of full tiles
+ * and without gaps between its rows. */
+static bool lies_right(const struct clfcn_mat *m, int rows, int columns, size_t stride)
+{
+    return m->ld != columns ||
+           (m->offset == 0 && stride == (size_t)rows * (size_t)columns);
+}
+
+/* Whether call is for CLBlast's batched product, else for one product after the other. */
+static bool batched(const struct clblast *cb, const struct clfcn_gemm_call *call)
+{
+    const int m = call->m, n = call->n, k = call->k;
+    const bool whole = cb->k_part == 0 || k <= cb->k_part;
+    return clfcn_gemm_count(call) > 1 && whole &&
+           lies_right(&call->a, call->trans_a ? k : m, call->trans_a ? m : k,
+                      call->batch.stride_a) &&
+           lies_right(&call->b, call->trans_b ? n : k, call->trans_b ? k : n,
+                      call->batch.stride_b) &&
+           lies_right(&call->c, m, n, call->batch.stride_c);
+}
+
+/* What a product by itself needs, even of a batch: the batched one takes no memory from
+ * outside. Of a batch the last: CLBlast copies more of what has an offset. */
 static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                    size_t *bytes, struct clfcn_err *err)
 {
     const struct clblast *cb = (const struct clblast *)g;
+    const struct clfcn_gemm_call last = clfcn_gemm_at(call, clfcn_gemm_count(call) - 1);
     cl_command_queue queue = g->dev->compute;
     int rc = CLFCN_OK;
     *bytes = 0;
     for (int k0 = 0; rc == CLFCN_OK && k0 < call->k;) {
-        const struct clfcn_gemm_call part = part_of(cb, call, k0);
+        const struct clfcn_gemm_call part = part_of(cb, &last, k0);
         size_t need = 0;
         rc = check(CLBlastSGemmTempBufferSize(
                        CLBlastLayoutColMajor, flag(part.trans_b), flag(part.trans_a),
@@ -105,11 +130,11 @@ static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *cal
     return rc;
 }
 
-static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
-               cl_mem scratch_mem, struct clfcn_err *err)
+static int run_one(const struct clblast *cb, const struct clfcn_gemm_call *call,
+                   cl_mem scratch_mem, struct clfcn_err *err)
 {
-    const struct clblast *cb = (const struct clblast *)g;
-    cl_command_queue queue = g->dev->compute;
+    struct clfcn_dev *dev = cb->base.dev;
+    cl_command_queue queue = dev->compute;
     int rc = CLFCN_OK;
     for (int k0 = 0; rc == CLFCN_OK && k0 < call->k;) {
         const struct clfcn_gemm_call part = part_of(cb, call, k0);
@@ -118,10 +143,44 @@ static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                        (size_t)part.n, (size_t)part.m, (size_t)part.k, 1.0f, part.b.mem,
                        part.b.offset, (size_t)part.b.ld, part.a.mem, part.a.offset,
                        (size_t)part.a.ld, part.beta, part.c.mem, part.c.offset,
-                       (size_t)part.c.ld, &queue,
-                       clfcn_prof_call(g->dev, "clblast_sgemm"), scratch_mem),
+                       (size_t)part.c.ld, &queue, clfcn_prof_call(dev, "clblast_sgemm"),
+                       scratch_mem),
                    err);
         k0 += part.k;
+    }
+    return rc;
+}
+
+/* CLBlast allocates copies of those matrices of all the batch that are transposed, have
+ * gaps or are no multiple of its tiles, outside the account of the device's memory, and
+ * frees them after the product. */
+static int run_batch(const struct clblast *cb, const struct clfcn_gemm_call *call,
+                     struct clfcn_err *err)
+{
+    struct clfcn_dev *dev = cb->base.dev;
+    cl_command_queue queue = dev->compute;
+    return check(CLBlastSgemmStridedBatched(
+                     CLBlastLayoutColMajor, flag(call->trans_b), flag(call->trans_a),
+                     (size_t)call->n, (size_t)call->m, (size_t)call->k, 1.0f, call->b.mem,
+                     call->b.offset, (size_t)call->b.ld, call->batch.stride_b,
+                     call->a.mem, call->a.offset, (size_t)call->a.ld,
+                     call->batch.stride_a, call->beta, call->c.mem, call->c.offset,
+                     (size_t)call->c.ld, call->batch.stride_c, (size_t)call->batch.count,
+                     &queue, clfcn_prof_call(dev, "clblast_sgemm_batched")),
+                 err);
+}
+
+static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+               cl_mem scratch_mem, struct clfcn_err *err)
+{
+    const struct clblast *cb = (const struct clblast *)g;
+    if (batched(cb, call)) {
+        return run_batch(cb, call, err);
+    }
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < clfcn_gemm_count(call); ++i) {
+        const struct clfcn_gemm_call one = clfcn_gemm_at(call, i);
+        rc = run_one(cb, &one, scratch_mem, err);
     }
     return rc;
 }

@@ -159,11 +159,12 @@ static int run_panels(const struct native *nat, const struct clfcn_gemm_call *ca
         rc = clfcn_buffer_view(dev, scratch_mem, split,
                                s.groups * s.packed_b * sizeof(float), &b, err);
     }
-    if (rc == CLFCN_OK) {
-        rc = pack(nat, call, a, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = multiply(nat, call, &s, a, b, err);
+    for (int i = 0; rc == CLFCN_OK && i < clfcn_gemm_count(call); ++i) {
+        const struct clfcn_gemm_call one = clfcn_gemm_at(call, i);
+        rc = pack(nat, &one, a, err);
+        if (rc == CLFCN_OK) {
+            rc = multiply(nat, &one, &s, a, b, err);
+        }
     }
     clfcn_buffer_release(dev, &b);
     clfcn_buffer_release(dev, &a);
@@ -175,19 +176,23 @@ static int run_tiled(const struct native *nat, const struct clfcn_gemm_call *cal
 {
     const struct strides sa = strides_a(call), sb = strides_b(call);
     const cl_ulong oa = call->a.offset, ob = call->b.offset, oc = call->c.offset;
+    const cl_ulong next_a = call->batch.stride_a, next_b = call->batch.stride_b,
+                   next_c = call->batch.stride_c;
     const int add = call->beta != 0.0f;
     const size_t tile = 4 * (size_t)nat->side;
     const size_t global[] = { round_up((size_t)call->n, tile) / 4,
-                              round_up((size_t)call->m, tile) / 4 };
-    const size_t local[] = { (size_t)nat->side, (size_t)nat->side };
+                              round_up((size_t)call->m, tile) / 4,
+                              (size_t)clfcn_gemm_count(call) };
+    const size_t local[] = { (size_t)nat->side, (size_t)nat->side, 1 };
     const struct clfcn_arg args[] = {
         CLFCN_ARG(call->a.mem), CLFCN_ARG(call->b.mem), CLFCN_ARG(call->c.mem),
         CLFCN_ARG(oa),          CLFCN_ARG(sa.i),        CLFCN_ARG(sa.k),
         CLFCN_ARG(ob),          CLFCN_ARG(sb.k),        CLFCN_ARG(sb.i),
         CLFCN_ARG(oc),          CLFCN_ARG(call->c.ld),  CLFCN_ARG(call->m),
         CLFCN_ARG(call->n),     CLFCN_ARG(call->k),     CLFCN_ARG(add),
+        CLFCN_ARG(next_a),      CLFCN_ARG(next_b),      CLFCN_ARG(next_c),
     };
-    return clfcn_launch(nat->base.dev, &nat->tiled, 2, global, local, args,
+    return clfcn_launch(nat->base.dev, &nat->tiled, 3, global, local, args,
                         CLFCN_ARRAY_LEN(args), err);
 }
 

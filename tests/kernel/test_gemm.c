@@ -16,13 +16,16 @@ struct product {
     int pad;       /* elements between the rows of each matrix */
     size_t offset; /* elements before each matrix */
     float beta;
+    int batch;  /* products; 0: one */
+    size_t gap; /* elements between the matrices of a batch */
 };
 
-/* One matrix in a buffer, whose unused elements are NaN. */
+/* The matrices of one operand, one after the other in a buffer whose unused elements are
+ * NaN. */
 struct matrix {
     struct vec v;
-    int rows, columns, ld;
-    size_t offset;
+    int count, rows, columns, ld;
+    size_t offset, stride;
 };
 
 struct fixture {
@@ -49,20 +52,32 @@ static void close_fixture(struct fixture *f)
 static void open_matrix(struct rig *rig, struct matrix *m, const char *name, int rows,
                         int columns, const struct product *p)
 {
-    *m = (struct matrix){
-        .rows = rows, .columns = columns, .ld = columns + p->pad, .offset = p->offset
-    };
-    vec_open(rig, &m->v, name, m->offset + (size_t)(rows - 1) * m->ld + columns);
+    const int ld = columns + p->pad;
+    const size_t span = (size_t)(rows - 1) * ld + columns;
+    *m = (struct matrix){ .count = p->batch > 1 ? p->batch : 1,
+                          .rows = rows,
+                          .columns = columns,
+                          .ld = ld,
+                          .offset = p->offset,
+                          .stride = (size_t)rows * ld + p->gap };
+    vec_open(rig, &m->v, name, m->offset + (m->count - 1) * m->stride + span);
+}
+
+/* The rows of all matrices of a batch are counted on. */
+static int row_count(const struct matrix *m)
+{
+    return m->count * m->rows;
 }
 
 static double *element(const struct matrix *m, int row, int column)
 {
-    return &m->v.host[m->offset + (size_t)row * m->ld + column];
+    const size_t first = m->offset + (size_t)(row / m->rows) * m->stride;
+    return &m->v.host[first + (size_t)(row % m->rows) * m->ld + column];
 }
 
 static void fill_matrix(struct rig *rig, struct matrix *m)
 {
-    for (int i = 0; i < m->rows; ++i) {
+    for (int i = 0; i < row_count(m); ++i) {
         for (int j = 0; j < m->columns; ++j) {
             *element(m, i, j) = (float)clfcn_rng_normal(&rig->rng);
         }
@@ -70,21 +85,29 @@ static void fill_matrix(struct rig *rig, struct matrix *m)
     vec_upload(rig, &m->v);
 }
 
-/* The matrix without gaps. */
+/* The matrices without gaps. */
 static double *dense(const struct matrix *m)
 {
-    double *d = doubles((size_t)m->rows * m->columns);
-    for (int i = 0; i < m->rows; ++i) {
+    double *d = doubles((size_t)row_count(m) * m->columns);
+    for (int i = 0; i < row_count(m); ++i) {
         memcpy(d + (size_t)i * m->columns, element(m, i, 0), m->columns * sizeof(*d));
     }
     return d;
 }
 
+static bool is_gap(const struct matrix *m, size_t at)
+{
+    if (at < m->offset) {
+        return true;
+    }
+    const size_t in = (at - m->offset) % m->stride;
+    return in >= (size_t)m->rows * m->ld || (int)(in % m->ld) >= m->columns;
+}
+
 static void assert_gaps_untouched(const struct matrix *m)
 {
     for (size_t i = 0; i < m->v.count; ++i) {
-        const bool gap = i < m->offset || (int)((i - m->offset) % m->ld) >= m->columns;
-        if (gap && !isnan(m->v.host[i])) {
+        if (is_gap(m, i) && !isnan(m->v.host[i])) {
             fail_msg("element %zu of C, outside the matrix, was written", i);
         }
     }
@@ -99,8 +122,16 @@ static void multiply(struct fixture *f, const struct product *p, const struct ma
                      const struct matrix *b, const struct matrix *c)
 {
     const struct clfcn_gemm_call call = {
-        p->trans_a, p->trans_b, p->m,      p->n,    p->k,
-        mat_of(a),  mat_of(b),  mat_of(c), p->beta,
+        .trans_a = p->trans_a,
+        .trans_b = p->trans_b,
+        .m = p->m,
+        .n = p->n,
+        .k = p->k,
+        .a = mat_of(a),
+        .b = mat_of(b),
+        .c = mat_of(c),
+        .beta = p->beta,
+        .batch = { p->batch, a->stride, b->stride, c->stride },
     };
     struct clfcn_err err;
     struct vec scratch;
@@ -126,16 +157,19 @@ static void check(struct fixture *f, const struct product *p)
         fill_matrix(f->rig, &c);
     }
     double *da = dense(&a), *db = dense(&b), *want = dense(&c);
-    clfcn_ref_gemm(p->trans_a, p->trans_b, p->m, p->n, p->k, da, db, p->beta, want);
+    for (size_t i = 0; i < (size_t)c.count; ++i) {
+        clfcn_ref_gemm(p->trans_a, p->trans_b, p->m, p->n, p->k, da + i * p->m * p->k,
+                       db + i * p->k * p->n, p->beta, want + i * p->m * p->n);
+    }
     multiply(f, p, &a, &b, &c);
     vec_download(f->rig, &c.v);
     assert_gaps_untouched(&c);
     double *got = dense(&c);
-    char what[80];
-    snprintf(what, sizeof(what), "c of %s %dx%dx%d trans %d %d beta %g",
-             f->gemm->impl->name, p->m, p->n, p->k, p->trans_a, p->trans_b,
+    char what[96];
+    snprintf(what, sizeof(what), "c of %s %d times %dx%dx%d trans %d %d beta %g",
+             f->gemm->impl->name, c.count, p->m, p->n, p->k, p->trans_a, p->trans_b,
              (double)p->beta);
-    assert_close(what, got, want, (size_t)p->m * p->n, TOLERANCE_SUM);
+    assert_close(what, got, want, (size_t)row_count(&c) * p->n, TOLERANCE_SUM);
     vec_close(f->rig, &a.v);
     vec_close(f->rig, &b.v);
     vec_close(f->rig, &c.v);
@@ -178,6 +212,32 @@ static void check_sizes(struct fixture *f)
             .pad = (i / 4) % 2,
             .offset = (size_t)(i % 3),
             .beta = (float)((i / 3) % 2),
+        };
+        check(f, &p);
+    }
+}
+
+/* All transpositions and both betas of a batch: one matrix right after the other, what
+ * CLBlast may then read and write where it lies; behind an offset; with gaps between
+ * matrices; and between rows as well. */
+static void check_batches(struct fixture *f, int count, int m, int n, int k)
+{
+    static const struct {
+        int pad;
+        size_t offset, gap;
+    } layouts[] = { { 0, 0, 0 }, { 0, 7, 0 }, { 0, 0, 5 }, { 3, 2, 4 } };
+    for (int v = 0; v < 32; ++v) {
+        const struct product p = {
+            .trans_a = v & 1,
+            .trans_b = v & 2,
+            .m = m,
+            .n = n,
+            .k = k,
+            .pad = layouts[v / 8].pad,
+            .offset = layouts[v / 8].offset,
+            .beta = v & 4 ? 1.0f : 0.0f,
+            .batch = count,
+            .gap = layouts[v / 8].gap,
         };
         check(f, &p);
     }
@@ -232,6 +292,35 @@ static void test_clblast(void **state)
     close_fixture(&f);
 }
 
+static void test_native_batch(void **state)
+{
+    struct fixture f;
+    struct rig *rig = *state;
+    open_fixture(&f, rig, CLFCN_GEMM_NATIVE);
+    check_batches(&f, 3, 13, 18, 7);
+    if (!rig->small) {
+        check_batches(&f, 36, 2, 1, 5);
+        check_batches(&f, 4, 65, 70, 33);
+    }
+    close_fixture(&f);
+}
+
+/* Sizes that are multiples of CLBlast's tiles, and others; and of k more than is asked
+ * for at a time on a CPU. */
+static void test_clblast_batch(void **state)
+{
+    struct fixture f;
+    struct rig *rig = *state;
+    if (rig->small) {
+        return;
+    }
+    open_fixture(&f, rig, CLFCN_GEMM_CLBLAST);
+    check_batches(&f, 3, 13, 18, 7);
+    check_batches(&f, 2, 128, 64, 32);
+    check_batches(&f, 2, 32, 16, 512);
+    close_fixture(&f);
+}
+
 /* No sum of the same floats in another order: the same bits each time. */
 static void test_is_deterministic(void **state)
 {
@@ -261,10 +350,9 @@ static void test_is_deterministic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_native),
-        RIG_TEST(test_native_long_k),
-        RIG_TEST(test_clblast),
-        RIG_TEST(test_is_deterministic),
+        RIG_TEST(test_native),        RIG_TEST(test_native_long_k),
+        RIG_TEST(test_clblast),       RIG_TEST(test_native_batch),
+        RIG_TEST(test_clblast_batch), RIG_TEST(test_is_deterministic),
     };
     return RIG_RUN(tests);
 }
