@@ -171,6 +171,28 @@ static void test_uses(void **state)
     }
 }
 
+/* Points of only a part of the tiles, with a rest; a few tiles at a time. */
+static void test_tile_slices(void **state)
+{
+    static const struct clfcn_conv_impl *const impls[] = {
+        &clfcn_conv_winograd4_batched, &clfcn_conv_winograd2_batched
+    };
+    static const struct conv_case few = { 2, 3, 3, true, 2, 9, 9 };
+    static const struct conv_case wide = { 8, 6, 3, true, 3, 10, 13 };
+    struct rig *rig = *state;
+    for (int i = 0; i < CLFCN_ARRAY_LEN(impls); ++i) {
+        struct rig_use use = { .columns_limit = 4000, .conv = impls[i] };
+        check(rig, &few, &use);
+        if (!rig->small) {
+            check(rig, &wide, &use);
+            use.dx_add = true;
+            check(rig, &wide, &use);
+            use.gemm = CLFCN_GEMM_CLBLAST;
+            check(rig, &wide, &use);
+        }
+    }
+}
+
 /* Columns that hold only a part of the batch's pixels, down to a slice for each image
  * row. */
 static void test_column_slices(void **state)
@@ -258,13 +280,10 @@ static void test_nan_passes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_small_shapes),
-        RIG_TEST(test_shapes),
-        RIG_TEST(test_uses),
-        RIG_TEST(test_column_slices),
-        RIG_TEST(test_clblast),
-        RIG_TEST(test_nan_passes),
-        RIG_TEST(test_convgemm_is_used_where_it_can),
+        RIG_TEST(test_small_shapes), RIG_TEST(test_shapes),
+        RIG_TEST(test_uses),         RIG_TEST(test_column_slices),
+        RIG_TEST(test_tile_slices),  RIG_TEST(test_clblast),
+        RIG_TEST(test_nan_passes),   RIG_TEST(test_convgemm_is_used_where_it_can),
     };
     return RIG_RUN(tests);
 }
