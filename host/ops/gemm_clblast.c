@@ -83,9 +83,9 @@ static struct clfcn_gemm_call part_of(const struct clblast *cb,
     return part;
 }
 
-/* A matrix of a batch which CLBlast's batched product reads and writes where it lies: up
- * to 1.6.3 it forgets offset and stride of one that needs no copy, being of full tiles
- * and without gaps between its rows. */
+/* A matrix of a batch which CLBlast's batched product reads and writes where it lies:
+ * 1.5.3 forgets offset and stride of one that needs no copy, being of full tiles and
+ * without gaps between its rows. */
 static bool lies_right(const struct clfcn_mat *m, int rows, int columns, size_t stride)
 {
     return m->ld != columns ||

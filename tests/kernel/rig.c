@@ -60,6 +60,11 @@ int rig_close(void **state)
     return 0;
 }
 
+bool rig_has_vectors(const struct rig *rig)
+{
+    return rig->dev->info.vector_width >= 4;
+}
+
 int rig_begin_test(void **state)
 {
     struct rig *rig = *state;

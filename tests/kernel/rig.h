@@ -38,6 +38,9 @@ int rig_end_test(void **state);
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_begin_test, rig_end_test)
 #define RIG_RUN(tests) cmocka_run_group_tests(tests, rig_open, rig_close)
 
+/* Whether kernels are chosen as for a CPU with vectors. */
+bool rig_has_vectors(const struct rig *rig);
+
 /* Fail the test with err's message unless rc is CLFCN_OK. */
 void rig_ok(int rc, const struct clfcn_err *err);
 

@@ -1,4 +1,5 @@
 #include "rig_op.h"
+#include "../../host/ops/conv.h"
 #include "../../host/ops/gemm.h"
 #include <stdlib.h>
 
@@ -104,6 +105,17 @@ void rig_op_close(struct rig_op *t)
     clfcn_programs_destroy(&t->programs); /* before the others, whose kernels it knows */
     clfcn_gemm_destroy(&t->gemm);
     clfcn_op_destroy(&t->op);
+}
+
+bool rig_op_uses(const struct rig_op *t, const struct clfcn_conv_impl *impl)
+{
+    for (int i = 0; i < CLFCN_PASS_COUNT; ++i) {
+        const struct clfcn_conv *conv = t->op->impl->conv(t->op, (enum clfcn_pass)i);
+        if (conv && conv->impl == impl) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void rig_op_fill(struct rig_op *t)

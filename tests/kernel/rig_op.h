@@ -38,6 +38,10 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
                  int h, int w, const struct rig_use *use);
 void rig_op_close(struct rig_op *t);
 
+/* Whether this algorithm computes one of the op's passes: one that does not fit has been
+ * replaced by the default. */
+bool rig_op_uses(const struct rig_op *t, const struct clfcn_conv_impl *impl);
+
 /* Normal values in everything an op reads before forward; x is cut at 0 with mask_dx. */
 void rig_op_fill(struct rig_op *t);
 

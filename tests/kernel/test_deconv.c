@@ -80,6 +80,10 @@ static void check_one(struct rig *rig, const struct deconv_case *c,
 {
     struct rig_op t;
     rig_op_open(&t, rig, create_deconv(c), c->in_c, c->n, c->h, c->w, use);
+    if (use->conv && !rig_op_uses(&t, use->conv)) {
+        rig_op_close(&t);
+        return;
+    }
     if (use->columns_limit > 0) {
         assert_true(t.op->columns_bytes < whole_columns(c));
     }
@@ -117,11 +121,14 @@ static const struct deconv_case odd = { 3, 4, 3, 3, 5 };
 
 static void test_small_shapes(void **state)
 {
+    struct rig *rig = *state;
     static const struct deconv_case tiny = { 1, 1, 1, 1, 1 };
     static const struct deconv_case lanes = { 17, 16, 1, 3, 10 }; /* whole vectors */
     check(*state, &tiny, &(struct rig_use){ 0 });
     check(*state, &odd, &(struct rig_use){ 0 });
-    check(*state, &lanes, &(struct rig_use){ 0 });
+    if (!rig->small || rig_has_vectors(rig)) {
+        check(rig, &lanes, &(struct rig_use){ 0 });
+    }
 }
 
 static void test_shapes(void **state)
