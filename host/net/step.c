@@ -17,7 +17,6 @@ static struct clfcn_op_run make_run(const struct clfcn_net *net, bool training)
 {
     return (struct clfcn_op_run){
         .dev = net->dev,
-        .gemm = net->gemm,
         .training = training,
         .columns = net->columns,
         .scratch = net->scratch,

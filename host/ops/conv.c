@@ -53,6 +53,15 @@ int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
     return rc;
 }
 
+int clfcn_conv_want_scratch(struct clfcn_conv *cv, const struct clfcn_gemm_call *call,
+                            struct clfcn_err *err)
+{
+    size_t bytes = 0;
+    const int rc = clfcn_gemm_scratch(cv->gemm, call, &bytes, err);
+    cv->scratch_bytes = bytes > cv->scratch_bytes ? bytes : cv->scratch_bytes;
+    return rc;
+}
+
 bool clfcn_conv_affordable(const struct clfcn_conv *cv, const struct clfcn_op_env *env)
 {
     return cv->impl->thrifty ||

@@ -25,6 +25,7 @@ struct clfcn_conv_call {
 };
 
 struct clfcn_conv;
+struct clfcn_gemm_call;
 
 /* One static const table per conv_*.c file. All slots but the last are required. */
 struct clfcn_conv_impl {
@@ -86,6 +87,9 @@ int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
                          struct clfcn_err *err);
 void clfcn_conv_destroy(struct clfcn_conv **cv);
 
+/* For plan(): raise scratch_bytes to what a product by cv's provider needs. */
+int clfcn_conv_want_scratch(struct clfcn_conv *cv, const struct clfcn_gemm_call *call,
+                            struct clfcn_err *err);
 /* Whether it is thrifty or stays within the workspace. */
 bool clfcn_conv_affordable(const struct clfcn_conv *cv, const struct clfcn_op_env *env);
 /* Multiplications and additions of the definition, whatever the algorithm saves. */

@@ -113,9 +113,7 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     for (int i = 0; rc == CLFCN_OK && i < 2; ++i) {
         const struct clfcn_gemm_call call =
             product(im, NULL, &none, 0, i ? tail : im->slice);
-        size_t bytes = 0;
-        rc = clfcn_gemm_scratch(cv->gemm, &call, &bytes, err);
-        cv->scratch_bytes = bytes > cv->scratch_bytes ? bytes : cv->scratch_bytes;
+        rc = clfcn_conv_want_scratch(cv, &call, err);
     }
     return rc;
 }

@@ -78,17 +78,6 @@ int clfcn_op_check_row(const struct clfcn_tensor *t, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
-int clfcn_op_want_scratch(struct clfcn_op *op, const struct clfcn_op_env *env,
-                          struct clfcn_gemm_call call, struct clfcn_err *err)
-{
-    size_t bytes = 0;
-    const int rc = clfcn_gemm_scratch(env->gemm, &call, &bytes, err);
-    if (bytes > op->scratch_bytes) {
-        op->scratch_bytes = bytes;
-    }
-    return rc;
-}
-
 void clfcn_prof_pass(struct clfcn_dev *dev, enum clfcn_pass pass)
 {
     clfcn_prof_set_pass(dev, clfcn_pass_name(pass));

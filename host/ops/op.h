@@ -63,8 +63,8 @@ struct clfcn_op_env {
     const struct clfcn_gemm *gemm;
     const struct clfcn_gemm *other_gemm; /* if a choice names it; else NULL */
     enum clfcn_gemm_kind gemm_kind;      /* what the user asked for */
-    size_t columns_limit;           /* bytes of im2col columns an op may ask for */
-    size_t workspace_limit;         /* bytes that a convolution may ask for in all */
+    size_t columns_limit;                /* bytes of im2col columns an op may ask for */
+    size_t workspace_limit;              /* bytes that a convolution may ask for in all */
     bool training;
     /* A convolution's algorithm for each pass (conv.h) where it fits; NULL: choose. */
     const struct clfcn_conv_impl *conv[CLFCN_PASS_COUNT];
@@ -75,7 +75,6 @@ struct clfcn_op_env {
  * lasts until the op returns. */
 struct clfcn_op_run {
     struct clfcn_dev *dev;
-    const struct clfcn_gemm *gemm;
     bool training;  /* batch norm uses the batch's statistics and updates the running ones
                      */
     cl_mem columns; /* at least the op's columns_bytes */

@@ -21,10 +21,6 @@ struct clfcn_param *clfcn_op_add_param(struct clfcn_op *op, const char *suffix,
 /* Every op's first check of its input's shape. */
 int clfcn_op_check_row(const struct clfcn_tensor *t, struct clfcn_err *err);
 
-/* Raise op->scratch_bytes to what call needs. */
-int clfcn_op_want_scratch(struct clfcn_op *op, const struct clfcn_op_env *env,
-                          struct clfcn_gemm_call call, struct clfcn_err *err);
-
 /* Say for the profile which pass the kernels that follow belong to: an op with weights
  * does so before each of the two in its backward pass. */
 void clfcn_prof_pass(struct clfcn_dev *dev, enum clfcn_pass pass);

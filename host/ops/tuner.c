@@ -266,11 +266,9 @@ static int plan(struct bench *b, struct candidate *c, const struct clfcn_conv_im
 static int run(struct bench *b, struct candidate *c, double *ms, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = b->tuner->config.dev;
-    const struct clfcn_op_run how = { .dev = dev,
-                                      .gemm = c->cv->gemm,
-                                      .training = true,
-                                      .columns = b->columns,
-                                      .scratch = b->scratch };
+    const struct clfcn_op_run how = {
+        .dev = dev, .training = true, .columns = b->columns, .scratch = b->scratch
+    };
     const struct clfcn_conv_call call = { .x = b->mem[X],
                                           .y = b->mem[Y],
                                           .weight = b->mem[W],

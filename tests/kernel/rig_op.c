@@ -133,7 +133,6 @@ void rig_op_fill(struct rig_op *t)
 static struct clfcn_op_run run_of(const struct rig_op *t)
 {
     return (struct clfcn_op_run){ .dev = t->rig->dev,
-                                  .gemm = t->gemm,
                                   .training = !t->use.inference,
                                   .columns = t->columns.mem,
                                   .scratch = t->scratch.mem };
