@@ -250,6 +250,9 @@ static void test_native(void **state)
     open_fixture(&f, rig, CLFCN_GEMM_NATIVE);
     check_variants(&f, 1, 1, 1);
     check_variants(&f, 13, 18, 7);
+    if (rig_has_vectors(rig)) { /* whole vectors of both operands, and their last rows */
+        check_variants(&f, 25, 17, 32);
+    }
     if (!rig->small) {
         check_variants(&f, 65, 33, 130);
         check_sizes(&f);
