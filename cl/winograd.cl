@@ -35,6 +35,7 @@
         ROWS(CLEAR)                   \
         for (int k = 0; k < n; ++k) { \
             const vec bv = FULL(bk);  \
+            PREFETCH(ak + VW);        \
             ROWS(ACCUMULATE)          \
             ak += next;               \
             bk += next_b;             \
@@ -314,9 +315,10 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
                         const int channels, __global float *dw, const size_t stride_k,
                         const size_t stride_o)
 {
-    vec taps[TAPS];
+    vec taps[KB * TAPS];
     vec half_way[3 * Q], point[POINTS];
     for (int k = k0; k < k1; ++k) {
+        const int in_strip = stride_k == TAPS ? (k - k0) % KB : 0;
         for (int p = 0; p < POINTS; ++p) {
             __global const float *from = sums + p * stride + (size_t)k * VW;
             point[p] = FULL(from);
@@ -329,13 +331,16 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
             TO_FILTER(FROM_SUM, KEEP_Q)
         }
         for (int j = 0; j < 3; ++j) {
-#define TO_TAPS(i, value) taps[j * 3 + i] = value
+#define TO_TAPS(i, value) taps[in_strip * TAPS + j * 3 + i] = value
             TO_FILTER(FROM_Q, TO_TAPS)
         }
-        for (int o = 0; o < channels; ++o) {
-            for (int t = 0; t < TAPS; ++t) {
-                dw[k * stride_k + o * stride_o + t] = ((const float *)(taps + t))[o];
-            }
+        if (stride_k == TAPS && in_strip < KB - 1 && k < k1 - 1) {
+            continue;
+        }
+        const int count = (in_strip + 1) * TAPS;
+        for (int i = 0; i < count; i += VW) {
+            store_chunk(taps + i, dw + (k - in_strip) * stride_k + i, stride_o, channels,
+                        min(VW, count - i), 0);
         }
     }
 }

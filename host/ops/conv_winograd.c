@@ -48,8 +48,6 @@ enum {
     BLOCK = 24,      /* tiles at a time: enough for the weights to be read seldom */
     ONE_BLOCK = 128, /* so few tiles are best done at once */
     CHUNK = 64,
-    FEW = 2, /* vectors of channels: a chunk of at_once, whose transformed weights or sums
-                should fit the second cache */
     SUMS_MAX = 8 << 20, /* bytes of sums that each group may have a copy of */
 };
 
@@ -141,7 +139,7 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     wg->chunk = smaller(lanes, CHUNK);
     wg->parts = 1;
     if (wg->at_once) {
-        wg->chunk = smaller(FEW * wg->vw, each);
+        wg->chunk = wg->vw; /* its weights or sums should fit the second cache */
     } else if (weight && sums * sizeof(float) <= SUMS_MAX) {
         wg->parts = smaller(blocks, cores);
         wg->chunk = lanes;
