@@ -2,17 +2,15 @@
 
 struct maxpool {
     struct clfcn_op op;
+    int vector_width;
     struct clfcn_kernel forward, backward;
 };
 
-#define PARAMS         \
-    {                  \
-        {              \
-            "MASK", 0, \
-            {          \
-                0      \
-            }          \
-        }              \
+enum { P_VW, P_MASK };
+
+#define PARAMS                                                              \
+    {                                                                       \
+        [P_VW] = { "VW", 4, { 4, 8, 16 } }, [P_MASK] = { "MASK", 0, { 0 } } \
     }
 
 static const struct clfcn_kernel_desc forward_desc = { .stem = "pool",
@@ -38,7 +36,10 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
                    struct clfcn_err *err)
 {
     struct maxpool *mp = (struct maxpool *)op;
-    const int values[CLFCN_MAX_PARAMS] = { op->mask_dx };
+    mp->vector_width = clfcn_defaults_for(&env->dev->info).vector_width;
+    const int values[CLFCN_MAX_PARAMS] = {
+        [P_VW] = mp->vector_width, [P_MASK] = op->mask_dx
+    };
     int rc = clfcn_kernel_want(env->programs, &mp->forward, &forward_desc, values, err);
     if (rc == CLFCN_OK && env->training) {
         rc = clfcn_kernel_want(env->programs, &mp->backward, &backward_desc, values, err);
@@ -46,29 +47,37 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
     return rc;
 }
 
+/* One item per VW windows of a row, in rows of every plane. */
+static int launch(const struct maxpool *mp, struct clfcn_dev *dev,
+                  const struct clfcn_kernel *kernel, int windows, int rows,
+                  const struct clfcn_arg *args, int count, struct clfcn_err *err)
+{
+    const struct clfcn_tensor *x = mp->op.x;
+    const size_t global[] = { (size_t)((windows + mp->vector_width - 1) /
+                                       mp->vector_width),
+                              (size_t)rows, (size_t)x->c * (size_t)x->n };
+    return clfcn_launch(dev, kernel, 3, global, NULL, args, count, err);
+}
+
 static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
                    struct clfcn_err *err)
 {
     const struct maxpool *mp = (const struct maxpool *)op;
-    const size_t global[] = { (size_t)op->y->w, (size_t)op->y->h,
-                              (size_t)op->y->c * (size_t)op->y->n };
     const struct clfcn_arg args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(op->y->mem),
                                       CLFCN_ARG(op->x->h), CLFCN_ARG(op->x->w) };
-    return clfcn_launch(run->dev, &mp->forward, 3, global, NULL, args,
-                        CLFCN_ARRAY_LEN(args), err);
+    return launch(mp, run->dev, &mp->forward, op->y->w, op->y->h, args,
+                  CLFCN_ARRAY_LEN(args), err);
 }
 
 static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
                     struct clfcn_err *err)
 {
     const struct maxpool *mp = (const struct maxpool *)op;
-    const size_t global[] = { ((size_t)op->x->w + 1) / 2, ((size_t)op->x->h + 1) / 2,
-                              (size_t)op->y->c * (size_t)op->y->n };
     const struct clfcn_arg args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(op->dy->mem),
                                       CLFCN_ARG(op->dx->mem), CLFCN_ARG(op->x->h),
                                       CLFCN_ARG(op->x->w) };
-    return clfcn_launch(run->dev, &mp->backward, 3, global, NULL, args,
-                        CLFCN_ARRAY_LEN(args), err);
+    return launch(mp, run->dev, &mp->backward, (op->x->w + 1) / 2, (op->x->h + 1) / 2,
+                  args, CLFCN_ARRAY_LEN(args), err);
 }
 
 static const struct clfcn_op_impl maxpool_impl = {
