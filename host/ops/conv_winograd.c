@@ -49,6 +49,8 @@ enum {
     ONE_BLOCK = 128, /* so few tiles are best done at once */
     CHUNK = 64,
     SUMS_MAX = 8 << 20, /* bytes of sums that each group may have a copy of */
+    FAR = 16 << 20, /* bytes of weights or sums that the last cache has no room for .. */
+    FAR_BLOCK = 96, /* .. and so many tiles are worth fetching them for */
 };
 
 #define DESC(kernel)                                            \
@@ -132,10 +134,13 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     const cl_ulong points = (cl_ulong)form_of(wg->form).points;
     wg->vw = clfcn_defaults_for(&env->dev->info).vector_width;
     wg->at_once = tiles <= ONE_BLOCK;
-    wg->block = round_up(parts_of(tiles, wg->at_once ? 1 : parts_of(tiles, BLOCK)), 4);
-    const int blocks = parts_of(tiles, wg->block), lanes = round_up(wg->to, wg->vw);
+    const int lanes = round_up(wg->to, wg->vw);
     const int each = round_up(parts_of(lanes, cores), wg->vw);
     const cl_ulong sums = points_floats(wg, lanes);
+    const bool far = sums * sizeof(float) > FAR;
+    const int most = wg->at_once ? ONE_BLOCK : far ? FAR_BLOCK : BLOCK;
+    wg->block = round_up(parts_of(tiles, parts_of(tiles, most)), 4);
+    const int blocks = parts_of(tiles, wg->block);
     wg->chunk = smaller(lanes, CHUNK);
     wg->parts = 1;
     if (wg->at_once) {
