@@ -22,6 +22,7 @@ static void pack(__global const float *b, const int columns, const int kc,
 {
     if (stride_j == 1 && columns == VW) {
         for (int k = 0; k < kc; ++k) {
+            PREFETCH(b + k * stride_k + VW); /* of the next columns */
             FULL(to + k * VW) = LOOSE_CONST(b + k * stride_k);
         }
         return;
@@ -41,15 +42,20 @@ static void pack(__global const float *b, const int columns, const int kc,
     }
 }
 
-/* A tile: kc products, stored to rows x columns of c. */
+/* A tile: kc products, stored to rows x columns of c. Meanwhile a line of every step
+ * floats from ahead on is fetched. */
 static void tile(__global const float *a, __global const float *b, const int kc,
-                 __global float *c, const int ld, const int rows, const int columns,
-                 const int add)
+                 __global const float *ahead, const size_t step, __global float *c,
+                 const int ld, const int rows, const int columns, const int add)
 {
-#define CLEAR(i) vec acc##i = 0.0f;
+#define CLEAR(i)                  \
+    PREFETCH(c + (size_t)i * ld); \
+    vec acc##i = 0.0f;
     ROWS(CLEAR)
     for (int k = 0; k < kc; ++k) {
         const vec v = FULL(b);
+        PREFETCH(ahead);
+        ahead += step;
 #define MULTIPLY(i) acc##i = fma((vec)a[i], v, acc##i);
         ROWS(MULTIPLY)
         a += MR;
@@ -99,11 +105,16 @@ gemm_panel(__global const float *restrict a, __global const float *restrict b,
                 pack(b + from, min(VW, n - j), kc, stride_k, stride_j, last + 1 - from,
                      packed + (size_t)(j - begin) * kc);
             }
+            __global const float *next = b; /* of column 0, what is packed after this */
+            next +=
+                k0 + part < k ? (size_t)(k0 + part) * stride_k : (size_t)(end - begin);
             for (int i = 0; i < m; i += MR) {
+                const bool last = stride_j == 1 && i + MR >= m;
                 for (int j = begin; j < end; j += VW) {
                     tile(a + (size_t)i * k + (size_t)k0 * MR,
-                         packed + (size_t)(j - begin) * kc, kc, c + (size_t)i * ld + j,
-                         ld, m - i, min(VW, n - j), add || k0 > 0);
+                         packed + (size_t)(j - begin) * kc, kc, last ? next + j : a,
+                         last ? stride_k : 0, c + (size_t)i * ld + j, ld, m - i,
+                         min(VW, n - j), add || k0 > 0);
                 }
             }
         }

@@ -38,7 +38,7 @@ static const struct clfcn_kernel_desc panel_desc = {
 
 enum {
     MR = 12,     /* rows of a tile of gemm_panel.cl */
-    PART = 384,  /* values of k that are packed at a time, */
+    PART = 640,  /* values of k that are packed at a time at most, */
     BLOCK = 256, /* and columns: together they fit the second cache */
 };
 
@@ -75,7 +75,7 @@ static struct sharing share(const struct native *nat, const struct clfcn_gemm_ca
     const size_t blocks = round_up(parts_of(n, BLOCK), cores);
     const size_t block = round_up(parts_of(n, blocks), vw);
     const size_t used = parts_of(n, block);
-    const size_t part = call->k < PART ? (size_t)call->k : PART;
+    const size_t k = (size_t)call->k, part = parts_of(k, parts_of(k, PART));
     return (struct sharing){
         .block = (cl_int)block,
         .part = (cl_int)part,

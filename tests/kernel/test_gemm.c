@@ -280,6 +280,52 @@ static void test_native_long_k(void **state)
     close_fixture(&f);
 }
 
+/* gemm_pack by itself, into a buffer of one panel: whole vectors must end with it. */
+static void test_pack_keeps_to_its_panel(void **state)
+{
+    static const struct clfcn_kernel_desc desc = { .stem = "gemm_pack",
+                                                   .entry = "gemm_pack",
+                                                   .params = { { "KB", 256, { 256 } },
+                                                               { "VW", 16, { 16 } } } };
+    enum { MR = 12, K = 64 };
+    struct rig *rig = *state;
+    struct clfcn_programs *programs = NULL;
+    struct clfcn_kernel kernel = { 0 };
+    struct clfcn_err err;
+    struct vec src, dst;
+    if (!rig_has_vectors(rig)) {
+        return;
+    }
+    rig_ok(clfcn_programs_create(rig->dev, &programs, &err), &err);
+    rig_ok(clfcn_kernel_want(programs, &kernel, &desc, (const int[]){ 256, 16 }, &err),
+           &err);
+    rig_ok(clfcn_programs_build(programs, &err), &err);
+    vec_open(rig, &src, "src", MR * K);
+    vec_open(rig, &dst, "dst", MR * K);
+    vec_normal(rig, &src, 0.0, 1.0);
+    vec_upload(rig, &src);
+    const cl_ulong offset = 0;
+    const cl_int m = MR, k = K, stride_i = K, stride_k = 1;
+    const size_t one[] = { 1, 1 };
+    const struct clfcn_arg args[] = {
+        CLFCN_ARG(src.mem), CLFCN_ARG(dst.mem),  CLFCN_ARG(offset),   CLFCN_ARG(m),
+        CLFCN_ARG(k),       CLFCN_ARG(stride_i), CLFCN_ARG(stride_k),
+    };
+    rig_ok(
+        clfcn_launch(rig->dev, &kernel, 2, one, one, args, CLFCN_ARRAY_LEN(args), &err),
+        &err);
+    vec_download(rig, &dst);
+    double *want = doubles(MR * K);
+    for (int i = 0; i < MR * K; ++i) {
+        want[i] = src.host[i % MR * K + i / MR];
+    }
+    assert_close("panel", dst.host, want, dst.count, TOLERANCE_EXACT);
+    free(want);
+    vec_close(rig, &src);
+    vec_close(rig, &dst);
+    clfcn_programs_destroy(&programs);
+}
+
 static void test_clblast(void **state)
 {
     struct fixture f;
@@ -353,9 +399,13 @@ static void test_is_deterministic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_native),        RIG_TEST(test_native_long_k),
-        RIG_TEST(test_clblast),       RIG_TEST(test_native_batch),
-        RIG_TEST(test_clblast_batch), RIG_TEST(test_is_deterministic),
+        RIG_TEST(test_native),
+        RIG_TEST(test_native_long_k),
+        RIG_TEST(test_pack_keeps_to_its_panel),
+        RIG_TEST(test_clblast),
+        RIG_TEST(test_native_batch),
+        RIG_TEST(test_clblast_batch),
+        RIG_TEST(test_is_deterministic),
     };
     return RIG_RUN(tests);
 }
