@@ -20,7 +20,8 @@
 #include "winograd.clh"
 
 #define TAPS 9
-#define KB 16 /* input channels of which an item transforms the weights */
+#define KB 16        /* input channels of which an item transforms the weights */
+#define OWN_SPAN 256 /* or a job at a time: few enough for the second cache */
 #define SEGMENT_IN ((3 * VW - (IN - STEP)) / STEP) /* tiles whose input is a strip */
 #define SEGMENT_OUT (3 * VW / OUT)                 /* tiles whose output is one */
 
@@ -179,7 +180,6 @@ static void weight_points(__global const float *weight, const size_t size, const
 {
     vec taps[KB * TAPS + VW];
     vec half_way[Q * 3];
-    to += (size_t)k0 * VW;
     for (int k = k0; k < k1; ++k) {
         const int in_strip = stride_k == TAPS ? (k - k0) % KB : 0;
         const int count = stride_k == TAPS ? TAPS * min(KB, k1 - k) : TAPS;
@@ -212,14 +212,14 @@ winograd_weights(__global const float *restrict weight, __global float *restrict
     const int k0 = get_global_id(0) * KB, panel = get_global_id(1), o = panel * VW;
     weight_points(weight + (size_t)o * stride_o,
                   (size_t)in * out * TAPS - (size_t)o * stride_o, k0, min(in, k0 + KB),
-                  min(VW, out - o), stride_k, stride_o, flip, u + (size_t)panel * in * VW,
-                  STRIDE_U(get_global_size(1), in));
+                  min(VW, out - o), stride_k, stride_o, flip,
+                  u + ((size_t)panel * in + k0) * VW, STRIDE_U(get_global_size(1), in));
 }
 
 /* y = weights * x + bias, and ReLU if relu is set; onto y if add is. n images of h x w.
  * A work-group takes its share of the jobs, each a block of tiles and a chunk of output
  * channels, and group_floats floats of scratch. u: what winograd_weights made of all
- * weights; or, if own_u is set, nothing: a job makes its chunk's u in scratch. */
+ * weights; or, if own_u is set, nothing: a job makes the u it needs in scratch. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 winograd_conv(__global const float *restrict x, __global const float *restrict weight,
               __global const float *restrict u, __global const float *restrict bias,
@@ -233,7 +233,8 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
     const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
     const int tiles = n * gi.across * gi.down, step_v = STEP_V(in);
     const int chunks = (out + chunk - 1) / chunk;
-    const int panels = own_u ? chunk / VW : (out + VW - 1) / VW;
+    const int span = own_u ? min(in, OWN_SPAN) : in;
+    const size_t stride_u = STRIDE_U(own_u ? chunk / VW : (out + VW - 1) / VW, span);
     const long jobs = (long)((tiles + block - 1) / block) * chunks;
     const long group = get_group_id(0), groups = get_num_groups(0);
     __global float *v = scratch + group * group_floats, *m = v + POINTS * stride_v;
@@ -253,18 +254,21 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
             }
         }
         ready = at;
-        for (int o = o0; own_u && o < o1; o += VW) {
-            const size_t before = (size_t)o * stride_o;
-            weight_points(weight + before, (size_t)in * out * TAPS - before, 0, in,
-                          min(VW, out - o), stride_k, stride_o, flip,
-                          mine + (size_t)(o - o0) * in, STRIDE_U(panels, in));
-        }
-        for (int p = 0; p < POINTS; ++p) {
+        for (int k0 = 0; k0 < in; k0 += span) {
+            const int k1 = min(in, k0 + span);
+            for (int o = o0; own_u && o < o1; o += VW) {
+                const size_t before = (size_t)o * stride_o;
+                weight_points(weight + before, (size_t)in * out * TAPS - before, k0, k1,
+                              min(VW, out - o), stride_k, stride_o, flip,
+                              mine + (size_t)(o - o0) * span, stride_u);
+            }
             __global const float *from = own_u ? mine : u + (size_t)(o0 / VW) * in * VW;
-            for (int o = o0; o < o1; o += VW) {
-                multiply(v + p * stride_v, step_v, 1,
-                         from + p * STRIDE_U(panels, in) + (size_t)(o - o0) * in, VW,
-                         m + p * stride_m + (o - o0), chunk, rows, in, 0);
+            for (int p = 0; p < POINTS; ++p) {
+                for (int o = o0; o < o1; o += VW) {
+                    multiply(v + p * stride_v + k0, step_v, 1,
+                             from + p * stride_u + (size_t)(o - o0) * span, VW,
+                             m + p * stride_m + (o - o0), chunk, rows, k1 - k0, k0 > 0);
+                }
             }
         }
         for (int o = o0; o < o1; o += VW) {
@@ -320,7 +324,7 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
     for (int k = k0; k < k1; ++k) {
         const int in_strip = stride_k == TAPS ? (k - k0) % KB : 0;
         for (int p = 0; p < POINTS; ++p) {
-            __global const float *from = sums + p * stride + (size_t)k * VW;
+            __global const float *from = sums + p * stride + (size_t)(k - k0) * VW;
             point[p] = FULL(from);
             for (int part = 1; part < parts; ++part) {
                 point[p] += FULL(from + part * part_stride);
@@ -351,7 +355,7 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
  *         STRIDE_U apart
  * A work-group takes its share of the jobs, each a part of the tiles and a chunk of
  * output channels. If own_sums is set, there is one block of tiles, and a job keeps its
- * sums in scratch and finishes them itself. */
+ * sums in scratch and finishes them itself, OWN_SPAN input channels at a time. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 winograd_correlate(__global const float *restrict x, __global const float *restrict dy,
                    __global float *restrict sums, __global float *restrict dw,
@@ -364,12 +368,13 @@ winograd_correlate(__global const float *restrict x, __global const float *restr
     const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
     const int tiles = n * gi.across * gi.down, blocks = (tiles + block - 1) / block;
     const int step_v = STEP_V(in), rows = (in + 3) / 4 * 4;
-    const int panels = own_sums ? chunk / VW : (out + VW - 1) / VW;
+    const int span = own_sums ? min(rows, OWN_SPAN) : rows;
     const int chunks = (out + chunk - 1) / chunk;
     const long jobs = (long)parts * chunks;
     const long group = get_group_id(0), groups = get_num_groups(0);
     __global float *v = scratch + group * group_floats, *d = v + POINTS * stride_v;
-    const size_t panel = (size_t)rows * VW, stride = STRIDE_U(panels, rows);
+    const size_t panel = (size_t)span * VW;
+    const size_t stride = STRIDE_U(own_sums ? chunk / VW : (out + VW - 1) / VW, span);
     int ready = -1;
     for (long job = group * jobs / groups; job < (group + 1) * jobs / groups; ++job) {
         const int part = job / chunks, o0 = (job - (long)part * chunks) * chunk;
@@ -387,17 +392,22 @@ winograd_correlate(__global const float *restrict x, __global const float *restr
                 gradient_points(dy + o * go.stride, &go, min(VW, out - o), out - o, begin,
                                 end, d + (o - o0), stride_m, chunk);
             }
-            for (int p = 0; p < POINTS; ++p) {
-                for (int o = o0; o < o1; o += VW) {
-                    multiply(v + p * stride_v, 1, step_v, d + p * stride_m + (o - o0),
-                             chunk, to + p * stride + (o - o0) / VW * panel, VW, rows,
-                             end - begin, b > first);
+            for (int k0 = 0; k0 < in; k0 += span) {
+                const int k1 = min(in, k0 + span);
+                for (int p = 0; p < POINTS; ++p) {
+                    for (int o = o0; o < o1; o += VW) {
+                        multiply(v + p * stride_v + k0, 1, step_v,
+                                 d + p * stride_m + (o - o0), chunk,
+                                 to + p * stride + (o - o0) / VW * panel, VW,
+                                 (k1 - k0 + 3) / 4 * 4, end - begin, b > first);
+                    }
+                }
+                for (int o = o0; own_sums && o < o1; o += VW) {
+                    filter_taps(to + (o - o0) / VW * panel, stride, 1, 0, k0, k1,
+                                min(VW, out - o), dw + (size_t)o * stride_o, stride_k,
+                                stride_o);
                 }
             }
-        }
-        for (int o = o0; own_sums && o < o1; o += VW) {
-            filter_taps(to + (o - o0) / VW * panel, stride, 1, 0, 0, in, min(VW, out - o),
-                        dw + (size_t)o * stride_o, stride_k, stride_o);
         }
     }
 }
@@ -411,8 +421,8 @@ winograd_filter(__global const float *restrict sums, __global float *restrict dw
     const int k0 = get_global_id(0) * KB, index = get_global_id(1), o = index * VW;
     const int rows = (in + 3) / 4 * 4;
     const size_t stride = STRIDE_U(get_global_size(1), rows);
-    filter_taps(sums + (size_t)index * rows * VW, stride, parts, POINTS * stride, k0,
-                min(in, k0 + KB), min(VW, out - o), dw + (size_t)o * stride_o, stride_k,
-                stride_o);
+    filter_taps(sums + ((size_t)index * rows + k0) * VW, stride, parts, POINTS * stride,
+                k0, min(in, k0 + KB), min(VW, out - o), dw + (size_t)o * stride_o,
+                stride_k, stride_o);
 }
 #endif

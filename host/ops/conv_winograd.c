@@ -43,7 +43,8 @@ static struct form form_of(int form)
 
 enum { P_FORM, P_VW };
 enum {
-    KB = 16, /* of cl/winograd.cl */
+    KB = 16,        /* of cl/winograd.cl, */
+    OWN_SPAN = 256, /* likewise */
     TAPS = 9,
     BLOCK = 24,      /* tiles at a time: enough for the weights to be read seldom */
     ONE_BLOCK = 128, /* so few tiles are best done at once */
@@ -113,10 +114,10 @@ static void set_shape(struct winograd *wg, int *tiles)
     wg->stride_to = s->transposed == input ? outer : inner;
 }
 
-/* Floats of the transformed weights of so many channels made, or of their sums. */
-static cl_ulong points_floats(const struct winograd *wg, int channels)
+/* Floats of the transformed weights of from channels to so many, or of their sums. */
+static cl_ulong points_floats(const struct winograd *wg, int from, int to)
 {
-    const cl_ulong point = (cl_ulong)round_up(wg->from, 4) * (cl_ulong)channels;
+    const cl_ulong point = (cl_ulong)round_up(from, 4) * (cl_ulong)to;
     return (cl_ulong)form_of(wg->form).points * (point + (cl_ulong)wg->vw);
 }
 
@@ -136,7 +137,7 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     wg->at_once = tiles <= ONE_BLOCK;
     const int lanes = round_up(wg->to, wg->vw);
     const int each = round_up(parts_of(lanes, cores), wg->vw);
-    const cl_ulong sums = points_floats(wg, lanes);
+    const cl_ulong sums = points_floats(wg, wg->from, lanes);
     const bool far = sums * sizeof(float) > FAR;
     const int most = wg->at_once ? ONE_BLOCK : far ? FAR_BLOCK : BLOCK;
     wg->block = round_up(parts_of(tiles, parts_of(tiles, most)), 4);
@@ -156,8 +157,9 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     wg->stride_v = (cl_ulong)wg->block * (cl_ulong)(round_up(wg->from, wg->vw) + wg->vw) +
                    (cl_ulong)wg->vw;
     wg->stride_m = (cl_ulong)wg->block * (cl_ulong)wg->chunk + (cl_ulong)wg->vw;
-    wg->group_floats = points * (wg->stride_v + wg->stride_m) +
-                       (wg->at_once ? points_floats(wg, wg->chunk) : 0);
+    wg->group_floats =
+        points * (wg->stride_v + wg->stride_m) +
+        (wg->at_once ? points_floats(wg, smaller(wg->from, OWN_SPAN), wg->chunk) : 0);
     cv->columns_bytes = wg->at_once ? 0 : sizeof(float) * sums * (cl_ulong)wg->parts;
     cv->scratch_bytes = sizeof(float) * (cl_ulong)wg->groups * wg->group_floats;
     return CLFCN_OK;

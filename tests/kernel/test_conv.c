@@ -148,11 +148,11 @@ static void test_shapes(void **state)
     static const struct conv_case cases[] = {
         { 1, 1, 1, false, 1, 1, 1 },    { 1, 3, 1, true, 1, 1, 1 },
         { 3, 64, 3, true, 3, 9, 11 },   { 2, 1, 3, false, 1, 1, 9 },
-        { 4, 130, 3, true, 1, 7, 3 },   { 17, 33, 3, true, 1, 16, 16 },
+        { 4, 261, 3, true, 1, 7, 3 },   { 17, 33, 3, true, 1, 16, 16 },
         { 32, 2, 1, false, 1, 13, 17 }, { 65, 3, 3, true, 3, 12, 20 },
         { 3, 2, 3, false, 1, 33, 1 },   { 16, 16, 3, true, 1, 32, 32 },
         { 2, 3, 5, true, 1, 6, 7 },     { 16, 64, 3, true, 2, 40, 52 },
-        { 130, 48, 3, true, 5, 12, 6 },
+        { 130, 48, 3, true, 5, 12, 6 }, { 273, 20, 3, true, 1, 6, 7 },
     };
     struct rig *rig = *state;
     if (rig->small) {
