@@ -23,14 +23,25 @@ const char *clfcn_pass_name(enum clfcn_pass pass)
     return names[pass];
 }
 
-void clfcn_conv_impl_name(const struct clfcn_conv_impl *impl, const char *gemm,
+void clfcn_conv_impl_name(const struct clfcn_conv_impl *impl,
+                          const struct clfcn_conv_variant *variant, const char *gemm,
                           char name[CLFCN_CONV_NAME])
 {
-    snprintf(name, CLFCN_CONV_NAME, "%s%s%s", impl->name, impl->uses_gemm ? "+" : "",
+    snprintf(name, CLFCN_CONV_NAME, "%s%s%s%s%s", impl->name, variant ? ":" : "",
+             variant ? variant->name : "", impl->uses_gemm ? "+" : "",
              impl->uses_gemm ? gemm : "");
 }
 
+const struct clfcn_conv_variant *
+clfcn_conv_next_variant(const struct clfcn_conv_impl *impl,
+                        const struct clfcn_conv_variant *v)
+{
+    const struct clfcn_conv_variant *next = v ? v + 1 : impl->variants;
+    return next && next->name ? next : NULL;
+}
+
 int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
+                         const struct clfcn_conv_variant *variant,
                          const struct clfcn_gemm *gemm,
                          const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                          const struct clfcn_op_env *env, struct clfcn_conv **out,
@@ -42,10 +53,11 @@ int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
         return clfcn_err_nomem(err);
     }
     cv->impl = impl;
+    cv->variant = variant;
     cv->gemm = gemm;
     cv->shape = *shape;
     cv->pass = pass;
-    clfcn_conv_impl_name(impl, gemm ? gemm->impl->name : "", cv->name);
+    clfcn_conv_impl_name(impl, variant, gemm ? gemm->impl->name : "", cv->name);
     const int rc = impl->plan(cv, env, err);
     if (rc < 0) {
         clfcn_conv_destroy(out);
@@ -73,6 +85,21 @@ double clfcn_conv_flop(const struct clfcn_conv_shape *s)
     return 2.0 * s->in * s->out * s->kernel * s->kernel * s->n * s->h * (double)s->w;
 }
 
+/* The variant of impl whose name, with the provider's, is algorithm: *found says whether
+ * there is one, as NULL may be it. */
+static const struct clfcn_conv_variant *find_variant(const struct clfcn_conv_impl *impl,
+                                                     const char *gemm,
+                                                     const char *algorithm, bool *found)
+{
+    const struct clfcn_conv_variant *v = NULL;
+    do {
+        char name[CLFCN_CONV_NAME];
+        clfcn_conv_impl_name(impl, v, gemm, name);
+        *found = strcmp(name, algorithm) == 0;
+    } while (!*found && (v = clfcn_conv_next_variant(impl, v)));
+    return v;
+}
+
 /* Plan what was measured to be the fastest, if it is known here, fits, and is within the
  * workspace. *out stays NULL if not. */
 static int create_chosen(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
@@ -85,13 +112,14 @@ static int create_chosen(const struct clfcn_conv_shape *shape, enum clfcn_pass p
     for (int i = 0; choice && clfcn_conv_impls[i]; ++i) {
         for (int g = 0; g < CLFCN_ARRAY_LEN(gemms) && gemms[g]; ++g) {
             const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
-            char name[CLFCN_CONV_NAME];
-            clfcn_conv_impl_name(impl, gemms[g]->impl->name, name);
-            if (strcmp(name, choice->algorithm) != 0 || !impl->fits(shape, pass, env)) {
+            bool found = false;
+            const struct clfcn_conv_variant *variant =
+                find_variant(impl, gemms[g]->impl->name, choice->algorithm, &found);
+            if (!found || !impl->fits(shape, pass, env)) {
                 continue;
             }
             const int rc =
-                clfcn_conv_create_by(impl, gemms[g], shape, pass, env, out, err);
+                clfcn_conv_create_by(impl, variant, gemms[g], shape, pass, env, out, err);
             if (rc == CLFCN_OK && !clfcn_conv_affordable(*out, env)) {
                 clfcn_conv_destroy(out);
             }
@@ -110,7 +138,8 @@ static int create_default(const struct clfcn_conv_shape *shape, enum clfcn_pass 
         if (impl->on_request || !impl->fits(shape, pass, env)) {
             continue;
         }
-        const int rc = clfcn_conv_create_by(impl, env->gemm, shape, pass, env, out, err);
+        const int rc =
+            clfcn_conv_create_by(impl, NULL, env->gemm, shape, pass, env, out, err);
         if (rc < 0 || clfcn_conv_affordable(*out, env)) {
             return rc;
         }
@@ -126,7 +155,8 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
     const struct clfcn_conv_impl *forced = env->conv[pass];
     *out = NULL;
     if (forced && forced->fits(shape, pass, env)) {
-        return clfcn_conv_create_by(forced, env->gemm, shape, pass, env, out, err);
+        return clfcn_conv_create_by(forced, env->conv_variant, env->gemm, shape, pass,
+                                    env, out, err);
     }
     const int rc = create_chosen(shape, pass, env, out, err);
     return rc < 0 || *out ? rc : create_default(shape, pass, env, out, err);

@@ -27,18 +27,27 @@ struct clfcn_conv_call {
 struct clfcn_conv;
 struct clfcn_gemm_call;
 
-/* One static const table per conv_*.c file. All slots but the last are required. */
+/* A choice of parameters: for `clfcn tune` to try. */
+struct clfcn_conv_variant {
+    const char *name; /* "tiles=48"; NULL ends a list */
+    int value;        /* for plan() */
+};
+
+/* One static const table per conv_*.c file. All slots but variants and finish are
+ * required. */
 struct clfcn_conv_impl {
-    const char *name; /* "winograd4" */
-    bool finishes;    /* the forward pass adds the bias and applies the ReLU */
-    bool thrifty;     /* keeps to the workspace as far as it can be done at all */
-    bool on_request;  /* never chosen by default, whatever else fits */
-    bool uses_gemm;   /* its matrix products go through the clfcn_conv's gemm */
-    size_t size;      /* bytes of its struct, which begins with a struct clfcn_conv */
+    const char *name;                          /* "winograd4" */
+    const struct clfcn_conv_variant *variants; /* beside what plan() chooses by itself */
+    bool finishes;   /* the forward pass adds the bias and applies the ReLU */
+    bool thrifty;    /* keeps to the workspace as far as it can be done at all */
+    bool on_request; /* never chosen by default, whatever else fits */
+    bool uses_gemm;  /* its matrix products go through the clfcn_conv's gemm */
+    size_t size;     /* bytes of its struct, which begins with a struct clfcn_conv */
     /* Whether it can do the pass on the device, and as env->gemm_kind demands. */
     bool (*fits)(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env);
-    /* Choose parameters; set columns_bytes and scratch_bytes. */
+    /* Choose parameters, those of cv->variant if it is set; set columns_bytes and
+     * scratch_bytes. */
     int (*plan)(struct clfcn_conv *cv, const struct clfcn_op_env *env,
                 struct clfcn_err *err);
     /* Ask env->programs for the kernels. */
@@ -50,13 +59,14 @@ struct clfcn_conv_impl {
     void (*finish)(struct clfcn_conv *cv);
 };
 
-enum { CLFCN_CONV_NAME = 32 };
+enum { CLFCN_CONV_NAME = 48 };
 
 /* A chosen algorithm with its parameters and kernels, for one pass of one layer. */
 struct clfcn_conv {
     const struct clfcn_conv_impl *impl;
-    const struct clfcn_gemm *gemm; /* the provider, for those that use one */
-    char name[CLFCN_CONV_NAME];    /* of clfcn_conv_impl_name() */
+    const struct clfcn_conv_variant *variant; /* NULL: plan() chooses */
+    const struct clfcn_gemm *gemm;            /* the provider, for those that use one */
+    char name[CLFCN_CONV_NAME];               /* of clfcn_conv_impl_name() */
     struct clfcn_conv_shape shape;
     enum clfcn_pass pass;
     size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
@@ -69,18 +79,27 @@ extern const struct clfcn_conv_impl *const clfcn_conv_impls[];
 /* "forward", "input gradient", "weight gradient" */
 const char *clfcn_pass_name(enum clfcn_pass pass);
 
-/* The name to show and to store: the algorithm's, with the provider of its matrix
- * products if it uses one ("im2col+native"). */
-void clfcn_conv_impl_name(const struct clfcn_conv_impl *impl, const char *gemm,
+/* The name to show and to store: the algorithm's, with its variant if there is one
+ * ("winograd4:tiles=48"), and with the provider of its matrix products if it uses one
+ * ("im2col+native"). */
+void clfcn_conv_impl_name(const struct clfcn_conv_impl *impl,
+                          const struct clfcn_conv_variant *variant, const char *gemm,
                           char name[CLFCN_CONV_NAME]);
+/* The next of an algorithm's variants after v: first NULL, its own choice, and NULL again
+ * behind the last. */
+const struct clfcn_conv_variant *
+clfcn_conv_next_variant(const struct clfcn_conv_impl *impl,
+                        const struct clfcn_conv_variant *v);
 
 /* Choose and plan: what env->conv forces, else what env->choices say, else the first that
  * fits. Free with clfcn_conv_destroy(), after the programs of env. */
 int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                       const struct clfcn_op_env *env, struct clfcn_conv **out,
                       struct clfcn_err *err);
-/* Plan this algorithm, which must fit, with this provider. Free it likewise. */
+/* Plan this algorithm, which must fit, with one of its variants or NULL, and with this
+ * provider. Free it likewise. */
 int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
+                         const struct clfcn_conv_variant *variant,
                          const struct clfcn_gemm *gemm,
                          const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                          const struct clfcn_op_env *env, struct clfcn_conv **out,

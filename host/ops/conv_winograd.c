@@ -7,15 +7,16 @@
  * last kernel turns into taps.
  *
  * Where all tiles make one block, transformed weights and sums would be written, and read
- * again only once: there they stay in the cache too. */
+ * again only once: if they are large, they had better be made where they are read, and
+ * stay in the cache too ("at once"). */
 struct winograd {
     struct clfcn_conv cv;
     int form, vw;
-    int from, to;   /* channels that are summed over, and that are made */
-    int block;      /* tiles at a time */
-    int chunk;      /* channels made at a time, a multiple of vw */
-    int parts;      /* of the tiles, summed apart; weight gradient */
-    cl_int at_once; /* the second paragraph above */
+    int from, to; /* channels that are summed over, and that are made */
+    int block;    /* tiles at a time */
+    int chunk;    /* channels made at a time, a multiple of vw */
+    int parts;    /* of the tiles, summed apart; weight gradient */
+    cl_int at_once;
     int groups;
     cl_int stride_from, stride_to; /* floats between weights of neighbouring channels */
     cl_ulong stride_v, stride_m, group_floats;
@@ -46,12 +47,13 @@ enum {
     KB = 16,        /* of cl/winograd.cl, */
     OWN_SPAN = 256, /* likewise */
     TAPS = 9,
-    BLOCK = 24,      /* tiles at a time: enough for the weights to be read seldom */
-    ONE_BLOCK = 128, /* so few tiles are best done at once */
+    BLOCK = 24, /* tiles at a time: enough for the weights to be read seldom */
     CHUNK = 64,
     SUMS_MAX = 8 << 20, /* bytes of sums that each group may have a copy of */
-    FAR = 16 << 20, /* bytes of weights or sums that the last cache has no room for .. */
-    FAR_BLOCK = 96, /* .. and so many tiles are worth fetching them for */
+    FAR = 12 << 20,  /* bytes of weights or sums that the last cache has no room for: */
+    FAR_BLOCK = 96,  /* so many tiles are worth fetching them for, */
+    ONE_BLOCK = 128, /* and so few had better be one block */
+    AT_ONCE = -1,
 };
 
 #define DESC(kernel)                                            \
@@ -134,13 +136,14 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     set_shape(wg, &tiles);
     const cl_ulong points = (cl_ulong)form_of(wg->form).points;
     wg->vw = clfcn_defaults_for(&env->dev->info).vector_width;
-    wg->at_once = tiles <= ONE_BLOCK;
     const int lanes = round_up(wg->to, wg->vw);
     const int each = round_up(parts_of(lanes, cores), wg->vw);
     const cl_ulong sums = points_floats(wg, wg->from, lanes);
     const bool far = sums * sizeof(float) > FAR;
-    const int most = wg->at_once ? ONE_BLOCK : far ? FAR_BLOCK : BLOCK;
-    wg->block = round_up(parts_of(tiles, parts_of(tiles, most)), 4);
+    const int wanted = cv->variant ? cv->variant->value : 0;
+    const int most = wanted > 0 ? wanted : far ? FAR_BLOCK : BLOCK;
+    wg->at_once = tiles <= ONE_BLOCK && (cv->variant ? wanted == AT_ONCE : far);
+    wg->block = round_up(parts_of(tiles, wg->at_once ? 1 : parts_of(tiles, most)), 4);
     const int blocks = parts_of(tiles, wg->block);
     wg->chunk = smaller(lanes, CHUNK);
     wg->parts = 1;
@@ -299,10 +302,18 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                                          : run_conv(wg, run, call, err);
 }
 
-#define IMPL(title, fits_it)                                              \
-    {                                                                     \
-        .name = title, .finishes = true, .size = sizeof(struct winograd), \
-        .fits = fits_it, .plan = plan, .prepare = prepare, .run = run,    \
+/* Caches differ: tiles at a time. */
+static const struct clfcn_conv_variant variants[] = { { "tiles=12", 12 },
+                                                      { "tiles=48", 48 },
+                                                      { "tiles=96", 96 },
+                                                      { "at-once", AT_ONCE },
+                                                      { 0 } };
+
+#define IMPL(title, fits_it)                                            \
+    {                                                                   \
+        .name = title, .variants = variants, .finishes = true,          \
+        .size = sizeof(struct winograd), .fits = fits_it, .plan = plan, \
+        .prepare = prepare, .run = run,                                 \
     }
 const struct clfcn_conv_impl clfcn_conv_winograd4 = IMPL("winograd4", fits4);
 const struct clfcn_conv_impl clfcn_conv_winograd2 = IMPL("winograd2", fits);

@@ -54,6 +54,7 @@ enum clfcn_pass {
 struct clfcn_gemm;
 struct clfcn_conv;
 struct clfcn_conv_impl;
+struct clfcn_conv_variant;
 struct clfcn_choices;
 
 /* What an op may use while it prepares. */
@@ -68,6 +69,7 @@ struct clfcn_op_env {
     bool training;
     /* A convolution's algorithm for each pass (conv.h) where it fits; NULL: choose. */
     const struct clfcn_conv_impl *conv[CLFCN_PASS_COUNT];
+    const struct clfcn_conv_variant *conv_variant; /* of that; NULL: its own choice */
     const struct clfcn_choices *choices; /* what was measured (choice.h), or NULL */
 };
 

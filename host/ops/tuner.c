@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What a candidate's error may be. Sums of up to 10^5 products in single precision, also
  * through Winograd's transforms, stay below 10^-5; one product left out of so many shows
@@ -235,15 +236,15 @@ static bool finishes(const struct bench *b, const struct candidate *c)
 }
 
 static int plan(struct bench *b, struct candidate *c, const struct clfcn_conv_impl *impl,
-                const struct provider *provider, struct clfcn_op_env *env,
-                struct clfcn_err *err)
+                const struct clfcn_conv_variant *variant, const struct provider *provider,
+                struct clfcn_op_env *env, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = env->dev;
     if (impl->uses_gemm && !provider->gemm) {
         return clfcn_err_set(err, provider->err.code, 0, "%s", provider->err.msg);
     }
-    int rc =
-        clfcn_conv_create_by(impl, provider->gemm, &b->shape, b->pass, env, &c->cv, err);
+    int rc = clfcn_conv_create_by(impl, variant, provider->gemm, &b->shape, b->pass, env,
+                                  &c->cv, err);
     if (rc == CLFCN_OK && !clfcn_conv_affordable(c->cv, env)) {
         rc = clfcn_err_set(
             err, CLFCN_EDEVMEM, 0, "takes %zu bytes of workspace, %zu are allowed",
@@ -334,19 +335,20 @@ static void lose(struct candidate *c, const struct clfcn_err *err)
 
 /* Build and check one candidate; late: there is no time left for it. */
 static void enter(struct bench *b, struct clfcn_tuner_result *out,
-                  const struct clfcn_conv_impl *impl, const struct provider *provider,
-                  struct clfcn_op_env env, bool late)
+                  const struct clfcn_conv_impl *impl,
+                  const struct clfcn_conv_variant *variant,
+                  const struct provider *provider, struct clfcn_op_env env, bool late)
 {
     struct candidate *c = &b->candidates[out->count];
     struct clfcn_err err = { 0 };
     int rc;
     c->trial = &out->trials[out->count++];
     *c->trial = (struct clfcn_tuner_trial){ .ms = -1.0, .error = NAN };
-    clfcn_conv_impl_name(impl, provider->name, c->trial->name);
+    clfcn_conv_impl_name(impl, variant, provider->name, c->trial->name);
     if (late) {
         rc = clfcn_err_set(&err, CLFCN_EINTR, 0, "not tried: the budget is used up");
     } else {
-        rc = plan(b, c, impl, provider, &env, &err);
+        rc = plan(b, c, impl, variant, provider, &env, &err);
     }
     if (rc == CLFCN_OK) {
         rc = reserve(b, c->cv->columns_bytes, "columns", &b->columns, &b->columns_bytes,
@@ -370,7 +372,50 @@ static bool stopped(const struct clfcn_tuner *t)
     return t->config.stop && *t->config.stop;
 }
 
-/* Every algorithm that fits, with every provider if it uses one. */
+/* Whether a variant plans what the algorithm chooses by itself: the structs are the same
+ * behind what names them. */
+static bool is_own_choice(const struct bench *b, const struct clfcn_conv_impl *impl,
+                          const struct clfcn_conv_variant *v,
+                          const struct clfcn_gemm *gemm, const struct clfcn_op_env *env)
+{
+    const size_t head = sizeof(struct clfcn_conv);
+    struct clfcn_conv *own = NULL, *other = NULL;
+    const bool same =
+        clfcn_conv_create_by(impl, NULL, gemm, &b->shape, b->pass, env, &own, NULL) ==
+            CLFCN_OK &&
+        clfcn_conv_create_by(impl, v, gemm, &b->shape, b->pass, env, &other, NULL) ==
+            CLFCN_OK &&
+        memcmp((char *)own + head, (char *)other + head, impl->size - head) == 0;
+    clfcn_conv_destroy(&own);
+    clfcn_conv_destroy(&other);
+    return same;
+}
+
+/* An algorithm in all its variants, with every provider if it uses one. */
+static int enter_impl(struct bench *b, struct clfcn_tuner_result *out,
+                      const struct clfcn_conv_impl *impl, const struct clfcn_op_env *env,
+                      bool *any, struct clfcn_err *err)
+{
+    struct clfcn_tuner *t = b->tuner;
+    const int count = impl->uses_gemm ? t->provider_count : 1;
+    const struct clfcn_conv_variant *v = NULL;
+    do {
+        for (int p = 0; p < count && out->count < CLFCN_MAX_TRIALS; ++p) {
+            if (stopped(t)) {
+                return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
+            }
+            if (v && is_own_choice(b, impl, v, t->providers[p].gemm, env)) {
+                continue;
+            }
+            const bool late = *any && clfcn_clock() > b->end;
+            enter(b, out, impl, v, &t->providers[p], *env, late);
+            *any = *any || out->trials[out->count - 1].correct;
+        }
+    } while ((v = clfcn_conv_next_variant(impl, v)));
+    return CLFCN_OK;
+}
+
+/* Every algorithm that fits. */
 static int enter_all(struct bench *b, struct clfcn_tuner_result *out,
                      struct clfcn_err *err)
 {
@@ -383,22 +428,13 @@ static int enter_all(struct bench *b, struct clfcn_tuner_result *out,
                                       .workspace_limit = config->workspace_limit,
                                       .training = true };
     bool any = false;
-    for (int i = 0; config->impls[i]; ++i) {
-        const struct clfcn_conv_impl *impl = config->impls[i];
-        if (!impl->fits(&b->shape, b->pass, &env)) {
-            continue;
-        }
-        const int count = impl->uses_gemm ? t->provider_count : 1;
-        for (int p = 0; p < count && out->count < CLFCN_MAX_TRIALS; ++p) {
-            if (stopped(t)) {
-                return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
-            }
-            const bool late = any && clfcn_clock() > b->end;
-            enter(b, out, impl, &t->providers[p], env, late);
-            any = any || out->trials[out->count - 1].correct;
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && config->impls[i]; ++i) {
+        if (config->impls[i]->fits(&b->shape, b->pass, &env)) {
+            rc = enter_impl(b, out, config->impls[i], &env, &any, err);
         }
     }
-    return CLFCN_OK;
+    return rc;
 }
 
 static int by_value(const void *a, const void *b)

@@ -5,7 +5,7 @@
 
 #include "conv.h"
 
-enum { CLFCN_MAX_TRIALS = 16 };
+enum { CLFCN_MAX_TRIALS = 24 };
 
 struct clfcn_tuner_config {
     struct clfcn_dev *dev;                      /* borrowed */

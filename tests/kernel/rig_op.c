@@ -84,6 +84,7 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
         .workspace_limit = SIZE_MAX,
         .training = !use->inference,
         .conv = { use->conv, use->conv, use->conv },
+        .conv_variant = use->variant,
     };
     rig_ok(op->impl->infer(op, &env, &err), &err);
     open_memory(t);

@@ -17,6 +17,7 @@ struct rig_use {
     size_t columns_limit;      /* bytes; 0: plenty */
     enum clfcn_gemm_kind gemm; /* AUTO: the native one, which starts fast */
     const struct clfcn_conv_impl *conv; /* for every pass it can do; NULL: the default */
+    const struct clfcn_conv_variant *variant; /* of conv */
 };
 
 struct rig_op {

@@ -148,11 +148,11 @@ static void test_shapes(void **state)
     static const struct conv_case cases[] = {
         { 1, 1, 1, false, 1, 1, 1 },    { 1, 3, 1, true, 1, 1, 1 },
         { 3, 64, 3, true, 3, 9, 11 },   { 2, 1, 3, false, 1, 1, 9 },
-        { 4, 261, 3, true, 1, 7, 3 },   { 17, 33, 3, true, 1, 16, 16 },
+        { 4, 130, 3, true, 1, 7, 3 },   { 17, 33, 3, true, 1, 16, 16 },
         { 32, 2, 1, false, 1, 13, 17 }, { 65, 3, 3, true, 3, 12, 20 },
         { 3, 2, 3, false, 1, 33, 1 },   { 16, 16, 3, true, 1, 32, 32 },
         { 2, 3, 5, true, 1, 6, 7 },     { 16, 64, 3, true, 2, 40, 52 },
-        { 130, 48, 3, true, 5, 12, 6 }, { 273, 20, 3, true, 1, 6, 7 },
+        { 130, 48, 3, true, 5, 12, 6 },
     };
     struct rig *rig = *state;
     if (rig->small) {
@@ -205,6 +205,26 @@ static void test_tile_slices(void **state)
             check(rig, &wide, &use);
             use.gemm = CLFCN_GEMM_CLBLAST;
             check(rig, &wide, &use);
+        }
+    }
+}
+
+/* Every choice of parameters, on tiles for several blocks, and on channels for several
+ * spans of them. */
+static void test_variants(void **state)
+{
+    static const struct conv_case cases[] = { { 3, 5, 3, true, 1, 20, 21 },
+                                              { 17, 20, 3, true, 2, 36, 22 },
+                                              { 273, 261, 3, true, 1, 6, 7 } };
+    struct rig *rig = *state;
+    const int count = rig->small ? 1 : CLFCN_ARRAY_LEN(cases);
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
+        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
+        const struct clfcn_conv_variant *v = NULL;
+        while ((v = clfcn_conv_next_variant(impl, v))) {
+            for (int c = 0; c < count; ++c) {
+                check(rig, &cases[c], &(struct rig_use){ .conv = impl, .variant = v });
+            }
         }
     }
 }
@@ -296,10 +316,15 @@ static void test_nan_passes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_small_shapes), RIG_TEST(test_shapes),
-        RIG_TEST(test_uses),         RIG_TEST(test_column_slices),
-        RIG_TEST(test_tile_slices),  RIG_TEST(test_clblast),
-        RIG_TEST(test_nan_passes),   RIG_TEST(test_convgemm_is_used_where_it_can),
+        RIG_TEST(test_small_shapes),
+        RIG_TEST(test_shapes),
+        RIG_TEST(test_uses),
+        RIG_TEST(test_variants),
+        RIG_TEST(test_column_slices),
+        RIG_TEST(test_tile_slices),
+        RIG_TEST(test_clblast),
+        RIG_TEST(test_nan_passes),
+        RIG_TEST(test_convgemm_is_used_where_it_can),
     };
     return RIG_RUN(tests);
 }

@@ -134,9 +134,9 @@ static void test_small_shapes(void **state)
 static void test_shapes(void **state)
 {
     static const struct deconv_case cases[] = {
-        { 5, 2, 3, 1, 1 },    { 2, 3, 1, 1, 7 },     { 2, 3, 1, 6, 1 },
-        { 269, 17, 1, 4, 6 }, { 16, 262, 1, 5, 5 },  { 7, 32, 1, 10, 14 },
-        { 1, 1, 1, 9, 23 },   { 20, 36, 2, 22, 18 },
+        { 5, 2, 3, 1, 1 },   { 2, 3, 1, 1, 7 },     { 2, 3, 1, 6, 1 },
+        { 33, 17, 1, 4, 6 }, { 16, 65, 3, 5, 5 },   { 7, 32, 1, 10, 14 },
+        { 1, 1, 1, 9, 23 },  { 20, 36, 2, 22, 18 },
     };
     struct rig *rig = *state;
     if (rig->small) {
@@ -159,6 +159,26 @@ static void test_uses(void **state)
     for (int i = 0; i < CLFCN_ARRAY_LEN(uses); ++i) {
         if (!uses[i].mask_dx || may_mask) {
             check(*state, &odd, &uses[i]);
+        }
+    }
+}
+
+/* Every choice of parameters, on tiles for several blocks, and on channels for several
+ * spans of them. */
+static void test_variants(void **state)
+{
+    static const struct deconv_case cases[] = { { 3, 5, 1, 10, 11 },
+                                                { 17, 20, 2, 18, 12 },
+                                                { 269, 262, 1, 4, 6 } };
+    struct rig *rig = *state;
+    const int count = rig->small ? 1 : CLFCN_ARRAY_LEN(cases);
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
+        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
+        const struct clfcn_conv_variant *v = NULL;
+        while ((v = clfcn_conv_next_variant(impl, v))) {
+            for (int c = 0; c < count; ++c) {
+                check(rig, &cases[c], &(struct rig_use){ .conv = impl, .variant = v });
+            }
         }
     }
 }
@@ -211,8 +231,9 @@ static void test_nan_passes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_small_shapes),  RIG_TEST(test_shapes),  RIG_TEST(test_uses),
-        RIG_TEST(test_column_slices), RIG_TEST(test_clblast), RIG_TEST(test_nan_passes),
+        RIG_TEST(test_small_shapes), RIG_TEST(test_shapes),        RIG_TEST(test_uses),
+        RIG_TEST(test_variants),     RIG_TEST(test_column_slices), RIG_TEST(test_clblast),
+        RIG_TEST(test_nan_passes),
     };
     return RIG_RUN(tests);
 }

@@ -286,6 +286,12 @@ static void test_convolutions_follow(void **state)
     check_created(rig, &c, SIZE_MAX, NULL, "im2col+native");
     c = choice(&large, CLFCN_PASS_FORWARD, "winograd2");
     check_created(rig, &c, 1, NULL, "im2col+native"); /* that is not */
+    if (rig_has_vectors(rig)) {
+        c = choice(&large, CLFCN_PASS_FORWARD, "winograd2:tiles=48");
+        check_created(rig, &c, SIZE_MAX, NULL, "winograd2:tiles=48");
+        c = choice(&large, CLFCN_PASS_FORWARD, "winograd2:tiles=47");
+        check_created(rig, &c, SIZE_MAX, NULL, NULL);
+    }
     c = choice(&large, CLFCN_PASS_FORWARD, "of a later version");
     check_created(rig, &c, SIZE_MAX, NULL, NULL);
     c = choice(&large, CLFCN_PASS_INPUT, "im2col+clblast");
