@@ -143,6 +143,24 @@ int clfcn_buffer_read(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t b
     return done(code, "read", bytes, err);
 }
 
+int clfcn_buffer_map(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
+                     void **data, struct clfcn_err *err)
+{
+    cl_int code;
+    *data = clEnqueueMapBuffer(dev->compute, mem, CL_TRUE, CL_MAP_WRITE, offset, bytes, 0,
+                               NULL, clfcn_prof_event(dev, "map"), &code);
+    return done(code, "map", bytes, err);
+}
+
+int clfcn_buffer_unmap(struct clfcn_dev *dev, cl_mem mem, void *data,
+                       struct clfcn_err *err)
+{
+    const cl_int code = clEnqueueUnmapMemObject(dev->compute, mem, data, 0, NULL,
+                                                clfcn_prof_event(dev, "unmap"));
+    return code == CL_SUCCESS ? CLFCN_OK
+                              : clfcn_cl_err(err, code, "cannot give memory back");
+}
+
 int clfcn_buffer_zero(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
                       struct clfcn_err *err)
 {

@@ -24,6 +24,13 @@ int clfcn_buffer_write(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t 
                        const void *src, struct clfcn_err *err);
 int clfcn_buffer_read(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
                       void *dst, struct clfcn_err *err);
+/* Let the host write a range of mem in place, once what was enqueued before is done: on
+ * devices that share the host's memory nothing is copied. Until *data is given back by
+ * clfcn_buffer_unmap() no command may use the range. */
+int clfcn_buffer_map(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
+                     void **data, struct clfcn_err *err);
+int clfcn_buffer_unmap(struct clfcn_dev *dev, cl_mem mem, void *data,
+                       struct clfcn_err *err);
 /* Enqueue on the compute queue: fill with zero bytes; copy. */
 int clfcn_buffer_zero(struct clfcn_dev *dev, cl_mem mem, size_t offset, size_t bytes,
                       struct clfcn_err *err);

@@ -1,73 +1,101 @@
 #include "../util/rng.h"
 #include "../util/thread.h"
+#include "../util/trace.h"
 #include "net_impl.h"
 
 #include <stdlib.h>
-
-/* One tensor to fill. */
-struct fill {
-    const struct clfcn_param *param;
-    float *data;
-    uint64_t seed;
-    int index;
-};
 
 /* Each block of a tensor has a stream of its own, so that blocks can be drawn in
  * parallel. */
 enum { BLOCK = 65536 };
 
-static void fill_block(void *arg, int block)
+struct block {
+    int tensor;    /* its entry in net->tensors */
+    size_t number; /* within the tensor */
+};
+
+struct fill {
+    const struct clfcn_net *net;
+    unsigned char *values; /* the buffer of all parameters */
+    struct block *blocks;
+    uint64_t seed;
+};
+
+static void fill_block(void *arg, int i)
 {
     const struct fill *f = arg;
-    const struct clfcn_param *p = f->param;
-    const size_t begin = (size_t)block * BLOCK;
-    const size_t end = begin + BLOCK < p->count ? begin + BLOCK : p->count;
+    const struct block *block = &f->blocks[i];
+    const struct clfcn_tensor_entry *entry = &f->net->tensors[block->tensor];
+    const struct clfcn_param *p = entry->param;
+    const size_t begin = block->number * BLOCK;
+    const size_t count = p->count - begin < BLOCK ? p->count - begin : BLOCK;
+    float *data = (float *)(void *)(f->values + entry->offset) + begin;
     struct clfcn_rng rng;
-    clfcn_rng_init(&rng, f->seed, "init", (uint64_t)f->index, (uint64_t)block);
-    for (size_t i = begin; i < end; ++i) {
+    clfcn_rng_init(&rng, f->seed, "init", (uint64_t)block->tensor,
+                   (uint64_t)block->number);
+    if (p->init == CLFCN_INIT_NORMAL) {
+        clfcn_rng_fill_normal(&rng, p->init_scale, data, count);
+        return;
+    }
+    for (size_t j = 0; j < count; ++j) {
         switch (p->init) {
         case CLFCN_INIT_ONE:
-            f->data[i] = 1.0f;
-            break;
-        case CLFCN_INIT_NORMAL:
-            f->data[i] = (float)(clfcn_rng_normal(&rng) * p->init_scale);
+            data[j] = 1.0f;
             break;
         case CLFCN_INIT_UNIFORM:
-            f->data[i] = (float)((2.0 * clfcn_rng_double(&rng) - 1.0) * p->init_scale);
+            data[j] = (float)((2.0 * clfcn_rng_double(&rng) - 1.0) * p->init_scale);
             break;
         default:
-            f->data[i] = 0.0f;
+            data[j] = 0.0f;
         }
     }
 }
 
-static int init_param(struct clfcn_net *net, int index, uint64_t seed,
-                      struct clfcn_err *err)
+/* All blocks of all parameters, in a new array; NULL without memory. */
+static struct block *list_blocks(const struct clfcn_net *net, int *count)
 {
-    const struct clfcn_param *p = net->tensors[index].param;
-    struct fill f = { p, malloc(p->count * sizeof(float)), seed, index };
-    if (!f.data) {
-        return clfcn_err_nomem(err);
+    size_t n = 0;
+    for (int t = 0; t < net->parameter_tensor_count; ++t) {
+        if (net->tensors[t].place == CLFCN_IN_VALUES) {
+            n += (net->tensors[t].param->count + BLOCK - 1) / BLOCK;
+        }
     }
-    clfcn_parallel_for((int)((p->count + BLOCK - 1) / BLOCK), clfcn_cpu_count(),
-                       fill_block, &f);
-    const int rc = clfcn_net_tensor_write(net, index, f.data, err);
-    free(f.data);
-    return rc;
+    struct block *blocks = malloc((n + 1) * sizeof(*blocks));
+    *count = 0;
+    for (int t = 0; blocks && t < net->parameter_tensor_count; ++t) {
+        if (net->tensors[t].place == CLFCN_IN_VALUES) {
+            for (size_t b = 0; b * BLOCK < net->tensors[t].param->count; ++b) {
+                blocks[(*count)++] = (struct block){ t, b };
+            }
+        }
+    }
+    return blocks;
 }
 
 int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err)
 {
-    int rc = CLFCN_OK;
-    for (int i = 0; rc == CLFCN_OK && i < net->parameter_tensor_count; ++i) {
-        if (net->tensors[i].place == CLFCN_IN_VALUES) {
-            rc = init_param(net, i, seed, err);
-        }
+    const struct clfcn_params *ps = &net->params;
+    const double begin = clfcn_trace_begin();
+    struct fill fill = { .net = net, .seed = seed };
+    void *values = NULL;
+    int count, rc = CLFCN_OK;
+    fill.blocks = list_blocks(net, &count);
+    if (!fill.blocks) {
+        return clfcn_err_nomem(err);
     }
-    for (int s = 0; rc == CLFCN_OK && s < net->params.state_count; ++s) {
-        rc = clfcn_buffer_zero(net->dev, net->params.states[s], 0,
-                               net->params.trained_bytes, err);
+    for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
+        rc = clfcn_buffer_zero(net->dev, ps->states[s], 0, ps->trained_bytes, err);
     }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_map(net->dev, ps->values, 0, ps->values_bytes, &values, err);
+    }
+    if (rc == CLFCN_OK) {
+        fill.values = values;
+        clfcn_parallel_for(count, clfcn_cpu_count(), fill_block, &fill);
+        rc = clfcn_buffer_unmap(net->dev, ps->values, values, err);
+    }
+    free(fill.blocks);
     net->batches_tracked = 0;
+    clfcn_trace_end("draw weights", begin);
     return rc;
 }

@@ -85,7 +85,8 @@ struct clfcn_op_env clfcn_net_env(struct clfcn_dev *dev,
 
 /* Place every parameter and name every tensor; sizes only. (params.c) */
 int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err);
-/* Allocate, zeroed, and give each param its views. */
+/* Allocate, and give each param its views. Optimiser states and whatever is no parameter
+ * are zero; weights and gradients are undefined. */
 int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err);
 void clfcn_params_release(struct clfcn_net *net);
 

@@ -125,23 +125,46 @@ static int make_views(struct clfcn_net *net, struct clfcn_err *err)
     return rc;
 }
 
-static int allocate_zeroed(struct clfcn_dev *dev, size_t bytes, const char *what,
-                           cl_mem *out, struct clfcn_err *err)
+/* Clear what lies between the parameters in mem, a buffer laid out as they are, of bytes
+ * bytes: an update runs over it, and wide kernels may look at it. */
+static int zero_gaps(struct clfcn_net *net, cl_mem mem, size_t bytes,
+                     struct clfcn_err *err)
 {
-    const int rc = clfcn_buffer_create(dev, bytes, what, out, err);
-    return rc < 0 ? rc : clfcn_buffer_zero(dev, *out, 0, bytes, err);
+    int rc = CLFCN_OK;
+    for (int t = 0; rc == CLFCN_OK && t < net->parameter_tensor_count; ++t) {
+        const struct clfcn_tensor_entry *e = &net->tensors[t];
+        if (e->place == CLFCN_IN_VALUES && e->offset < bytes) {
+            const size_t align = clfcn_net_align(net->dev);
+            const size_t end = e->offset + e->param->count * sizeof(float);
+            rc =
+                clfcn_buffer_zero(net->dev, mem, end, (align - end % align) % align, err);
+        }
+    }
+    return rc;
 }
 
+/* Memory costs most when it is touched first. So weights and gradients, which are written
+ * before they are read, are left to those who write them, several threads at a time. */
 int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err)
 {
     struct clfcn_params *ps = &net->params;
-    int rc = allocate_zeroed(net->dev, ps->values_bytes, "weights", &ps->values, err);
+    struct clfcn_dev *dev = net->dev;
+    int rc = clfcn_buffer_create(dev, ps->values_bytes, "weights", &ps->values, err);
+    if (rc == CLFCN_OK) {
+        rc = zero_gaps(net, ps->values, ps->values_bytes, err);
+    }
     if (rc == CLFCN_OK && ps->trained_bytes > 0) {
-        rc = allocate_zeroed(net->dev, ps->trained_bytes, "gradients", &ps->grads, err);
+        rc = clfcn_buffer_create(dev, ps->trained_bytes, "gradients", &ps->grads, err);
+    }
+    if (rc == CLFCN_OK && ps->trained_bytes > 0) {
+        rc = zero_gaps(net, ps->grads, ps->trained_bytes, err);
     }
     for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
-        rc = allocate_zeroed(net->dev, ps->trained_bytes, "optimizer state",
-                             &ps->states[s], err);
+        rc = clfcn_buffer_create(dev, ps->trained_bytes, "optimizer state",
+                                 &ps->states[s], err);
+        if (rc == CLFCN_OK) {
+            rc = clfcn_buffer_zero(dev, ps->states[s], 0, ps->trained_bytes, err);
+        }
     }
     return rc < 0 ? rc : make_views(net, err);
 }

@@ -7,6 +7,7 @@
 #ifndef CLFCN_UTIL_RNG_H
 #define CLFCN_UTIL_RNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct clfcn_rng {
@@ -24,6 +25,8 @@ double clfcn_rng_double(struct clfcn_rng *rng);
 /* Normal with mean 0 and variance 1; Box-Muller, whose second value the next call
  * returns. */
 double clfcn_rng_normal(struct clfcn_rng *rng);
+/* n values (float)(clfcn_rng_normal(rng) * scale), bit for bit, several times as fast. */
+void clfcn_rng_fill_normal(struct clfcn_rng *rng, double scale, float *out, size_t n);
 /* Fisher-Yates shuffle of the n ints at v. */
 void clfcn_rng_shuffle(struct clfcn_rng *rng, int *v, int n);
 

@@ -174,6 +174,30 @@ static void test_transfers(void **state)
     clfcn_buffer_release(dev, &b);
 }
 
+/* What the host writes in place lies in the buffer, between what commands wrote before
+ * and what they write afterwards. */
+static void test_map(void **state)
+{
+    struct clfcn_dev *dev = *state;
+    unsigned char out[64];
+    void *data;
+    cl_mem a;
+    struct clfcn_err err;
+    assert_int_equal(clfcn_buffer_create(dev, 64, "a", &a, &err), CLFCN_OK);
+    assert_int_equal(clfcn_buffer_zero(dev, a, 0, 64, &err), CLFCN_OK);
+    assert_int_equal(clfcn_buffer_map(dev, a, 16, 32, &data, &err), CLFCN_OK);
+    memset(data, 7, 31);
+    assert_int_equal(clfcn_buffer_unmap(dev, a, data, &err), CLFCN_OK);
+    assert_int_equal(clfcn_buffer_zero(dev, a, 20, 4, &err), CLFCN_OK);
+    assert_int_equal(clfcn_buffer_read(dev, a, 0, 64, out, &err), CLFCN_OK);
+    for (int i = 0; i < 64; ++i) {
+        assert_int_equal(out[i], i >= 16 && i < 47 && !(i >= 20 && i < 24) ? 7 : 0);
+    }
+    assert_int_equal(clfcn_buffer_map(dev, a, 60, 5, &data, &err), CLFCN_ECL);
+    assert_string_equal(err.msg, "cannot map 5 B of device memory: CL_INVALID_VALUE");
+    clfcn_buffer_release(dev, &a);
+}
+
 static void test_views(void **state)
 {
     struct clfcn_dev *dev = *state;
@@ -227,6 +251,7 @@ int main(void)
         TEST(test_limits),
         TEST(test_device_refuses),
         TEST(test_transfers),
+        TEST(test_map),
         TEST(test_views),
         TEST(test_events),
     };

@@ -144,6 +144,48 @@ static void test_normal(void **state)
     assert_true(fabs((double)beyond_two / N - 0.0455) < 0.003);
 }
 
+/* Filled at once or drawn one by one, from any position and for any number: the same
+ * bits, and the same numbers after them. Eight million values meet all that is special:
+ * near a multiple of a quarter turn, near the logarithm of one, and on the edge between
+ * two floats. */
+static void test_fill_normal(void **state)
+{
+    enum { MOST = 1 << 20 };
+    static const struct {
+        size_t n;
+        int before; /* values drawn first */
+        double scale;
+    } cases[] = {
+        { 0, 0, 1.0 },          { 1, 0, 1.0 },           { 255, 0, 1.0 },
+        { 256, 1, 1.0 },        { 256, 2, 0.0208 },      { 257, 0, 1e-3 },
+        { MOST, 0, 1.0 },       { MOST, 2, 0.0208 },     { MOST - 1, 4, 3.0 },
+        { MOST, 6, 0x1.8p-9 },  { MOST, 8, 0.0589 },     { MOST, 10, 1e-30 },
+        { MOST, 12, 0.117851 }, { MOST - 77, 14, 10.0 },
+    };
+    float *filled = malloc(MOST * sizeof(*filled));
+    assert_non_null(filled);
+    for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); ++c) {
+        struct clfcn_rng rng, one_by_one;
+        clfcn_rng_init(&rng, 6, "fill", c, 0);
+        for (int i = 0; i < cases[c].before; ++i) {
+            clfcn_rng_normal(&rng);
+        }
+        one_by_one = rng;
+        clfcn_rng_fill_normal(&rng, cases[c].scale, filled, cases[c].n);
+        for (size_t i = 0; i < cases[c].n; ++i) {
+            const float want = (float)(clfcn_rng_normal(&one_by_one) * cases[c].scale);
+            if (memcmp(&filled[i], &want, sizeof(want)) != 0) {
+                fail_msg("case %zu, value %zu: %a, not %a", c, i, (double)filled[i],
+                         (double)want);
+            }
+        }
+        for (int i = 0; i < 3; ++i) {
+            assert_true(clfcn_rng_normal(&rng) == clfcn_rng_normal(&one_by_one));
+        }
+    }
+    free(filled);
+}
+
 /* Every order of three must come up equally often, and nothing may get lost. */
 static void test_shuffle(void **state)
 {
@@ -175,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_below_has_no_bias),
         cmocka_unit_test(test_double),
         cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_fill_normal),
         cmocka_unit_test(test_shuffle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
