@@ -58,6 +58,9 @@ __kernel void pool_forward(__global const float *restrict x, __global float *res
 {
     const int OH = H / 2, OW = W / 2, ox = get_global_id(0) * VW, oy = get_global_id(1);
     const size_t plane = get_global_id(2);
+    if (oy >= OH) {
+        return;
+    }
     __global const float *a = x + (plane * H + 2 * oy) * W + 2 * ox, *b = a + W;
     y += (plane * OH + oy) * OW + ox;
 #ifdef SHUFFLE
@@ -91,6 +94,9 @@ __kernel void pool_backward(__global const float *restrict x,
 {
     const int OH = H / 2, OW = W / 2, ox = get_global_id(0) * VW, oy = get_global_id(1);
     const size_t plane = get_global_id(2), at = (plane * H + 2 * oy) * W + 2 * ox;
+    if (2 * oy >= H) {
+        return;
+    }
     __global const float *a = x + at, *b = a + W;
     __global float *da = dx + at, *db = da + W;
     dy += (plane * OH + oy) * OW + ox;

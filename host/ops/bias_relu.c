@@ -24,19 +24,24 @@ int clfcn_bias_relu_prepare(struct clfcn_bias_relu *br, bool relu, bool mask,
                             const struct clfcn_op_env *env, struct clfcn_err *err)
 {
     br->defaults = clfcn_defaults_for(&env->dev->info);
-    const int values[CLFCN_MAX_PARAMS] = {
+    int values[CLFCN_MAX_PARAMS] = {
         [P_VW] = br->defaults.vector_width,
         [P_WGS] = br->defaults.group,
         [P_CHUNK] = CLFCN_CHUNK,
-        [P_RELU] = relu,
-        [P_MASK] = mask,
     };
-    int rc = clfcn_kernel_want(env->programs, &br->forward, &forward_desc, values, err);
-    if (rc == CLFCN_OK && env->training) {
-        rc = clfcn_kernel_want(env->programs, &br->backward, &backward_desc, values, err);
+    /* Each kernel with what it depends on alone, so that none is compiled twice. */
+    int rc = CLFCN_OK;
+    if (env->training) {
+        rc = clfcn_kernel_want(env->programs, &br->finish, &finish_desc, values, err);
     }
     if (rc == CLFCN_OK && env->training) {
-        rc = clfcn_kernel_want(env->programs, &br->finish, &finish_desc, values, err);
+        values[P_MASK] = mask;
+        rc = clfcn_kernel_want(env->programs, &br->backward, &backward_desc, values, err);
+    }
+    if (rc == CLFCN_OK) {
+        values[P_MASK] = false;
+        values[P_RELU] = relu;
+        rc = clfcn_kernel_want(env->programs, &br->forward, &forward_desc, values, err);
     }
     return rc;
 }

@@ -73,15 +73,16 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
         { &bn->grad_apply, &grad_apply_desc, true },
     };
     bn->defaults = clfcn_defaults_for(&env->dev->info);
-    const int values[CLFCN_MAX_PARAMS] = {
+    int values[CLFCN_MAX_PARAMS] = {
         [P_VW] = bn->defaults.vector_width,
         [P_WGS] = bn->defaults.group,
         [P_CHUNK] = CLFCN_CHUNK,
-        [P_SKIP] = op->x2 != NULL,
         [P_MASK] = op->mask_dx,
     };
     int rc = CLFCN_OK;
     for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(wanted); ++i) {
+        /* The others know nothing of it, and shall not be compiled twice. */
+        values[P_SKIP] = wanted[i].kernel == &bn->apply && op->x2;
         if (env->training || !wanted[i].training) {
             rc = clfcn_kernel_want(env->programs, wanted[i].kernel, wanted[i].desc,
                                    values, err);

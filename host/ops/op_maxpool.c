@@ -47,7 +47,9 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
     return rc;
 }
 
-/* One item per VW windows of a row, in rows of every plane. */
+/* One item per VW windows of a row, in rows of every plane. Runtimes on CPUs compile a
+ * kernel anew for each size of work-group, and left to themselves choose another one for
+ * each layer: five times the wait for a first step. */
 static int launch(const struct maxpool *mp, struct clfcn_dev *dev,
                   const struct clfcn_kernel *kernel, int windows, int rows,
                   const struct clfcn_arg *args, int count, struct clfcn_err *err)
@@ -56,7 +58,12 @@ static int launch(const struct maxpool *mp, struct clfcn_dev *dev,
     const size_t global[] = { (size_t)((windows + mp->vector_width - 1) /
                                        mp->vector_width),
                               (size_t)rows, (size_t)x->c * (size_t)x->n };
-    return clfcn_launch(dev, kernel, 3, global, NULL, args, count, err);
+    static const size_t local[] = { 1, 16, 1 };
+    const struct clfcn_device_info *info = &dev->info;
+    const bool fits =
+        info->max_work_group >= local[1] && info->max_work_item[1] >= local[1];
+    return clfcn_launch(dev, kernel, 3, global, info->is_cpu && fits ? local : NULL, args,
+                        count, err);
 }
 
 static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
