@@ -14,6 +14,7 @@ const struct clfcn_conv_impl *const clfcn_conv_impls[] = {
     &clfcn_conv_im2col_transposed, /* transposed */
     &clfcn_conv_winograd4_batched, /* GPUs: plain 3x3 */
     &clfcn_conv_winograd2_batched, /* likewise */
+    &clfcn_conv_tiled,             /* GPUs, on request */
     NULL,
 };
 

@@ -5,6 +5,9 @@
 
 static const size_t PLENTY = (size_t)64 << 20;
 
+/* A GPU for which the tests' layers are small, so that few kernels are built. */
+enum { GPU_UNITS = 64 };
+
 static size_t floats_of(size_t bytes)
 {
     return (bytes + sizeof(float) - 1) / sizeof(float);
@@ -59,6 +62,13 @@ static void open_memory(struct rig_op *t)
     open_tensor(t, &t->state, "state", floats_of(t->op->state_bytes), &t->op->state);
 }
 
+static unsigned planned_units(const struct rig *rig, const struct rig_use *use)
+{
+    const unsigned plenty =
+        rig_has_vectors(rig) ? rig->dev->info.compute_units : GPU_UNITS;
+    return use->units > 0 ? use->units : plenty;
+}
+
 void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, int n,
                  int h, int w, const struct rig_use *use)
 {
@@ -86,7 +96,10 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
         .conv = { use->conv, use->conv, use->conv },
         .conv_variant = use->variant,
     };
+    const unsigned real_units = rig->dev->info.compute_units;
+    rig->dev->info.compute_units = planned_units(rig, use);
     rig_ok(op->impl->infer(op, &env, &err), &err);
+    rig->dev->info.compute_units = real_units;
     open_memory(t);
     rig_ok(op->impl->prepare(op, &env, &err), &err);
     rig_ok(clfcn_programs_build(t->programs, &err), &err);
@@ -202,6 +215,26 @@ void rig_op_backward(struct rig_op *t)
         vec_download(t->rig, &t->grad[i]);
     }
     check_all_guards(t);
+}
+
+void rig_op_check_repeats(struct rig_op *t)
+{
+    struct vec *const made[] = { &t->y, &t->dx, &t->grad[0], &t->grad[1] };
+    double *first[CLFCN_ARRAY_LEN(made)];
+    rig_op_fill(t);
+    vec_normal(t->rig, &t->dy, 0.0, 1.0);
+    rig_op_forward(t);
+    rig_op_backward(t);
+    for (int i = 0; i < CLFCN_ARRAY_LEN(made); ++i) {
+        first[i] = vec_copy(made[i]);
+    }
+    rig_op_forward(t);
+    rig_op_backward(t);
+    for (int i = 0; i < CLFCN_ARRAY_LEN(made); ++i) {
+        assert_close(made[i]->name, made[i]->host, first[i], made[i]->count,
+                     TOLERANCE_EXACT);
+        free(first[i]);
+    }
 }
 
 void rig_op_check_dx(struct rig_op *t, double *want, const double *share,

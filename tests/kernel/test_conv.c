@@ -249,6 +249,62 @@ static void test_column_slices(void **state)
     }
 }
 
+/* By the tiled algorithm, which chooses its tiles, and the number of parts that a sum is
+ * cut into, by what so many compute units would have no work without. */
+static void check_tiled(struct rig *rig, const struct conv_case *c, unsigned units,
+                        bool dx_add)
+{
+    const struct rig_use use = { .conv = &clfcn_conv_tiled,
+                                 .units = units,
+                                 .dx_add = dx_add };
+    struct rig_op t;
+    rig_op_open(&t, rig, create_conv(c), c->in_c, c->n, c->h, c->w, &use);
+    assert_true(rig_op_uses(&t, &clfcn_conv_tiled) || rig_has_vectors(rig));
+    rig_op_close(&t);
+    check(rig, c, &use);
+}
+
+/* Parts of the sums over channels and over pixels; and so many that the last one is left
+ * with nothing. */
+static void test_parts_of_sums(void **state)
+{
+    static const struct conv_case channels = { 29, 29, 3, true, 1, 3, 5 };
+    static const struct conv_case pixels = { 2, 3, 3, true, 2, 12, 11 };
+    static const struct conv_case uneven = { 144, 2, 3, true, 1, 2, 3 };
+    struct rig *rig = *state;
+    check_tiled(rig, &channels, 64, true);
+    check_tiled(rig, &pixels, 64, false);
+    if (!rig->small) {
+        check_tiled(rig, &uneven, 64, false);
+    }
+}
+
+/* Tiles of 64 rows and 128 columns, with margins, and sums whole and in parts. Those of
+ * 128 rows: test_deconv.c. */
+static void test_large_tiles(void **state)
+{
+    static const struct conv_case c = { 61, 60, 3, true, 3, 8, 9 };
+    struct rig *rig = *state;
+    if (!rig->small) {
+        check_tiled(rig, &c, 1, true);
+        check_tiled(rig, &c, 2, true);
+    }
+}
+
+/* The order of every sum is fixed. */
+static void test_same_bits_again(void **state)
+{
+    static const struct conv_case c = { 8, 6, 3, true, 3, 10, 13 };
+    struct rig *rig = *state;
+    for (int i = 0; !rig->small && clfcn_conv_impls[i]; ++i) {
+        struct rig_op t;
+        rig_op_open(&t, rig, create_conv(&c), c.in_c, c.n, c.h, c.w,
+                    &(struct rig_use){ .conv = clfcn_conv_impls[i] });
+        rig_op_check_repeats(&t);
+        rig_op_close(&t);
+    }
+}
+
 static void test_clblast(void **state)
 {
     struct rig *rig = *state;
@@ -322,6 +378,9 @@ int main(void)
         RIG_TEST(test_variants),
         RIG_TEST(test_column_slices),
         RIG_TEST(test_tile_slices),
+        RIG_TEST(test_parts_of_sums),
+        RIG_TEST(test_large_tiles),
+        RIG_TEST(test_same_bits_again),
         RIG_TEST(test_clblast),
         RIG_TEST(test_nan_passes),
         RIG_TEST(test_convgemm_is_used_where_it_can),

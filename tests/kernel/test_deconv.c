@@ -204,6 +204,36 @@ static void test_column_slices(void **state)
     }
 }
 
+/* The tiled algorithm as in test_conv.c: sums in parts; tiles of 128 rows and columns. */
+static void test_tiled(void **state)
+{
+    static const struct deconv_case slim = { 256, 2, 1, 1, 2 };
+    static const struct deconv_case deep = { 257, 31, 1, 4, 7 };
+    static const struct deconv_case large = { 37, 120, 1, 9, 13 };
+    struct rig *rig = *state;
+    struct rig_use use = { .conv = &clfcn_conv_tiled, .inference = true };
+    check(rig, &slim, &use);
+    if (!rig->small) {
+        use.units = 1;
+        check(rig, &large, &use);
+        check(rig, &deep, &(struct rig_use){ .conv = &clfcn_conv_tiled, .dx_add = true });
+    }
+}
+
+/* The order of every sum is fixed. */
+static void test_same_bits_again(void **state)
+{
+    static const struct deconv_case c = { 6, 9, 3, 5, 6 };
+    struct rig *rig = *state;
+    for (int i = 0; !rig->small && clfcn_conv_impls[i]; ++i) {
+        struct rig_op t;
+        rig_op_open(&t, rig, create_deconv(&c), c.in_c, c.n, c.h, c.w,
+                    &(struct rig_use){ .conv = clfcn_conv_impls[i] });
+        rig_op_check_repeats(&t);
+        rig_op_close(&t);
+    }
+}
+
 static void test_clblast(void **state)
 {
     struct rig *rig = *state;
@@ -231,8 +261,10 @@ static void test_nan_passes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_small_shapes), RIG_TEST(test_shapes),        RIG_TEST(test_uses),
-        RIG_TEST(test_variants),     RIG_TEST(test_column_slices), RIG_TEST(test_clblast),
+        RIG_TEST(test_variants),        RIG_TEST(test_small_shapes),
+        RIG_TEST(test_shapes),          RIG_TEST(test_uses),
+        RIG_TEST(test_column_slices),   RIG_TEST(test_tiled),
+        RIG_TEST(test_same_bits_again), RIG_TEST(test_clblast),
         RIG_TEST(test_nan_passes),
     };
     return RIG_RUN(tests);
