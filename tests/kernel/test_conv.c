@@ -258,8 +258,11 @@ static void check_tiled(struct rig *rig, const struct conv_case *c, unsigned uni
                                  .units = units,
                                  .dx_add = dx_add };
     struct rig_op t;
+    if (rig_has_vectors(rig)) {
+        return; /* CPUs have better */
+    }
     rig_op_open(&t, rig, create_conv(c), c->in_c, c->n, c->h, c->w, &use);
-    assert_true(rig_op_uses(&t, &clfcn_conv_tiled) || rig_has_vectors(rig));
+    assert_true(rig_op_uses(&t, &clfcn_conv_tiled));
     rig_op_close(&t);
     check(rig, c, &use);
 }
@@ -289,6 +292,50 @@ static void test_large_tiles(void **state)
         check_tiled(rig, &c, 1, true);
         check_tiled(rig, &c, 2, true);
     }
+}
+
+static size_t tiled_scratch(const struct clfcn_conv_shape *shape,
+                            const struct clfcn_op_env *env)
+{
+    struct clfcn_conv *cv = NULL;
+    struct clfcn_err err;
+    rig_ok(clfcn_conv_create_by(&clfcn_conv_tiled, NULL, NULL, shape, CLFCN_PASS_FORWARD,
+                                env, &cv, &err),
+           &err);
+    const size_t bytes = cv->scratch_bytes;
+    clfcn_conv_destroy(&cv);
+    return bytes;
+}
+
+/* Smaller tiles for smaller devices, as long as there are any; sums in one piece where
+ * the parts have no room. */
+static void test_tiled_within_limits(void **state)
+{
+    static const struct clfcn_conv_shape shape = { 144, 125, 3, 1, 9, 13, false };
+    struct rig *rig = *state;
+    struct clfcn_device_info *info = &rig->dev->info;
+    const struct clfcn_device_info real = *info;
+    struct clfcn_op_env env = { .dev = rig->dev, .workspace_limit = SIZE_MAX };
+    const struct {
+        size_t items, local_bytes;
+        bool fits;
+    } cases[] = {
+        { 64, 4608, true },
+        { 63, 4608, false },
+        { 64, 4607, false },
+    };
+    for (int i = 0; i < CLFCN_ARRAY_LEN(cases); ++i) {
+        info->max_work_group = cases[i].items;
+        info->local_bytes = cases[i].local_bytes;
+        assert_int_equal(clfcn_conv_tiled.fits(&shape, CLFCN_PASS_FORWARD, &env),
+                         cases[i].fits && !rig_has_vectors(rig));
+    }
+    *info = real;
+    info->compute_units = 64;
+    assert_true(tiled_scratch(&shape, &env) > 0);
+    env.workspace_limit = 100;
+    assert_int_equal(tiled_scratch(&shape, &env), 0);
+    *info = real;
 }
 
 /* The order of every sum is fixed. */
@@ -380,6 +427,7 @@ int main(void)
         RIG_TEST(test_tile_slices),
         RIG_TEST(test_parts_of_sums),
         RIG_TEST(test_large_tiles),
+        RIG_TEST(test_tiled_within_limits),
         RIG_TEST(test_same_bits_again),
         RIG_TEST(test_clblast),
         RIG_TEST(test_nan_passes),
