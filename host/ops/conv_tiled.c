@@ -54,6 +54,10 @@ static const struct tiling {
     { 16, 4, 8, 0.9 },
     { 8, 4, 4, 0.5 },
 };
+/* By index. */
+static const struct clfcn_conv_variant variants[] = {
+    { "128x128", 0 }, { "64x128", 1 }, { "32x32", 2 }, { 0 }
+};
 
 enum {
     KT = 16,
@@ -123,9 +127,9 @@ static int choose_parts(const struct product *p, double groups, double wanted,
 }
 
 /* The tiling whose rate, less what is lost to margins and to idle compute units, is the
- * best. False if the device can do none. */
-static bool choose(const struct clfcn_conv *cv, const struct clfcn_op_env *env,
-                   int *values, int *parts)
+ * best; of all, or this one only. False if the device can do none. */
+static bool choose(const struct clfcn_conv *cv, const struct clfcn_conv_variant *only,
+                   const struct clfcn_op_env *env, int *values, int *parts)
 {
     const struct clfcn_device_info *info = &env->dev->info;
     const struct product p = product_of(cv);
@@ -133,6 +137,9 @@ static bool choose(const struct clfcn_conv *cv, const struct clfcn_op_env *env,
     double best = 0.0;
     for (int i = 0; i < CLFCN_ARRAY_LEN(tilings); ++i) {
         const struct tiling *t = &tilings[i];
+        if (only && only->value != i) {
+            continue;
+        }
         const int bm = t->side * t->tm, bn = t->side * t->tn;
         const double tiles = (double)parts_of(p.rows, bm) * parts_of(p.columns, bn);
         const double groups = tiles * (p.up ? UP_CLASSES : 1);
@@ -159,7 +166,7 @@ static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
     const struct clfcn_conv probe = { .shape = *shape, .pass = pass };
     int values[CLFCN_MAX_PARAMS], parts;
     return !vectors && env->gemm_kind != CLFCN_GEMM_CLBLAST &&
-           choose(&probe, env, values, &parts);
+           choose(&probe, NULL, env, values, &parts);
 }
 
 static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
@@ -167,7 +174,8 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
 {
     struct tiled *td = (struct tiled *)cv;
     const struct product p = product_of(cv);
-    if (!choose(cv, env, td->values, &td->parts)) {
+    if (!choose(cv, cv->variant, env, td->values, &td->parts) &&
+        !choose(cv, NULL, env, td->values, &td->parts)) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
                              "'%s' allows no work-group of 8x8 with its local memory",
                              env->dev->info.name);
@@ -294,6 +302,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
 
 const struct clfcn_conv_impl clfcn_conv_tiled = {
     .name = "tiled",
+    .variants = variants,
     .finishes = true,
     .thrifty = true,
     .on_request = true,

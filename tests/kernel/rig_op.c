@@ -62,13 +62,6 @@ static void open_memory(struct rig_op *t)
     open_tensor(t, &t->state, "state", floats_of(t->op->state_bytes), &t->op->state);
 }
 
-static unsigned planned_units(const struct rig *rig, const struct rig_use *use)
-{
-    const unsigned plenty =
-        rig_has_vectors(rig) ? rig->dev->info.compute_units : GPU_UNITS;
-    return use->units > 0 ? use->units : plenty;
-}
-
 void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, int n,
                  int h, int w, const struct rig_use *use)
 {
@@ -97,7 +90,7 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
         .conv_variant = use->variant,
     };
     const unsigned real_units = rig->dev->info.compute_units;
-    rig->dev->info.compute_units = planned_units(rig, use);
+    rig->dev->info.compute_units = rig_has_vectors(rig) ? real_units : GPU_UNITS;
     rig_ok(op->impl->infer(op, &env, &err), &err);
     rig->dev->info.compute_units = real_units;
     open_memory(t);

@@ -7,16 +7,15 @@
 
 /* How a layer is used. Zero-initialised: plain training. */
 struct rig_use {
-    bool inference;       /* statistics of batch norm as stored; no backward */
-    bool with_x2;         /* a second input of x's shape */
-    bool no_dx;           /* the gradient of x is not wanted */
-    bool frozen;          /* nor are those of the parameters; convolutions only */
-    bool dx_add;          /* dx holds another consumer's share; convolutions only */
-    bool mask_dx;         /* x is a ReLU's output */
-    bool dy_masked;       /* the consumer multiplied dy by (y > 0) */
-    size_t columns_limit; /* bytes; 0: plenty */
-    unsigned units;       /* compute units to plan for; 0: 64 of a GPU, or the CPU's */
-    enum clfcn_gemm_kind gemm;          /* AUTO: the native one, which starts fast */
+    bool inference;            /* statistics of batch norm as stored; no backward */
+    bool with_x2;              /* a second input of x's shape */
+    bool no_dx;                /* the gradient of x is not wanted */
+    bool frozen;               /* nor are those of the parameters; convolutions only */
+    bool dx_add;               /* dx holds another consumer's share; convolutions only */
+    bool mask_dx;              /* x is a ReLU's output */
+    bool dy_masked;            /* the consumer multiplied dy by (y > 0) */
+    size_t columns_limit;      /* bytes; 0: plenty */
+    enum clfcn_gemm_kind gemm; /* AUTO: the native one, which starts fast */
     const struct clfcn_conv_impl *conv; /* for every pass it can do; NULL: the default */
     const struct clfcn_conv_variant *variant; /* of conv */
 };

@@ -249,14 +249,11 @@ static void test_column_slices(void **state)
     }
 }
 
-/* By the tiled algorithm, which chooses its tiles, and the number of parts that a sum is
- * cut into, by what so many compute units would have no work without. */
-static void check_tiled(struct rig *rig, const struct conv_case *c, unsigned units,
-                        bool dx_add)
+/* By the tiled algorithm, which is planned as for a GPU of many compute units: sums that
+ * are long enough are cut into parts for them. */
+static void check_tiled(struct rig *rig, const struct conv_case *c, bool dx_add)
 {
-    const struct rig_use use = { .conv = &clfcn_conv_tiled,
-                                 .units = units,
-                                 .dx_add = dx_add };
+    const struct rig_use use = { .conv = &clfcn_conv_tiled, .dx_add = dx_add };
     struct rig_op t;
     if (rig_has_vectors(rig)) {
         return; /* CPUs have better */
@@ -275,22 +272,10 @@ static void test_parts_of_sums(void **state)
     static const struct conv_case pixels = { 2, 3, 3, true, 2, 12, 11 };
     static const struct conv_case uneven = { 144, 2, 3, true, 1, 2, 3 };
     struct rig *rig = *state;
-    check_tiled(rig, &channels, 64, true);
-    check_tiled(rig, &pixels, 64, false);
+    check_tiled(rig, &channels, true);
+    check_tiled(rig, &pixels, false);
     if (!rig->small) {
-        check_tiled(rig, &uneven, 64, false);
-    }
-}
-
-/* Tiles of 64 rows and 128 columns, with margins, and sums whole and in parts. Those of
- * 128 rows: test_deconv.c. */
-static void test_large_tiles(void **state)
-{
-    static const struct conv_case c = { 61, 60, 3, true, 3, 8, 9 };
-    struct rig *rig = *state;
-    if (!rig->small) {
-        check_tiled(rig, &c, 1, true);
-        check_tiled(rig, &c, 2, true);
+        check_tiled(rig, &uneven, false);
     }
 }
 
@@ -426,7 +411,6 @@ int main(void)
         RIG_TEST(test_column_slices),
         RIG_TEST(test_tile_slices),
         RIG_TEST(test_parts_of_sums),
-        RIG_TEST(test_large_tiles),
         RIG_TEST(test_tiled_within_limits),
         RIG_TEST(test_same_bits_again),
         RIG_TEST(test_clblast),
