@@ -16,6 +16,7 @@
  *   weights  tap t of input channel k and output channel o at k*stride_k + o*stride_o +
  * t, or + 8-t where flip is set; one of the strides is 9
  */
+#include "jobs.clh"
 #include "strip.clh"
 #include "winograd.clh"
 
@@ -217,8 +218,8 @@ winograd_weights(__global const float *restrict weight, __global float *restrict
 }
 
 /* y = weights * x + bias, and ReLU if relu is set; onto y if add is. n images of h x w.
- * A work-group takes its share of the jobs, each a block of tiles and a chunk of output
- * channels, and group_floats floats of scratch. u: what winograd_weights made of all
+ * Jobs are a block of tiles and a chunk of output channels each. A work-group has
+ * group_floats floats of scratch. u: what winograd_weights made of all
  * weights; or, if own_u is set, nothing: a job makes the u it needs in scratch. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 winograd_conv(__global const float *restrict x, __global const float *restrict weight,
@@ -228,22 +229,22 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
               const int in, const int out, const int n, const int h, const int w,
               const int block, const int chunk, const int stride_k, const int stride_o,
               const int flip, const int own_u, const int with_bias, const int relu,
-              const int add)
+              const int add, volatile __global int *queue)
 {
     const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
     const int tiles = n * gi.across * gi.down, step_v = STEP_V(in);
     const int chunks = (out + chunk - 1) / chunk;
     const int span = own_u ? min(in, OWN_SPAN) : in;
     const size_t stride_u = STRIDE_U(own_u ? chunk / VW : (out + VW - 1) / VW, span);
-    const long jobs = (long)((tiles + block - 1) / block) * chunks;
-    const long group = get_group_id(0), groups = get_num_groups(0);
-    __global float *v = scratch + group * group_floats, *m = v + POINTS * stride_v;
+    struct jobs jobs = jobs_of(queue, (tiles + block - 1) / block * chunks);
+    __global float *v = scratch + get_group_id(0) * group_floats,
+                   *m = v + POINTS * stride_v;
     __global float *mine = m + POINTS * stride_m;
     int ready = -1;
-    for (long job = group * jobs / groups; job < (group + 1) * jobs / groups; ++job) {
+    for (int job = next_job(&jobs); job >= 0; job = next_job(&jobs)) {
         const int at = job / chunks, begin = at * block, end = min(tiles, begin + block);
         const int rows = (end - begin + 3) / 4 * 4;
-        const int o0 = (job - (long)at * chunks) * chunk, o1 = min(out, o0 + chunk);
+        const int o0 = (job - at * chunks) * chunk, o1 = min(out, o0 + chunk);
         for (int c = 0; ready != at && c < in; c += VW) {
             input_points(x + c * gi.stride, &gi, min(VW, in - c), in - c, begin, end,
                          v + c, stride_v, step_v);
@@ -353,9 +354,9 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
  * winograd_filter:
  *   sums  float [parts][POINTS][panel][rows][VW], rows: in rounded up to 4; the points
  *         STRIDE_U apart
- * A work-group takes its share of the jobs, each a part of the tiles and a chunk of
- * output channels. If own_sums is set, there is one block of tiles, and a job keeps its
- * sums in scratch and finishes them itself, OWN_SPAN input channels at a time. */
+ * Jobs are a part of the tiles and a chunk of output channels each. If own_sums is set,
+ * there is one block of tiles, and a job keeps its sums in scratch and finishes them
+ * itself, OWN_SPAN input channels at a time. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 winograd_correlate(__global const float *restrict x, __global const float *restrict dy,
                    __global float *restrict sums, __global float *restrict dw,
@@ -363,21 +364,21 @@ winograd_correlate(__global const float *restrict x, __global const float *restr
                    const ulong stride_v, const ulong stride_m, const int in,
                    const int out, const int n, const int h, const int w, const int block,
                    const int chunk, const int parts, const int stride_k,
-                   const int stride_o, const int own_sums)
+                   const int stride_o, const int own_sums, volatile __global int *queue)
 {
     const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
     const int tiles = n * gi.across * gi.down, blocks = (tiles + block - 1) / block;
     const int step_v = STEP_V(in), rows = (in + 3) / 4 * 4;
     const int span = own_sums ? min(rows, OWN_SPAN) : rows;
     const int chunks = (out + chunk - 1) / chunk;
-    const long jobs = (long)parts * chunks;
-    const long group = get_group_id(0), groups = get_num_groups(0);
-    __global float *v = scratch + group * group_floats, *d = v + POINTS * stride_v;
+    struct jobs jobs = jobs_of(queue, parts * chunks);
+    __global float *v = scratch + get_group_id(0) * group_floats,
+                   *d = v + POINTS * stride_v;
     const size_t panel = (size_t)span * VW;
     const size_t stride = STRIDE_U(own_sums ? chunk / VW : (out + VW - 1) / VW, span);
     int ready = -1;
-    for (long job = group * jobs / groups; job < (group + 1) * jobs / groups; ++job) {
-        const int part = job / chunks, o0 = (job - (long)part * chunks) * chunk;
+    for (int job = next_job(&jobs); job >= 0; job = next_job(&jobs)) {
+        const int part = job / chunks, o0 = (job - part * chunks) * chunk;
         const int o1 = min(out, o0 + chunk), first = (long)part * blocks / parts;
         __global float *to = own_sums ? d + POINTS * stride_m
                                       : sums + part * POINTS * stride + o0 / VW * panel;

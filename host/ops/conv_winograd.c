@@ -1,4 +1,5 @@
 #include "conv.h"
+#include "../device/buffer.h"
 #include "op_impl.h"
 
 /* Winograd's F(2x2, 3x3) and F(4x4, 3x3) on CPUs (cl/winograd.cl says how): weights to
@@ -21,6 +22,8 @@ struct winograd {
     cl_int stride_from, stride_to; /* floats between weights of neighbouring channels */
     cl_ulong stride_v, stride_m, group_floats;
     struct clfcn_kernel weights, conv, correlate, filter;
+    struct clfcn_dev *dev;
+    cl_mem queue; /* of cl/jobs.clh */
 };
 
 /* FORM of cl/winograd.clh, with what it fixes. */
@@ -181,8 +184,17 @@ static int prepare(struct clfcn_conv *cv, const struct clfcn_op_env *env,
 {
     struct winograd *wg = (struct winograd *)cv;
     const bool weight = cv->pass == CLFCN_PASS_WEIGHT;
-    const int rc = want(wg, weight ? &wg->correlate : &wg->conv,
-                        weight ? &correlate_desc : &conv_desc, env, err);
+    static const cl_int empty[2];
+    wg->dev = env->dev;
+    int rc =
+        clfcn_buffer_create(wg->dev, sizeof(empty), "a queue of jobs", &wg->queue, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_write(wg->dev, wg->queue, 0, sizeof(empty), empty, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = want(wg, weight ? &wg->correlate : &wg->conv,
+                  weight ? &correlate_desc : &conv_desc, env, err);
+    }
     if (rc < 0 || wg->at_once) {
         return rc;
     }
@@ -248,6 +260,7 @@ static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
         CLFCN_ARG(with_bias),
         CLFCN_ARG(relu),
         CLFCN_ARG(add),
+        CLFCN_ARG(wg->queue),
     };
     const int rc = wg->at_once ? CLFCN_OK
                                : launch(wg, run, &wg->weights, true, weights,
@@ -281,6 +294,7 @@ static int run_weight(const struct winograd *wg, const struct clfcn_op_run *run,
         CLFCN_ARG(wg->stride_from),
         CLFCN_ARG(wg->stride_to),
         CLFCN_ARG(wg->at_once),
+        CLFCN_ARG(wg->queue),
     };
     const struct clfcn_arg filter[] = {
         CLFCN_ARG(sums),          CLFCN_ARG(call->weight), CLFCN_ARG(wg->from),
@@ -302,6 +316,14 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                                          : run_conv(wg, run, call, err);
 }
 
+static void finish(struct clfcn_conv *cv)
+{
+    struct winograd *wg = (struct winograd *)cv;
+    if (wg->queue) {
+        clfcn_buffer_release(wg->dev, &wg->queue);
+    }
+}
+
 /* Caches differ: tiles at a time. */
 static const struct clfcn_conv_variant variants[] = { { "tiles=12", 12 },
                                                       { "tiles=48", 48 },
@@ -313,7 +335,7 @@ static const struct clfcn_conv_variant variants[] = { { "tiles=12", 12 },
     {                                                                   \
         .name = title, .variants = variants, .finishes = true,          \
         .size = sizeof(struct winograd), .fits = fits_it, .plan = plan, \
-        .prepare = prepare, .run = run,                                 \
+        .prepare = prepare, .run = run, .finish = finish,               \
     }
 const struct clfcn_conv_impl clfcn_conv_winograd4 = IMPL("winograd4", fits4);
 const struct clfcn_conv_impl clfcn_conv_winograd2 = IMPL("winograd2", fits);
