@@ -138,11 +138,27 @@ static void input_points(__global const float *x, const struct grid *g,
     }
 }
 
-/* y of tiles begin .. end-1 of VW channels from m; onto y if add is set. */
+/* The larger; a NaN wins, as in pool.cl. */
+#define LARGER(a, b) ((((b) > (a)) | ((b) != (b))) ? (b) : (a))
+
+/* Max pooling 2x2 of OUT rows of width pixels, in place. */
+static void pool_strip(vec *strip, const int width)
+{
+    for (int j = 0; j < OUT / 2; ++j) {
+        for (int i = 0; i < width / 2; ++i) {
+            const vec *at = strip + 2 * j * PITCH + 2 * i;
+            const vec up = LARGER(at[0], at[1]), left = LARGER(up, at[PITCH]);
+            strip[j * PITCH + i] = LARGER(left, at[PITCH + 1]);
+        }
+    }
+}
+
+/* y of tiles begin .. end-1 of VW channels from m; onto y if add is set. g: of y, pooled
+ * or not. */
 static void output_tiles(__global const float *from, const size_t stride, const int step,
                          const vec bias, const int relu, __global float *y,
                          const struct grid *g, const int channels, const int begin,
-                         const int end, const int add)
+                         const int end, const int add, const int pool)
 {
     vec strip[OUT * PITCH];
     vec half_way[OUT * Q];
@@ -166,8 +182,11 @@ static void output_tiles(__global const float *from, const size_t stride, const 
             }
             from += step;
         }
-        store_strip(strip, y + r.image, g->stride, channels, g->h, g->w, r.y, r.x, OUT,
-                    r.count * OUT, add);
+        if (pool) {
+            pool_strip(strip, r.count * OUT);
+        }
+        store_strip(strip, y + r.image, g->stride, channels, g->h, g->w, r.y, r.x,
+                    g->step, r.count * g->step, add);
         t += r.count;
     }
 }
@@ -218,6 +237,7 @@ winograd_weights(__global const float *restrict weight, __global float *restrict
 }
 
 /* y = weights * x + bias, and ReLU if relu is set; onto y if add is. n images of h x w.
+ * If pool is set, y is 2x2 max-pooled; h and w are even then, and FORM is 2 or 4.
  * Jobs are a block of tiles and a chunk of output channels each. A work-group has
  * group_floats floats of scratch. u: what winograd_weights made of all
  * weights; or, if own_u is set, nothing: a job makes the u it needs in scratch. */
@@ -229,9 +249,10 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
               const int in, const int out, const int n, const int h, const int w,
               const int block, const int chunk, const int stride_k, const int stride_o,
               const int flip, const int own_u, const int with_bias, const int relu,
-              const int add, volatile __global int *queue)
+              const int add, const int pool, volatile __global int *queue)
 {
-    const struct grid gi = GRID_IN(n, h, w), go = GRID_OUT(n, h, w);
+    const struct grid gi = GRID_IN(n, h, w);
+    const struct grid go = pool ? grid_of(n, h / 2, w / 2, OUT / 2) : GRID_OUT(n, h, w);
     const int tiles = n * gi.across * gi.down, step_v = STEP_V(in);
     const int chunks = (out + chunk - 1) / chunk;
     const int span = own_u ? min(in, OWN_SPAN) : in;
@@ -279,7 +300,7 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
                 ((float *)&b)[i] = bias[o + i];
             }
             output_tiles(m + (o - o0), stride_m, chunk, b, relu, y + o * go.stride, &go,
-                         channels, begin, end, add);
+                         channels, begin, end, add, pool);
         }
     }
 }

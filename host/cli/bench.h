@@ -10,7 +10,8 @@ struct cli_bench {
     struct clfcn_net_desc desc;
     struct clfcn_net_options how;
     int steps;
-    struct clfcn_net *net; /* its layers hold the times of the profiled steps */
+    struct clfcn_net *net;       /* its layers hold the times of the profiled steps */
+    struct clfcn_net *inference; /* NULL if there was no memory for another one */
     float *images, *logits;
     uint8_t *labels;
     double *train_ms, *infer_ms; /* [steps] */

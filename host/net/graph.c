@@ -8,6 +8,23 @@ void clfcn_graph_finish(struct clfcn_graph *graph)
     graph->op_count = 0;
 }
 
+/* Let the op that makes the input of the last one do both, if it can. */
+static void absorb_last(struct clfcn_graph *graph)
+{
+    const int i = graph->op_count - 1;
+    struct clfcn_op *op = graph->ops[i];
+    struct clfcn_value *x = &graph->values[graph->in[i]];
+    struct clfcn_op *from = x->producer < 0 ? NULL : graph->ops[x->producer];
+    if (from && x->consumers == 1 && from->impl->absorb && from->impl->absorb(from, op)) {
+        graph->out[x->producer] = graph->out[i];
+        graph->values[graph->out[i]].producer = x->producer;
+        x->producer = -1;
+        x->consumers = 0;
+        clfcn_op_destroy(&graph->ops[i]);
+        --graph->op_count;
+    }
+}
+
 int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *name,
                     const char *prefix, int in, int in2, bool frozen,
                     const struct clfcn_op_env *env, int *out, struct clfcn_err *err)
@@ -37,8 +54,12 @@ int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *
     const int rc = op->impl->infer(op, env, err);
     if (rc < 0) {
         clfcn_err_note(err, "layer '%s'", name);
+        return rc;
     }
-    return rc;
+    if (!env->training) {
+        absorb_last(graph);
+    }
+    return CLFCN_OK;
 }
 
 static bool learns(const struct clfcn_graph *graph, int i)

@@ -12,7 +12,7 @@ struct clfcn_value {
     struct clfcn_tensor tensor;   /* the activation */
     struct clfcn_tensor own_grad; /* its gradient, unless it shares another's */
     struct clfcn_tensor *grad;    /* own_grad or another value's; NULL: not wanted */
-    int producer;                 /* index of the op, -1 for the network's input */
+    int producer; /* index of the op; -1: the network's input, or never made */
     int consumers;
 };
 
@@ -38,7 +38,9 @@ int clfcn_graph_build(struct clfcn_graph *graph, const struct clfcn_net_desc *de
 void clfcn_graph_finish(struct clfcn_graph *graph);
 
 /* Append an op, owned by the graph from here on, also on error: its input and second
- * input (-1: none) are value indices; *out receives its output's. */
+ * input (-1: none) are value indices; *out receives its output's. For inference the op
+ * before it may take over what it does with that one's output, which is then not made:
+ * ops that also read it must be appended earlier. */
 int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *name,
                     const char *prefix, int in, int in2, bool frozen,
                     const struct clfcn_op_env *env, int *out, struct clfcn_err *err);

@@ -139,6 +139,9 @@ int clfcn_plan_graph(struct clfcn_plan *plan, struct clfcn_graph *graph, bool tr
     plan->item_count = 0;
     for (int v = 1; v < graph->value_count; ++v) {
         struct clfcn_value *value = &graph->values[v];
+        if (value->producer < 0) {
+            continue;
+        }
         add_item(plan, &value->tensor, value->producer, last_read(graph, v, training));
         if (value->grad == &value->own_grad) {
             add_gradient(plan, graph, v);

@@ -21,6 +21,7 @@ struct clfcn_conv_call {
     cl_mem x, y, weight;
     cl_mem bias; /* forward, and only if the candidate finishes it */
     bool relu;   /* likewise */
+    bool pool;   /* forward, and only if the candidate pools: y is 2x2 max-pooled */
     bool add;    /* input gradient: onto what x holds */
 };
 
@@ -39,6 +40,7 @@ struct clfcn_conv_impl {
     const char *name;                          /* "winograd4" */
     const struct clfcn_conv_variant *variants; /* beside what plan() chooses by itself */
     bool finishes;   /* the forward pass adds the bias and applies the ReLU */
+    bool pools;      /* and can pool the result after that, where its sides are even */
     bool thrifty;    /* keeps to the workspace as far as it can be done at all */
     bool on_request; /* never chosen by default, whatever else fits */
     bool uses_gemm;  /* its matrix products go through the clfcn_conv's gemm */

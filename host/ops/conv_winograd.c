@@ -227,6 +227,7 @@ static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
     const cl_mem bias = call->bias ? call->bias : call->weight; /* some buffer */
     const cl_mem u = wg->at_once ? call->weight : run->columns;
     const cl_int with_bias = call->bias != NULL, relu = call->relu, add = call->add;
+    const cl_int pool = call->pool;
     const struct clfcn_arg weights[] = {
         CLFCN_ARG(call->weight),
         CLFCN_ARG(u),
@@ -260,6 +261,7 @@ static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
         CLFCN_ARG(with_bias),
         CLFCN_ARG(relu),
         CLFCN_ARG(add),
+        CLFCN_ARG(pool),
         CLFCN_ARG(wg->queue),
     };
     const int rc = wg->at_once ? CLFCN_OK
@@ -331,11 +333,11 @@ static const struct clfcn_conv_variant variants[] = { { "tiles=12", 12 },
                                                       { "at-once", AT_ONCE },
                                                       { 0 } };
 
-#define IMPL(title, fits_it)                                            \
-    {                                                                   \
-        .name = title, .variants = variants, .finishes = true,          \
-        .size = sizeof(struct winograd), .fits = fits_it, .plan = plan, \
-        .prepare = prepare, .run = run, .finish = finish,               \
+#define IMPL(title, fits_it)                                                  \
+    {                                                                         \
+        .name = title, .variants = variants, .finishes = true, .pools = true, \
+        .size = sizeof(struct winograd), .fits = fits_it, .plan = plan,       \
+        .prepare = prepare, .run = run, .finish = finish,                     \
     }
 const struct clfcn_conv_impl clfcn_conv_winograd4 = IMPL("winograd4", fits4);
 const struct clfcn_conv_impl clfcn_conv_winograd2 = IMPL("winograd2", fits);

@@ -85,7 +85,7 @@ struct clfcn_op_run {
 
 struct clfcn_op;
 
-/* One static const table per op_*.c file. All slots but the last three are required. */
+/* One static const table per op_*.c file. All slots but the last four are required. */
 struct clfcn_op_impl {
     const char *kind;
     bool backward_reads_x, backward_reads_y;
@@ -109,6 +109,10 @@ struct clfcn_op_impl {
     /* The convolution of a pass (conv.h), NULL where there is none; the slot may be NULL.
      */
     const struct clfcn_conv *(*conv)(const struct clfcn_op *op, enum clfcn_pass pass);
+    /* For inference: whether op can do what next does with its output, which nobody else
+     * reads. If so, its output becomes next's. Both have inferred their shapes. The slot
+     * may be NULL. */
+    bool (*absorb)(struct clfcn_op *op, const struct clfcn_op *next);
 };
 
 struct clfcn_op {

@@ -2,6 +2,7 @@
 #include "op_impl.h"
 
 #include <math.h>
+#include <string.h>
 
 /* A convolution, plain or transposed, with bias and ReLU: each pass by its own
  * algorithm. */
@@ -10,6 +11,7 @@ struct conv_op {
     struct clfcn_conv_shape shape;             /* out and kernel from creation on */
     struct clfcn_conv *pass[CLFCN_PASS_COUNT]; /* NULL where not wanted */
     struct clfcn_bias_relu bias_relu;
+    bool pool; /* y is max-pooled */
 };
 
 static size_t larger(size_t a, size_t b)
@@ -129,6 +131,7 @@ static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
         .weight = op->params[0].value,
         .bias = finishes(cv) ? op->params[1].value : NULL,
         .relu = finishes(cv) && op->relu,
+        .pool = cv->pool,
     };
     const int rc = run_pass(cv, CLFCN_PASS_FORWARD, run, &call, err);
     return rc < 0 || finishes(cv)
@@ -166,6 +169,19 @@ static const struct clfcn_conv *conv(const struct clfcn_op *op, enum clfcn_pass 
     return ((const struct conv_op *)op)->pass[pass];
 }
 
+/* The max pooling that follows, if the algorithm can. */
+static bool absorb(struct clfcn_op *op, const struct clfcn_op *next)
+{
+    struct conv_op *cv = (struct conv_op *)op;
+    if (cv->shape.transposed || !cv->pass[CLFCN_PASS_FORWARD]->impl->pools ||
+        strcmp(next->impl->kind, "maxpool") != 0 || op->y->h % 2 || op->y->w % 2) {
+        return false;
+    }
+    cv->pool = true;
+    op->y = next->y;
+    return true;
+}
+
 static void finish(struct clfcn_op *op)
 {
     struct conv_op *cv = (struct conv_op *)op;
@@ -178,7 +194,7 @@ static void finish(struct clfcn_op *op)
     {                                                                            \
         .kind = title, .backward_reads_x = true, .backward_reads_y = true,       \
         .adds_dx = true, .infer = infer, .prepare = prepare, .forward = forward, \
-        .backward = backward, .finish = finish, .conv = conv,                    \
+        .backward = backward, .finish = finish, .conv = conv, .absorb = absorb,  \
     }
 static const struct clfcn_op_impl conv2d_impl = IMPL("conv2d"),
                                   deconv2d_impl = IMPL("deconv2d");

@@ -62,6 +62,25 @@ static void open_memory(struct rig_op *t)
     open_tensor(t, &t->state, "state", floats_of(t->op->state_bytes), &t->op->state);
 }
 
+/* Let the op take over a pooling of its output. */
+static void absorb_pooling(struct rig_op *t, const struct clfcn_op_env *env)
+{
+    struct clfcn_op *pool = NULL;
+    struct clfcn_tensor pooled;
+    struct clfcn_err err;
+    rig_ok(clfcn_maxpool_create(&pool, &err), &err);
+    pool->x = &t->ty;
+    pool->y = &pooled;
+    rig_ok(pool->impl->infer(pool, env, &err), &err);
+    t->absorbed = t->op->impl->absorb(t->op, pool);
+    clfcn_op_destroy(&pool);
+    if (t->absorbed) {
+        assert_ptr_equal(t->op->y, &pooled);
+        t->ty = pooled;
+        t->op->y = &t->ty;
+    }
+}
+
 void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, int n,
                  int h, int w, const struct rig_use *use)
 {
@@ -93,6 +112,9 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
     rig->dev->info.compute_units = rig_has_vectors(rig) ? real_units : GPU_UNITS;
     rig_ok(op->impl->infer(op, &env, &err), &err);
     rig->dev->info.compute_units = real_units;
+    if (use->pooled) {
+        absorb_pooling(t, &env);
+    }
     open_memory(t);
     rig_ok(op->impl->prepare(op, &env, &err), &err);
     rig_ok(clfcn_programs_build(t->programs, &err), &err);

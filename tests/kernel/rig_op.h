@@ -7,15 +7,16 @@
 
 /* How a layer is used. Zero-initialised: plain training. */
 struct rig_use {
-    bool inference;            /* statistics of batch norm as stored; no backward */
-    bool with_x2;              /* a second input of x's shape */
-    bool no_dx;                /* the gradient of x is not wanted */
-    bool frozen;               /* nor are those of the parameters; convolutions only */
-    bool dx_add;               /* dx holds another consumer's share; convolutions only */
-    bool mask_dx;              /* x is a ReLU's output */
-    bool dy_masked;            /* the consumer multiplied dy by (y > 0) */
-    size_t columns_limit;      /* bytes; 0: plenty */
-    enum clfcn_gemm_kind gemm; /* AUTO: the native one, which starts fast */
+    bool inference; /* statistics of batch norm as stored; no backward */
+    bool pooled;    /* a pooling follows, to be absorbed: then y is what that makes */
+    bool with_x2;   /* a second input of x's shape */
+    bool no_dx;     /* the gradient of x is not wanted */
+    bool frozen;    /* nor are those of the parameters; convolutions only */
+    bool dx_add;    /* dx holds another consumer's share; convolutions only */
+    bool mask_dx;   /* x is a ReLU's output */
+    bool dy_masked; /* the consumer multiplied dy by (y > 0) */
+    size_t columns_limit;               /* bytes; 0: plenty */
+    enum clfcn_gemm_kind gemm;          /* AUTO: the native one, which starts fast */
     const struct clfcn_conv_impl *conv; /* for every pass it can do; NULL: the default */
     const struct clfcn_conv_variant *variant; /* of conv */
 };
@@ -30,6 +31,7 @@ struct rig_op {
     struct vec x, x2, y, dy, dx;
     struct vec value[CLFCN_OP_MAX_PARAMS], grad[CLFCN_OP_MAX_PARAMS];
     struct vec columns, scratch, state;
+    bool absorbed; /* the pooling was */
 };
 
 /* Take op over, infer for an input [c][n][h][w], allocate and build. Then the caller

@@ -229,6 +229,54 @@ static void test_variants(void **state)
     }
 }
 
+/* With the pooling after it, by what can do both. */
+static void check_pooled(struct rig *rig, const struct conv_case *c,
+                         const struct clfcn_conv_impl *impl,
+                         const struct clfcn_conv_variant *v)
+{
+    const struct rig_use use = {
+        .inference = true, .pooled = true, .conv = impl, .variant = v
+    };
+    const struct clfcn_ref_conv s = reference_shape(c);
+    struct rig_op t;
+    rig_op_open(&t, rig, create_conv(c), c->in_c, c->n, c->h, c->w, &use);
+    if (rig_op_uses(&t, impl)) {
+        assert_int_equal(t.absorbed, impl->pools && c->h % 2 == 0 && c->w % 2 == 0);
+    }
+    if (t.absorbed) {
+        double *whole = doubles(4 * t.y.count), *want = doubles(t.y.count);
+        rig_op_fill(&t);
+        rig_op_forward(&t);
+        clfcn_ref_conv2d(&s, t.x.host, t.value[0].host, t.value[1].host, whole);
+        clfcn_ref_relu(4 * t.y.count, whole, whole);
+        clfcn_ref_maxpool(c->out_c * c->n, c->h, c->w, whole, want);
+        assert_close("pooled y", t.y.host, want, t.y.count, TOLERANCE_SUM);
+        free(whole);
+        free(want);
+    }
+    rig_op_close(&t);
+}
+
+static void test_pooled(void **state)
+{
+    static const struct conv_case cases[] = {
+        { 3, 5, 3, true, 3, 6, 10 },   { 2, 17, 3, true, 1, 2, 2 },
+        { 3, 2, 3, true, 1, 7, 8 },    { 3, 2, 3, true, 1, 8, 7 },
+        { 16, 33, 3, true, 2, 8, 40 }, { 17, 20, 3, true, 2, 36, 22 },
+    };
+    struct rig *rig = *state;
+    const int count = rig->small ? 2 : CLFCN_ARRAY_LEN(cases);
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
+        const struct clfcn_conv_variant *v = NULL;
+        for (int c = 0; c < count && !clfcn_conv_impls[i]->uses_gemm; ++c) {
+            check_pooled(rig, &cases[c], clfcn_conv_impls[i], NULL);
+        }
+        while ((v = clfcn_conv_next_variant(clfcn_conv_impls[i], v)) && !rig->small) {
+            check_pooled(rig, &cases[count - 1], clfcn_conv_impls[i], v);
+        }
+    }
+}
+
 /* Columns that hold only a part of the batch's pixels, down to a slice for each image
  * row. */
 static void test_column_slices(void **state)
@@ -408,6 +456,7 @@ int main(void)
         RIG_TEST(test_shapes),
         RIG_TEST(test_uses),
         RIG_TEST(test_variants),
+        RIG_TEST(test_pooled),
         RIG_TEST(test_column_slices),
         RIG_TEST(test_tile_slices),
         RIG_TEST(test_parts_of_sums),

@@ -1,4 +1,5 @@
-/* test_init.c - initial weights: what seed, layer and position make of them. */
+/* test_init.c - initial weights: what seed, layer and position make of them; and that a
+ * network built for inference makes the same of them as one that can train. */
 #include "../../host/device/dev.h"
 #include "../../host/net/net_impl.h"
 #include "../../host/util/rng.h"
@@ -158,12 +159,42 @@ static void test_state_is_cleared(void **state)
     }
 }
 
+static void run_forward(struct clfcn_net *net, const float *images, float *logits)
+{
+    struct clfcn_err err;
+    ok(clfcn_net_init(net, SEED, &err), &err);
+    ok(clfcn_net_forward(net, images, logits, &err), &err);
+}
+
+/* It does several layers in one, which gives the same bits. */
+static void test_inference(void **state)
+{
+    enum { PIXELS = 32 * 32, CLASSES = 3 };
+    struct rig *rig = *state;
+    const struct clfcn_net_options options = { .training = false };
+    static float images[3 * PIXELS], logits[2][CLASSES * PIXELS];
+    struct clfcn_net *net = NULL;
+    struct clfcn_err err;
+    struct clfcn_rng rng;
+    clfcn_rng_init(&rng, SEED, "images", 0, 0);
+    for (int i = 0; i < 3 * PIXELS; ++i) {
+        images[i] = (float)clfcn_rng_normal(&rng);
+    }
+    ok(clfcn_net_create(rig->dev, clfcn_net_get_desc(rig->net), &options, &net, &err),
+       &err);
+    run_forward(net, images, logits[0]);
+    run_forward(rig->net, images, logits[1]);
+    clfcn_net_destroy(&net);
+    assert_memory_equal(logits[0], logits[1], sizeof(logits[0]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_state_is_cleared),
+        cmocka_unit_test(test_inference),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
