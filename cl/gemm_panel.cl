@@ -7,13 +7,9 @@
  * c = a b, or c += a b if add is not 0. A work-group of one item takes its share of the
  * blocks of columns, and block*part floats of scratch (block a multiple of VW): it packs
  * part rows of k of its columns at a time, which stay in the core's second cache while
- * all of a passes by. Tiles of MR x VW are accumulated in named vectors: an array of them
- * would be kept in memory. -D VW; MR is 12.
+ * all of a passes by (panel.clh). -D VW; MR is 12.
  */
-#include "strip.clh"
-
-#define MR 12
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#include "panel.clh"
 
 /* Up to VW columns of b, kc rows of k, to [kc][VW], zero where there is no column. */
 static void pack(__global const float *b, const int columns, const int kc,
@@ -42,47 +38,6 @@ static void pack(__global const float *b, const int columns, const int kc,
     }
 }
 
-/* A tile: kc products, stored to rows x columns of c. Meanwhile a line of every step
- * floats from ahead on is fetched. */
-static void tile(__global const float *a, __global const float *b, const int kc,
-                 __global const float *ahead, const size_t step, __global float *c,
-                 const int ld, const int rows, const int columns, const int add)
-{
-#define CLEAR(i)                  \
-    PREFETCH(c + (size_t)i * ld); \
-    vec acc##i = 0.0f;
-    ROWS(CLEAR)
-    for (int k = 0; k < kc; ++k) {
-        const vec v = FULL(b);
-        PREFETCH(ahead);
-        ahead += step;
-#define MULTIPLY(i) acc##i = fma((vec)a[i], v, acc##i);
-        ROWS(MULTIPLY)
-        a += MR;
-        b += VW;
-    }
-    if (columns == VW) {
-#define STORE(i)                                             \
-    if (i < rows) {                                          \
-        __global float *at = c + (size_t)i * ld;             \
-        LOOSE(at) = add ? acc##i + LOOSE_CONST(at) : acc##i; \
-    }
-        ROWS(STORE)
-        return;
-    }
-    vec row;
-#define STORE_PART(i)                                     \
-    if (i < rows) {                                       \
-        __global float *at = c + (size_t)i * ld;          \
-        row = acc##i;                                     \
-        for (int j = 0; j < columns; ++j) {               \
-            const float value = ((const float *)&row)[j]; \
-            at[j] = add ? at[j] + value : value;          \
-        }                                                 \
-    }
-    ROWS(STORE_PART)
-}
-
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
 gemm_panel(__global const float *restrict a, __global const float *restrict b,
            __global float *restrict c, __global float *restrict scratch,
@@ -105,6 +60,7 @@ gemm_panel(__global const float *restrict a, __global const float *restrict b,
                 pack(b + from, min(VW, n - j), kc, stride_k, stride_j, last + 1 - from,
                      packed + (size_t)(j - begin) * kc);
             }
+            const struct ending ending = { .add = add || k0 > 0 };
             __global const float *next = b; /* of column 0, what is packed after this */
             next +=
                 k0 + part < k ? (size_t)(k0 + part) * stride_k : (size_t)(end - begin);
@@ -114,7 +70,7 @@ gemm_panel(__global const float *restrict a, __global const float *restrict b,
                     tile(a + (size_t)i * k + (size_t)k0 * MR,
                          packed + (size_t)(j - begin) * kc, kc, last ? next + j : a,
                          last ? stride_k : 0, c + (size_t)i * ld + j, ld, m - i,
-                         min(VW, n - j), add || k0 > 0);
+                         min(VW, n - j), &ending);
                 }
             }
         }

@@ -17,12 +17,6 @@ struct im2col {
     struct clfcn_kernel rotate;
 };
 
-static const struct clfcn_kernel_desc rotate_desc = {
-    .stem = "rotate",
-    .entry = "rotate_weights",
-    .params = { { "K", 3, { 0 } } },
-};
-
 static int pixels(const struct clfcn_conv_shape *s)
 {
     return s->n * s->h * s->w;
@@ -122,7 +116,6 @@ static int prepare(struct clfcn_conv *cv, const struct clfcn_op_env *env,
                    struct clfcn_err *err)
 {
     struct im2col *im = (struct im2col *)cv;
-    const int values[CLFCN_MAX_PARAMS] = { cv->shape.kernel };
     if (cv->shape.kernel == 1) {
         return CLFCN_OK;
     }
@@ -130,18 +123,7 @@ static int prepare(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     if (rc < 0 || cv->pass != CLFCN_PASS_INPUT) {
         return rc;
     }
-    return clfcn_kernel_want(env->programs, &im->rotate, &rotate_desc, values, err);
-}
-
-static int rotate(const struct im2col *im, const struct clfcn_op_run *run, cl_mem weight,
-                  struct clfcn_err *err)
-{
-    const struct clfcn_conv_shape *s = &im->cv.shape;
-    const size_t global[] = { (size_t)s->in, (size_t)s->out };
-    const struct clfcn_arg args[] = { CLFCN_ARG(weight), CLFCN_ARG(run->columns),
-                                      CLFCN_ARG(s->out), CLFCN_ARG(s->in) };
-    return clfcn_launch(run->dev, &im->rotate, 2, global, NULL, args,
-                        CLFCN_ARRAY_LEN(args), err);
+    return clfcn_rotate_prepare(&im->rotate, cv->shape.kernel, env, err);
 }
 
 static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
@@ -153,7 +135,8 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
     const bool columns = cv->shape.kernel > 1;
     int rc = CLFCN_OK;
     if (columns && cv->pass == CLFCN_PASS_INPUT) {
-        rc = rotate(im, run, call->weight, err);
+        rc = clfcn_rotate_run(&im->rotate, run->dev, call->weight, cv->shape.out,
+                              cv->shape.in, run->columns, err);
     }
     for (int first = 0; rc == CLFCN_OK && first < row; first += im->slice) {
         const int count = row - first < im->slice ? row - first : im->slice;

@@ -21,15 +21,6 @@ static const struct clfcn_kernel_desc tiled_desc = {
     .legal = tiled_legal,
 };
 
-enum { P_KB, P_PACK_VW };
-
-static const struct clfcn_kernel_desc pack_desc = {
-    .stem = "gemm_pack",
-    .entry = "gemm_pack",
-    .params = { [P_KB] = { "KB", 256, { 128, 256, 512 } },
-                [P_PACK_VW] = { "VW", 16, { 4, 8, 16 } } },
-};
-
 static const struct clfcn_kernel_desc panel_desc = {
     .stem = "gemm_panel",
     .entry = "gemm_panel",
@@ -37,7 +28,6 @@ static const struct clfcn_kernel_desc panel_desc = {
 };
 
 enum {
-    MR = 12,     /* rows of a tile of gemm_panel.cl */
     PART = 640,  /* values of k that are packed at a time at most, */
     BLOCK = 256, /* and columns: together they fit the second cache */
 };
@@ -45,7 +35,7 @@ enum {
 struct native {
     struct clfcn_gemm base;
     bool panels;
-    int vw, kb, side;
+    int vw, side;
     struct clfcn_kernel pack, panel, tiled;
 };
 
@@ -80,7 +70,7 @@ static struct sharing share(const struct native *nat, const struct clfcn_gemm_ca
         .block = (cl_int)block,
         .part = (cl_int)part,
         .groups = used < cores ? used : cores,
-        .packed_a = round_up((size_t)call->m, MR) * (size_t)call->k,
+        .packed_a = clfcn_panel_pack_floats(call->m, call->k),
         .packed_b = block * part,
     };
 }
@@ -111,22 +101,6 @@ static struct strides strides_b(const struct clfcn_gemm_call *call)
 {
     return call->trans_b ? (struct strides){ call->b.ld, 1 }
                          : (struct strides){ 1, call->b.ld };
-}
-
-static int pack(const struct native *nat, const struct clfcn_gemm_call *call, cl_mem dst,
-                struct clfcn_err *err)
-{
-    const struct strides s = strides_a(call);
-    const cl_ulong offset = call->a.offset;
-    const size_t global[] = { parts_of((size_t)call->k, (size_t)nat->kb),
-                              parts_of((size_t)call->m, MR) };
-    const size_t local[] = { 1, 1 };
-    const struct clfcn_arg args[] = {
-        CLFCN_ARG(call->a.mem), CLFCN_ARG(dst), CLFCN_ARG(offset), CLFCN_ARG(call->m),
-        CLFCN_ARG(call->k),     CLFCN_ARG(s.i), CLFCN_ARG(s.k),
-    };
-    return clfcn_launch(nat->base.dev, &nat->pack, 2, global, local, args,
-                        CLFCN_ARRAY_LEN(args), err);
 }
 
 static int multiply(const struct native *nat, const struct clfcn_gemm_call *call,
@@ -161,7 +135,7 @@ static int run_panels(const struct native *nat, const struct clfcn_gemm_call *ca
     }
     for (int i = 0; rc == CLFCN_OK && i < clfcn_gemm_count(call); ++i) {
         const struct clfcn_gemm_call one = clfcn_gemm_at(call, i);
-        rc = pack(nat, &one, a, err);
+        rc = clfcn_panel_pack(dev, &nat->pack, &one, a, err);
         if (rc == CLFCN_OK) {
             rc = multiply(nat, &one, &s, a, b, err);
         }
@@ -220,9 +194,8 @@ static const struct clfcn_gemm_impl native_impl = {
 static int want_panels(struct native *nat, struct clfcn_programs *programs,
                        struct clfcn_err *err)
 {
-    const int pack_values[CLFCN_MAX_PARAMS] = { [P_KB] = nat->kb, [P_PACK_VW] = nat->vw };
     const int panel_values[CLFCN_MAX_PARAMS] = { nat->vw };
-    const int rc = clfcn_kernel_want(programs, &nat->pack, &pack_desc, pack_values, err);
+    const int rc = clfcn_panel_pack_want(programs, &nat->pack, nat->vw, err);
     return rc < 0
                ? rc
                : clfcn_kernel_want(programs, &nat->panel, &panel_desc, panel_values, err);
@@ -252,7 +225,6 @@ int clfcn_gemm_native_create(struct clfcn_dev *dev, struct clfcn_programs *progr
     nat->base.dev = dev;
     nat->panels = dev->info.is_cpu && dev->info.vector_width >= 4;
     nat->vw = dev->info.vector_width >= 16 ? 16 : dev->info.vector_width >= 8 ? 8 : 4;
-    nat->kb = pack_desc.params[P_KB].dflt;
     const int rc =
         nat->panels ? want_panels(nat, programs, err) : want_tiled(nat, programs, err);
     if (rc < 0) {

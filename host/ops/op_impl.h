@@ -82,4 +82,11 @@ int clfcn_im2col_run(const struct clfcn_im2col *im, struct clfcn_dev *dev,
                      const struct clfcn_tensor *x, cl_mem columns, size_t offset,
                      int first, int count, struct clfcn_err *err);
 
+/* Turn weights [out][in][k][k] round (cl/rotate.cl): rotated is [in][out][k][k]. */
+int clfcn_rotate_prepare(struct clfcn_kernel *kernel, int kernel_size,
+                         const struct clfcn_op_env *env, struct clfcn_err *err);
+int clfcn_rotate_run(const struct clfcn_kernel *kernel, struct clfcn_dev *dev,
+                     cl_mem weight, int out_channels, int in_channels, cl_mem rotated,
+                     struct clfcn_err *err);
+
 #endif
