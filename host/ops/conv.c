@@ -9,6 +9,7 @@
 const struct clfcn_conv_impl *const clfcn_conv_impls[] = {
     &clfcn_conv_winograd4,         /* CPUs: plain 3x3 */
     &clfcn_conv_winograd2,         /* CPUs: 3x3, transposed ones too */
+    &clfcn_conv_implicit,          /* CPUs: plain */
     &clfcn_conv_convgemm,          /* one image or 1x1, forward */
     &clfcn_conv_im2col,            /* plain */
     &clfcn_conv_im2col_transposed, /* transposed */

@@ -118,6 +118,7 @@ double clfcn_conv_flop(const struct clfcn_conv_shape *shape);
 
 extern const struct clfcn_conv_impl clfcn_conv_winograd4, clfcn_conv_winograd2,
     clfcn_conv_winograd4_batched, clfcn_conv_winograd2_batched, clfcn_conv_convgemm,
-    clfcn_conv_im2col, clfcn_conv_im2col_transposed, clfcn_conv_tiled;
+    clfcn_conv_implicit, clfcn_conv_im2col, clfcn_conv_im2col_transposed,
+    clfcn_conv_tiled;
 
 #endif

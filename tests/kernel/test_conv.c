@@ -131,6 +131,10 @@ static const struct conv_case slim = { 1, 2, 5, false, 3, 2, 1 }; /* half a kern
 static const struct conv_case pointwise = { 5, 3, 1, false, 3, 3, 5 };
 static const struct conv_case lanes = { 16, 17, 3, true, 1, 5, 19 }; /* whole vectors */
 
+/* More columns than are summed over at a time, rows over from the last panel, several
+ * images in a vector. */
+static const struct conv_case deep = { 72, 75, 3, true, 2, 1, 7 };
+
 static void test_small_shapes(void **state)
 {
     struct rig *rig = *state;
@@ -152,7 +156,9 @@ static void test_shapes(void **state)
         { 32, 2, 1, false, 1, 13, 17 }, { 65, 3, 3, true, 3, 12, 20 },
         { 3, 2, 3, false, 1, 33, 1 },   { 16, 16, 3, true, 1, 32, 32 },
         { 2, 3, 5, true, 1, 6, 7 },     { 16, 64, 3, true, 2, 40, 52 },
-        { 130, 48, 3, true, 5, 12, 6 },
+        { 130, 48, 3, true, 5, 12, 6 }, { 30, 14, 5, true, 2, 9, 10 },
+        { 5, 27, 7, true, 3, 2, 11 },   { 33, 30, 1, true, 1, 8, 16 },
+        { 700, 13, 1, false, 2, 5, 7 },
     };
     struct rig *rig = *state;
     if (rig->small) {
@@ -385,6 +391,16 @@ static void test_same_bits_again(void **state)
     }
 }
 
+/* The product in parts that are added up, and onto what is there. */
+static void test_implicit_parts(void **state)
+{
+    const struct rig_use plain = { .conv = &clfcn_conv_implicit },
+                         add = { .conv = &clfcn_conv_implicit, .dx_add = true };
+    check(*state, &deep, &plain);
+    check(*state, &deep, &add);
+    check(*state, &lanes, &add);
+}
+
 static void test_clblast(void **state)
 {
     struct rig *rig = *state;
@@ -462,6 +478,7 @@ int main(void)
         RIG_TEST(test_parts_of_sums),
         RIG_TEST(test_tiled_within_limits),
         RIG_TEST(test_same_bits_again),
+        RIG_TEST(test_implicit_parts),
         RIG_TEST(test_clblast),
         RIG_TEST(test_nan_passes),
         RIG_TEST(test_convgemm_is_used_where_it_can),
