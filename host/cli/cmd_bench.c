@@ -43,11 +43,7 @@ static int allocate(struct cli_bench *b, struct clfcn_err *err)
 static struct clfcn_net_hyper next_update(struct cli_bench *b)
 {
     return (struct clfcn_net_hyper){
-        .lr = 1e-4,
-        .momentum = 0.7,
-        .beta1 = 0.9,
-        .beta2 = 0.999,
-        .eps = 1e-8,
+        .lr = 1e-4, .momentum = 0.7, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
         .update = ++b->updates,
     };
 }
@@ -209,12 +205,8 @@ static int measure(struct cli_env *env, struct cli_bench *b, struct clfcn_err *e
 int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_bench b = {
-        .desc = { .arch = CLFCN_FCNS,
-                  .backbone = CLFCN_VGG16,
-                  .classes = 2,
-                  .width = 160,
-                  .height = 160,
-                  .batch = 4 },
+        .desc = { .arch = CLFCN_FCNS, .backbone = CLFCN_VGG16, .classes = 2, .width = 160,
+                  .height = 160, .batch = 4 },
         .how = { .training = true },
         .steps = 10,
     };
@@ -223,14 +215,9 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_BACKBONE(&b.desc.backbone),
         CLI_OPT_SIZE(&b.desc.width, &b.desc.height),
         CLI_OPT_BATCH(&b.desc.batch),
-        { .name = "classes",
-          .kind = CLI_INT,
-          .target = &b.desc.classes,
+        { .name = "classes", .kind = CLI_INT, .target = &b.desc.classes,
           .help = "number of classes" },
-        { .name = "steps",
-          .kind = CLI_INT,
-          .target = &b.steps,
-          .arg = "K",
+        { .name = "steps", .kind = CLI_INT, .target = &b.steps, .arg = "K",
           .help = "timed repetitions, after one to warm up" },
         CLI_OPT_LOSS(&b.how.loss),
         CLI_OPT_OPTIMIZER(&b.how.optimizer),

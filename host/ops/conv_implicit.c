@@ -40,21 +40,6 @@ static const struct clfcn_kernel_desc conv_desc = DESC("implicit_conv"),
                                       filter_desc = DESC("implicit_filter"),
                                       sum_desc = DESC("implicit_sum");
 
-static int parts_of(int n, int size)
-{
-    return (n + size - 1) / size;
-}
-
-static int round_up(int n, int to)
-{
-    return parts_of(n, to) * to;
-}
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static int taps(const struct implicit *im)
 {
     return im->cv.shape.kernel * im->cv.shape.kernel;
@@ -83,11 +68,11 @@ static void plan_conv(struct implicit *im, int cores)
 {
     struct clfcn_conv *cv = &im->cv;
     const int row = pixels(im), depth = im->from * taps(im);
-    const int blocks = round_up(parts_of(row, BLOCK), cores);
+    const int blocks = clfcn_round_up(clfcn_parts_of(row, BLOCK), cores);
     const int most = taps(im) < PART ? PART / taps(im) : 1;
-    im->block = round_up(parts_of(row, blocks), im->vw);
-    im->span = parts_of(im->from, parts_of(im->from, most));
-    im->groups = (size_t)smaller(cores, parts_of(row, im->block));
+    im->block = clfcn_round_up(clfcn_parts_of(row, blocks), im->vw);
+    im->span = clfcn_parts_of(im->from, clfcn_parts_of(im->from, most));
+    im->groups = (size_t)clfcn_smaller(cores, clfcn_parts_of(row, im->block));
     const cl_ulong vw = (cl_ulong)im->vw;
     im->panels = (clfcn_panel_pack_floats(im->to, depth) + vw - 1) / vw * vw;
     cv->scratch_bytes =
@@ -103,16 +88,18 @@ static void plan_filter(struct implicit *im, int cores, size_t workspace_limit)
 {
     struct clfcn_conv *cv = &im->cv;
     const int row = pixels(im), columns = im->from * taps(im);
-    const int least = parts_of(columns, BLOCK);
+    const int least = clfcn_parts_of(columns, BLOCK);
     const cl_ulong sums = weight_bytes(im);
-    im->slice = round_up(parts_of(row, round_up(parts_of(row, PART), cores)), im->vw);
-    const int slices = parts_of(row, im->slice);
+    im->slice = clfcn_round_up(
+        clfcn_parts_of(row, clfcn_round_up(clfcn_parts_of(row, PART), cores)), im->vw);
+    const int slices = clfcn_parts_of(row, im->slice);
     const bool share =
         least < cores && sums <= SUMS_MAX && sums * (cl_ulong)cores <= workspace_limit;
-    im->parts = share ? smaller(slices, cores) : 1;
-    im->block =
-        round_up(parts_of(columns, share ? least : round_up(least, cores)), im->vw);
-    im->groups = (size_t)smaller(cores, parts_of(columns, im->block) * im->parts);
+    im->parts = share ? clfcn_smaller(slices, cores) : 1;
+    im->block = clfcn_round_up(
+        clfcn_parts_of(columns, share ? least : clfcn_round_up(least, cores)), im->vw);
+    im->groups =
+        (size_t)clfcn_smaller(cores, clfcn_parts_of(columns, im->block) * im->parts);
     cv->scratch_bytes = sizeof(float) * im->groups * (cl_ulong)im->slice *
                         (cl_ulong)(im->block + CLFCN_PANEL_ROWS);
     if (im->parts > 1) {
@@ -209,7 +196,7 @@ static int run_filter(const struct implicit *im, const struct clfcn_op_run *run,
     const struct clfcn_conv_shape *s = &im->cv.shape;
     const cl_mem sums = im->parts > 1 ? run->columns : call->weight;
     const cl_int count = (cl_int)(weight_bytes(im) / sizeof(float));
-    const size_t local[] = { 1 }, items[] = { (size_t)parts_of(count, im->vw) };
+    const size_t local[] = { 1 }, items[] = { (size_t)clfcn_parts_of(count, im->vw) };
     const struct clfcn_arg filter[] = {
         CLFCN_ARG(call->x),      CLFCN_ARG(call->y),   CLFCN_ARG(sums),
         CLFCN_ARG(run->scratch), CLFCN_ARG(im->from),  CLFCN_ARG(im->to),

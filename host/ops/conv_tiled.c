@@ -66,11 +66,6 @@ enum {
     UP_CLASSES = 4, /* of output pixels, see cl/conv_tiled.cl */
 };
 
-static int parts_of(int n, int size)
-{
-    return (n + size - 1) / size;
-}
-
 /* The result as a matrix, and the length of the sums it is made of; with up the shortest
  * ones. */
 struct product {
@@ -141,7 +136,8 @@ static bool choose(const struct clfcn_conv *cv, const struct clfcn_conv_variant 
             continue;
         }
         const int bm = t->side * t->tm, bn = t->side * t->tn;
-        const double tiles = (double)parts_of(p.rows, bm) * parts_of(p.columns, bn);
+        const double tiles =
+            (double)clfcn_parts_of(p.rows, bm) * clfcn_parts_of(p.columns, bn);
         const double groups = tiles * (p.up ? UP_CLASSES : 1);
         const int cut = choose_parts(&p, groups, wanted, env);
         const double used = (double)p.rows * p.columns / (tiles * bm * bn);
@@ -207,8 +203,8 @@ static int launch(const struct tiled *td, const struct clfcn_op_run *run,
     const int *v = td->values;
     const size_t side = (size_t)v[P_SIDE];
     const size_t global[] = {
-        (size_t)parts_of(p.columns, v[P_SIDE] * v[P_TN]) * side,
-        (size_t)parts_of(p.rows, v[P_SIDE] * v[P_TM]) * side,
+        (size_t)clfcn_parts_of(p.columns, v[P_SIDE] * v[P_TN]) * side,
+        (size_t)clfcn_parts_of(p.rows, v[P_SIDE] * v[P_TM]) * side,
         (size_t)(td->parts * (p.up ? UP_CLASSES : 1)),
     };
     const size_t local[] = { side, side, 1 };

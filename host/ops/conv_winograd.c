@@ -70,21 +70,6 @@ static const struct clfcn_kernel_desc weights_desc = DESC("winograd_weights"),
                                       correlate_desc = DESC("winograd_correlate"),
                                       filter_desc = DESC("winograd_filter");
 
-static int parts_of(int n, int size)
-{
-    return (n + size - 1) / size;
-}
-
-static int round_up(int n, int to)
-{
-    return parts_of(n, to) * to;
-}
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env)
 {
@@ -111,7 +96,8 @@ static void set_shape(struct winograd *wg, int *tiles)
         wg->form = wg->cv.impl == &clfcn_conv_winograd4 ? 4 : 2;
     }
     const int step = form_of(wg->form).step;
-    *tiles = s->n * parts_of(scale * s->h, step) * parts_of(scale * s->w, step);
+    *tiles =
+        s->n * clfcn_parts_of(scale * s->h, step) * clfcn_parts_of(scale * s->w, step);
     wg->from = input ? s->out : s->in;
     wg->to = input ? s->in : s->out;
     const cl_int inner = TAPS, outer = TAPS * (s->transposed ? s->out : s->in);
@@ -122,7 +108,7 @@ static void set_shape(struct winograd *wg, int *tiles)
 /* Floats of the transformed weights of from channels to so many, or of their sums. */
 static cl_ulong points_floats(const struct winograd *wg, int from, int to)
 {
-    const cl_ulong point = (cl_ulong)round_up(from, 4) * (cl_ulong)to;
+    const cl_ulong point = (cl_ulong)clfcn_round_up(from, 4) * (cl_ulong)to;
     return (cl_ulong)form_of(wg->form).points * (point + (cl_ulong)wg->vw);
 }
 
@@ -139,33 +125,36 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     set_shape(wg, &tiles);
     const cl_ulong points = (cl_ulong)form_of(wg->form).points;
     wg->vw = clfcn_defaults_for(&env->dev->info).vector_width;
-    const int lanes = round_up(wg->to, wg->vw);
-    const int each = round_up(parts_of(lanes, cores), wg->vw);
+    const int lanes = clfcn_round_up(wg->to, wg->vw);
+    const int each = clfcn_round_up(clfcn_parts_of(lanes, cores), wg->vw);
     const cl_ulong sums = points_floats(wg, wg->from, lanes);
     const bool far = sums * sizeof(float) > FAR;
     const int wanted = cv->variant ? cv->variant->value : 0;
     const int most = wanted > 0 ? wanted : far ? FAR_BLOCK : BLOCK;
     wg->at_once = tiles <= ONE_BLOCK && (cv->variant ? wanted == AT_ONCE : far);
-    wg->block = round_up(parts_of(tiles, wg->at_once ? 1 : parts_of(tiles, most)), 4);
-    const int blocks = parts_of(tiles, wg->block);
-    wg->chunk = smaller(lanes, CHUNK);
+    wg->block = clfcn_round_up(
+        clfcn_parts_of(tiles, wg->at_once ? 1 : clfcn_parts_of(tiles, most)), 4);
+    const int blocks = clfcn_parts_of(tiles, wg->block);
+    wg->chunk = clfcn_smaller(lanes, CHUNK);
     wg->parts = 1;
     if (wg->at_once) {
         wg->chunk = wg->vw; /* its weights or sums should fit the second cache */
     } else if (weight && sums * sizeof(float) <= SUMS_MAX) {
-        wg->parts = smaller(blocks, cores);
+        wg->parts = clfcn_smaller(blocks, cores);
         wg->chunk = lanes;
     } else if (weight) {
         wg->chunk = each;
     }
-    const int jobs = (weight ? wg->parts : blocks) * parts_of(lanes, wg->chunk);
-    wg->groups = smaller(jobs, cores);
-    wg->stride_v = (cl_ulong)wg->block * (cl_ulong)(round_up(wg->from, wg->vw) + wg->vw) +
-                   (cl_ulong)wg->vw;
+    const int jobs = (weight ? wg->parts : blocks) * clfcn_parts_of(lanes, wg->chunk);
+    wg->groups = clfcn_smaller(jobs, cores);
+    wg->stride_v =
+        (cl_ulong)wg->block * (cl_ulong)(clfcn_round_up(wg->from, wg->vw) + wg->vw) +
+        (cl_ulong)wg->vw;
     wg->stride_m = (cl_ulong)wg->block * (cl_ulong)wg->chunk + (cl_ulong)wg->vw;
     wg->group_floats =
         points * (wg->stride_v + wg->stride_m) +
-        (wg->at_once ? points_floats(wg, smaller(wg->from, OWN_SPAN), wg->chunk) : 0);
+        (wg->at_once ? points_floats(wg, clfcn_smaller(wg->from, OWN_SPAN), wg->chunk)
+                     : 0);
     cv->columns_bytes = wg->at_once ? 0 : sizeof(float) * sums * (cl_ulong)wg->parts;
     cv->scratch_bytes = sizeof(float) * (cl_ulong)wg->groups * wg->group_floats;
     return CLFCN_OK;
@@ -206,8 +195,8 @@ static int launch(const struct winograd *wg, const struct clfcn_op_run *run,
                   const struct clfcn_kernel *kernel, bool by_channels,
                   const struct clfcn_arg *args, int count, struct clfcn_err *err)
 {
-    const size_t channels[] = { (size_t)parts_of(wg->from, KB),
-                                (size_t)parts_of(wg->to, wg->vw) };
+    const size_t channels[] = { (size_t)clfcn_parts_of(wg->from, KB),
+                                (size_t)clfcn_parts_of(wg->to, wg->vw) };
     const size_t groups[] = { (size_t)wg->groups, 1 };
     const size_t local[] = { 1, 1 };
     return clfcn_launch(run->dev, kernel, by_channels ? 2 : 1,
@@ -321,9 +310,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
 static void finish(struct clfcn_conv *cv)
 {
     struct winograd *wg = (struct winograd *)cv;
-    if (wg->queue) {
-        clfcn_buffer_release(wg->dev, &wg->queue);
-    }
+    clfcn_buffer_release(wg->dev, &wg->queue);
 }
 
 /* Caches differ: tiles at a time. */

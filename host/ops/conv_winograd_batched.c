@@ -34,11 +34,6 @@ static const struct clfcn_kernel_desc input_desc = DESC("input_to_points"),
                                       output_desc = DESC("points_to_output"),
                                       filter_desc = DESC("points_to_weights");
 
-static int parts_of(int n, int size)
-{
-    return (n + size - 1) / size;
-}
-
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -53,7 +48,7 @@ static void set_shape(struct batched *wb)
     wb->points = (wb->form + 2) * (wb->form + 2);
     wb->from = input ? s->out : s->in;
     wb->to = input ? s->in : s->out;
-    wb->tiles = s->n * parts_of(s->h, wb->form) * parts_of(s->w, wb->form);
+    wb->tiles = s->n * clfcn_parts_of(s->h, wb->form) * clfcn_parts_of(s->w, wb->form);
 }
 
 /* Bytes of the points of so many channels, for each of count tiles or other channels. */
@@ -141,8 +136,9 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
     const size_t room = smaller(env->columns_limit, most > fixed ? most - fixed : 0);
     const size_t fit = room / points_bytes(wb, wb->from + wb->to, 1);
     const int slices =
-        fit < 1 ? wb->tiles : parts_of(wb->tiles, (int)smaller(fit, (size_t)wb->tiles));
-    wb->slice = parts_of(wb->tiles, slices);
+        fit < 1 ? wb->tiles
+                : clfcn_parts_of(wb->tiles, (int)smaller(fit, (size_t)wb->tiles));
+    wb->slice = clfcn_parts_of(wb->tiles, slices);
     cv->columns_bytes = fixed + points_bytes(wb, wb->from + wb->to, wb->slice);
     const int tail = wb->tiles % wb->slice ? wb->tiles % wb->slice : wb->slice;
     int rc = CLFCN_OK;

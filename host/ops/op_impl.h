@@ -1,4 +1,5 @@
-/* op_impl.h - what the op_*.c files share: construction, launch geometry. */
+/* op_impl.h - what the op_*.c files share: construction, launch geometry,
+ * arithmetic. */
 #ifndef CLFCN_OPS_OP_IMPL_H
 #define CLFCN_OPS_OP_IMPL_H
 
@@ -11,6 +12,22 @@ enum {
     CLFCN_CHUNK = 8192,            /* elements of a row that one work-group reduces */
     CLFCN_MAX_ROW = (1 << 30) - 1, /* kernels index the pixels of a row by int */
 };
+
+/* How work is shared out; all arguments positive. */
+static inline int clfcn_parts_of(int n, int size)
+{
+    return (n + size - 1) / size;
+}
+
+static inline int clfcn_round_up(int n, int to)
+{
+    return clfcn_parts_of(n, to) * to;
+}
+
+static inline int clfcn_smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
 
 /* Allocate size bytes, zeroed, that begin with a struct clfcn_op. */
 int clfcn_op_alloc(size_t size, const struct clfcn_op_impl *impl, struct clfcn_op **out,

@@ -224,6 +224,33 @@ static void test_nothing_is_chosen_where_all_are_wrong(void **state)
     assert_int_equal(r.best, -1);
 }
 
+/* Small slices of columns, if the variant says so. */
+static int plan_variant(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                        struct clfcn_err *err)
+{
+    struct clfcn_op_env small = *env;
+    small.columns_limit = cv->variant ? (size_t)cv->variant->value : env->columns_limit;
+    return plan(cv, &small, err);
+}
+
+/* Each one that plans something of its own, by its name. */
+static void test_every_variant(void **state)
+{
+    static const struct clfcn_conv_variant variants[] = { { "slices=small", 4 << 10 },
+                                                          { "slices=as-usual", 1 << 20 },
+                                                          { 0 } };
+    struct clfcn_conv_impl impl = good;
+    const struct clfcn_conv_impl *const impls[] = { &impl, NULL };
+    struct clfcn_tuner_result r;
+    impl.plan = plan_variant;
+    impl.variants = variants;
+    measure_with(*state, impls, &shapes[0], CLFCN_PASS_FORWARD, CLFCN_GEMM_NATIVE, &r);
+    assert_int_equal(r.count, 2);
+    assert_string_equal(r.trials[0].name, "good+native");
+    assert_string_equal(r.trials[1].name, "good:slices=small+native");
+    assert_true(r.trials[0].correct && r.trials[1].correct);
+}
+
 static void test_every_provider(void **state)
 {
     static const struct clfcn_conv_impl *const impls[] = { &good, NULL };
@@ -287,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_TEST(test_only_correct_ones_are_chosen),
         RIG_TEST(test_nothing_is_chosen_where_all_are_wrong),
+        RIG_TEST(test_every_variant),
         RIG_TEST(test_every_provider),
         RIG_TEST(test_the_real_ones_are_correct),
         RIG_TEST(test_stops),
