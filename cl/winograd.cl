@@ -153,12 +153,28 @@ static void pool_strip(vec *strip, const int width)
     }
 }
 
-/* y of tiles begin .. end-1 of VW channels from m; onto y if add is set. g: of y, pooled
- * or not. */
+/* What batch normalisation with known statistics does to VW channels. */
+struct norm {
+    vec mean, scale, shift;
+};
+
+static void norm_strip(vec *strip, const int width, const struct norm *norm)
+{
+    for (int j = 0; j < OUT; ++j) {
+        for (int i = 0; i < width; ++i) {
+            strip[j * PITCH + i] =
+                (strip[j * PITCH + i] - norm->mean) * norm->scale + norm->shift;
+        }
+    }
+}
+
+/* y of tiles begin .. end-1 of VW channels from m; if add is set, the sum with other. g:
+ * of y, pooled or not. norm and pool may be 0. */
 static void output_tiles(__global const float *from, const size_t stride, const int step,
                          const vec bias, const int relu, __global float *y,
-                         const struct grid *g, const int channels, const int begin,
-                         const int end, const int add, const int pool)
+                         __global const float *other, const struct grid *g,
+                         const int channels, const int begin, const int end,
+                         const int add, const struct norm *norm, const int pool)
 {
     vec strip[OUT * PITCH];
     vec half_way[OUT * Q];
@@ -182,11 +198,14 @@ static void output_tiles(__global const float *from, const size_t stride, const 
             }
             from += step;
         }
+        if (norm) {
+            norm_strip(strip, r.count * OUT, norm);
+        }
         if (pool) {
             pool_strip(strip, r.count * OUT);
         }
-        store_strip(strip, y + r.image, g->stride, channels, g->h, g->w, r.y, r.x,
-                    g->step, r.count * g->step, add);
+        store_strip(strip, y + r.image, other + r.image, g->stride, channels, g->h, g->w,
+                    r.y, r.x, g->step, r.count * g->step, add);
         t += r.count;
     }
 }
@@ -236,20 +255,23 @@ winograd_weights(__global const float *restrict weight, __global float *restrict
                   u + ((size_t)panel * in + k0) * VW, STRIDE_U(get_global_size(1), in));
 }
 
-/* y = weights * x + bias, and ReLU if relu is set; onto y if add is. n images of h x w.
- * If pool is set, y is 2x2 max-pooled; h and w are even then, and FORM is 2 or 4.
+/* y = weights * x + bias, and ReLU if relu is set, plus other if add is, which may be y.
+ * n images of h x w. If with_norm is set, batch normalisation comes between, by state,
+ * gamma and beta of batchnorm.cl. If pool is set, y is 2x2 max-pooled; h and w are even
+ * then, and FORM is 2 or 4.
  * Jobs are a block of tiles and a chunk of output channels each. A work-group has
  * group_floats floats of scratch. u: what winograd_weights made of all
  * weights; or, if own_u is set, nothing: a job makes the u it needs in scratch. */
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-winograd_conv(__global const float *restrict x, __global const float *restrict weight,
-              __global const float *restrict u, __global const float *restrict bias,
-              __global float *restrict y, __global float *restrict scratch,
-              const ulong group_floats, const ulong stride_v, const ulong stride_m,
-              const int in, const int out, const int n, const int h, const int w,
-              const int block, const int chunk, const int stride_k, const int stride_o,
-              const int flip, const int own_u, const int with_bias, const int relu,
-              const int add, const int pool, volatile __global int *queue)
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void winograd_conv(
+    __global const float *restrict x, __global const float *restrict weight,
+    __global const float *restrict u, __global const float *restrict bias,
+    __global float *y, __global const float *other, __global const float *restrict state,
+    __global const float *restrict gamma, __global const float *restrict beta,
+    __global float *restrict scratch, const ulong group_floats, const ulong stride_v,
+    const ulong stride_m, const int in, const int out, const int n, const int h,
+    const int w, const int block, const int chunk, const int stride_k, const int stride_o,
+    const int flip, const int own_u, const int with_bias, const int relu, const int add,
+    const int with_norm, const int pool, volatile __global int *queue)
 {
     const struct grid gi = GRID_IN(n, h, w);
     const struct grid go = pool ? grid_of(n, h / 2, w / 2, OUT / 2) : GRID_OUT(n, h, w);
@@ -296,11 +318,18 @@ winograd_conv(__global const float *restrict x, __global const float *restrict w
         for (int o = o0; o < o1; o += VW) {
             const int channels = min(VW, out - o);
             vec b = (vec)(0.0f);
+            struct norm norm;
             for (int i = 0; with_bias && i < channels; ++i) {
                 ((float *)&b)[i] = bias[o + i];
             }
-            output_tiles(m + (o - o0), stride_m, chunk, b, relu, y + o * go.stride, &go,
-                         channels, begin, end, add, pool);
+            for (int i = 0; with_norm && i < channels; ++i) {
+                ((float *)&norm.mean)[i] = state[2 * (o + i)];
+                ((float *)&norm.scale)[i] = state[2 * (o + i) + 1] * gamma[o + i];
+                ((float *)&norm.shift)[i] = beta[o + i];
+            }
+            output_tiles(m + (o - o0), stride_m, chunk, b, relu, y + o * go.stride,
+                         other + o * go.stride, &go, channels, begin, end, add,
+                         with_norm ? &norm : 0, pool);
         }
     }
 }
@@ -365,8 +394,8 @@ static void filter_taps(__global const float *sums, const size_t stride, const i
         }
         const int count = (in_strip + 1) * TAPS;
         for (int i = 0; i < count; i += VW) {
-            store_chunk(taps + i, dw + (k - in_strip) * stride_k + i, stride_o, channels,
-                        min(VW, count - i), 0);
+            __global float *to = dw + (k - in_strip) * stride_k + i;
+            store_chunk(taps + i, to, to, stride_o, channels, min(VW, count - i), 0);
         }
     }
 }

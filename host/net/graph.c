@@ -19,9 +19,7 @@ static void absorb_last(struct clfcn_graph *graph)
         graph->out[x->producer] = graph->out[i];
         graph->values[graph->out[i]].producer = x->producer;
         x->producer = -1;
-        x->consumers = 0;
-        clfcn_op_destroy(&graph->ops[i]);
-        --graph->op_count;
+        op->absorbed = true;
     }
 }
 

@@ -39,8 +39,8 @@ void clfcn_graph_finish(struct clfcn_graph *graph);
 
 /* Append an op, owned by the graph from here on, also on error: its input and second
  * input (-1: none) are value indices; *out receives its output's. For inference the op
- * before it may take over what it does with that one's output, which is then not made:
- * ops that also read it must be appended earlier. */
+ * before it may absorb it, and that one's output is then not made: ops that also read it
+ * must be appended earlier. */
 int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *name,
                     const char *prefix, int in, int in2, bool frozen,
                     const struct clfcn_op_env *env, int *out, struct clfcn_err *err);

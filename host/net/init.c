@@ -78,6 +78,7 @@ int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err)
     const double begin = clfcn_trace_begin();
     struct fill fill = { .net = net, .seed = seed };
     void *values = NULL;
+    net->derived = false;
     int count, rc = CLFCN_OK;
     fill.blocks = list_blocks(net, &count);
     if (!fill.blocks) {

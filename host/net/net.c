@@ -70,15 +70,16 @@ static void account(struct clfcn_net *net)
     const struct clfcn_params *ps = &net->params;
     const bool training = net->options.training;
     *m = (struct clfcn_net_memory){
-        .weights = ps->values_bytes,
+        .weights = ps->values_bytes + (training ? 0 : net->state_bytes),
         .gradients = ps->trained_bytes,
         .optimizer = ps->trained_bytes * (size_t)ps->state_count,
-        .activations = net->state_bytes,
+        .activations = training ? net->state_bytes : 0,
         .workspace = net->columns_bytes + net->scratch_bytes,
         .io = CLFCN_NET_SLOTS * (image_bytes(net) + (training ? label_bytes(net) : 0)) +
               (training ? CLFCN_NET_SLOTS * sizeof(float) : 0),
         .largest_buffer =
-            larger(ps->values_bytes, larger(net->columns_bytes, net->scratch_bytes)),
+            larger(larger(ps->values_bytes, net->state_bytes),
+                   larger(net->columns_bytes, net->scratch_bytes)),
     };
     for (int i = 0; i < net->plan.slab_count; ++i) {
         m->activations += net->plan.slab_bytes[i];
@@ -175,7 +176,8 @@ static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
                                  err);
     }
     if (rc == CLFCN_OK && net->state_bytes) {
-        rc = clfcn_buffer_create(dev, net->state_bytes, "batch norm state", &net->state,
+        rc = clfcn_buffer_create(dev, net->state_bytes, "batch norm and kept weights",
+                                 &net->state,
                                  err);
     }
     if (rc == CLFCN_OK && net->options.training) {
@@ -220,7 +222,8 @@ static int build_kernels(struct clfcn_net *net, struct clfcn_err *err)
     int rc = CLFCN_OK;
     for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
         struct clfcn_op *op = net->graph.ops[i];
-        rc = op->impl->prepare(op, &env, err);
+        const bool needed = !op->absorbed || op->impl->derive;
+        rc = needed ? op->impl->prepare(op, &env, err) : CLFCN_OK;
         if (rc < 0) {
             clfcn_err_note(err, "layer '%s'", op->name);
         }

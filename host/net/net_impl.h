@@ -69,6 +69,7 @@ struct clfcn_net {
     cl_mem slabs[CLFCN_MAX_SLABS];
     cl_mem columns, scratch, state, losses;
     struct clfcn_slot slots[CLFCN_NET_SLOTS];
+    bool derived; /* for inference: what ops derive from the parameters as they are */
     int64_t batches_tracked; /* of every batch norm: they all see every batch */
     struct clfcn_tensor_entry tensors[CLFCN_MAX_TENSORS];
     int tensor_count, parameter_tensor_count; /* with and without optimiser state */

@@ -230,6 +230,7 @@ int clfcn_net_tensor_write(struct clfcn_net *net, int i, const void *data,
         memcpy(&net->batches_tracked, data, sizeof(net->batches_tracked));
         return CLFCN_OK;
     }
+    net->derived = false;
     const int rc = clfcn_buffer_write(net->dev, buffer_of(net, e), e->offset,
                                       e->param->count * sizeof(float), data, err);
     if (rc < 0) {

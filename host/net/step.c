@@ -36,6 +36,26 @@ int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training,
     return rc;
 }
 
+/* Make what an inference network derives from its parameters, if they are new. */
+static int derive(struct clfcn_net *net, struct clfcn_err *err)
+{
+    const struct clfcn_op_run run = make_run(net, false);
+    int rc = CLFCN_OK;
+    if (net->options.training || net->derived) {
+        return CLFCN_OK;
+    }
+    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
+        struct clfcn_op *op = net->graph.ops[i];
+        clfcn_prof_label(net->dev, op->name, NULL);
+        rc = op->impl->derive ? op->impl->derive(op, &run, err) : CLFCN_OK;
+        if (rc < 0) {
+            clfcn_err_note(err, "layer '%s'", op->name);
+        }
+    }
+    net->derived = rc == CLFCN_OK;
+    return rc;
+}
+
 int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err)
 {
     struct clfcn_op *op = net->graph.ops[i];
@@ -189,8 +209,13 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
     const struct clfcn_tensor *y = &net->graph.values[net->graph.logits].tensor;
     const double begin = clfcn_trace_begin();
     int rc = enter_slot(net, s, err);
+    if (rc == CLFCN_OK) {
+        rc = derive(net, err);
+    }
     for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
-        rc = clfcn_net_op_forward(net, i, false, err);
+        if (!net->graph.ops[i]->absorbed) {
+            rc = clfcn_net_op_forward(net, i, false, err);
+        }
     }
     if (rc == CLFCN_OK) {
         s->stepped = false;

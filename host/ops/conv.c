@@ -79,7 +79,7 @@ int clfcn_conv_want_scratch(struct clfcn_conv *cv, const struct clfcn_gemm_call 
 bool clfcn_conv_affordable(const struct clfcn_conv *cv, const struct clfcn_op_env *env)
 {
     return cv->impl->thrifty ||
-           cv->columns_bytes + cv->scratch_bytes <= env->workspace_limit;
+           cv->columns_bytes + cv->scratch_bytes + cv->kept_bytes <= env->workspace_limit;
 }
 
 double clfcn_conv_flop(const struct clfcn_conv_shape *s)

@@ -15,13 +15,23 @@ struct clfcn_conv_shape {
     bool transposed;
 };
 
+/* Batch normalisation by statistics that are known, and what is added after it. */
+struct clfcn_conv_norm {
+    cl_mem state, gamma, beta; /* as in cl/batchnorm.cl */
+    cl_mem skip;               /* of y's shape; NULL: nothing */
+};
+
 /* What a pass reads and writes. In the backward passes y is the gradient of the output
  * (masked by the ReLU already), x or weight that of the input or weights. */
 struct clfcn_conv_call {
     cl_mem x, y, weight;
     cl_mem bias; /* forward, and only if the candidate finishes it */
     bool relu;   /* likewise */
-    bool pool;   /* forward, and only if the candidate pools: y is 2x2 max-pooled */
+    /* Forward, and only if the candidate absorbs: after the ReLU, y is 2x2 max-pooled, or
+     * normalised if norm is not NULL. */
+    bool pool;
+    const struct clfcn_conv_norm *norm;
+    cl_mem kept; /* forward, if kept_bytes is not 0: what derive() made of the weights */
     bool add;    /* input gradient: onto what x holds */
 };
 
@@ -34,13 +44,14 @@ struct clfcn_conv_variant {
     int value;        /* for plan() */
 };
 
-/* One static const table per conv_*.c file. All slots but variants and finish are
- * required. */
+/* One static const table per conv_*.c file. All slots but variants, derive and
+ * finish are required. */
 struct clfcn_conv_impl {
     const char *name;                          /* "winograd4" */
     const struct clfcn_conv_variant *variants; /* beside what plan() chooses by itself */
     bool finishes;   /* the forward pass adds the bias and applies the ReLU */
-    bool pools;      /* and can pool the result after that, where its sides are even */
+    bool absorbs;    /* and can normalise the result after that, or pool it if its sides
+                        are even */
     bool thrifty;    /* keeps to the workspace as far as it can be done at all */
     bool on_request; /* never chosen by default, whatever else fits */
     bool uses_gemm;  /* its matrix products go through the clfcn_conv's gemm */
@@ -48,8 +59,8 @@ struct clfcn_conv_impl {
     /* Whether it can do the pass on the device, and as env->gemm_kind demands. */
     bool (*fits)(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env);
-    /* Choose parameters, those of cv->variant if it is set; set columns_bytes and
-     * scratch_bytes. */
+    /* Choose parameters, those of cv->variant if it is set; set columns_bytes,
+     * scratch_bytes and kept_bytes. */
     int (*plan)(struct clfcn_conv *cv, const struct clfcn_op_env *env,
                 struct clfcn_err *err);
     /* Ask env->programs for the kernels. */
@@ -57,6 +68,10 @@ struct clfcn_conv_impl {
                    struct clfcn_err *err);
     int (*run)(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                const struct clfcn_conv_call *call, struct clfcn_err *err);
+    /* Make of the weights what run() is to be given as kept; NULL if kept_bytes is always
+     * 0. */
+    int (*derive)(struct clfcn_conv *cv, const struct clfcn_op_run *run, cl_mem weight,
+                  cl_mem kept, struct clfcn_err *err);
     /* Frees what the algorithm keeps beside cv; may be NULL. */
     void (*finish)(struct clfcn_conv *cv);
 };
@@ -72,6 +87,7 @@ struct clfcn_conv {
     struct clfcn_conv_shape shape;
     enum clfcn_pass pass;
     size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
+    size_t kept_bytes; /* inference: transformed weights, kept from run to run */
 };
 
 /* The candidates, NULL-terminated: the first that fits, is not for requests only, and is

@@ -155,7 +155,8 @@ static int plan(struct clfcn_conv *cv, const struct clfcn_op_env *env,
         points * (wg->stride_v + wg->stride_m) +
         (wg->at_once ? points_floats(wg, clfcn_smaller(wg->from, OWN_SPAN), wg->chunk)
                      : 0);
-    cv->columns_bytes = wg->at_once ? 0 : sizeof(float) * sums * (cl_ulong)wg->parts;
+    const size_t bytes = wg->at_once ? 0 : sizeof(float) * sums * (size_t)wg->parts;
+    *(env->training ? &cv->columns_bytes : &cv->kept_bytes) = bytes;
     cv->scratch_bytes = sizeof(float) * (cl_ulong)wg->groups * wg->group_floats;
     return CLFCN_OK;
 }
@@ -203,22 +204,19 @@ static int launch(const struct winograd *wg, const struct clfcn_op_run *run,
                         by_channels ? channels : groups, local, args, count, err);
 }
 
-/* The input gradient is a convolution of dy too: of the plain one with the weights turned
- * round, and their channels exchanged. */
-static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
-                    const struct clfcn_conv_call *call, struct clfcn_err *err)
+/* The input gradient is a convolution with the weights turned round, and their channels
+ * exchanged; of the transposed one, with their channels exchanged. */
+static cl_int flips(const struct winograd *wg)
 {
-    const struct clfcn_conv_shape *s = &wg->cv.shape;
-    const bool input = wg->cv.pass == CLFCN_PASS_INPUT;
-    const cl_int flip = input && !s->transposed, scale = input && s->transposed ? 2 : 1;
-    const cl_int h = scale * s->h, w = scale * s->w;
-    const cl_mem src = input ? call->y : call->x, dst = input ? call->x : call->y;
-    const cl_mem bias = call->bias ? call->bias : call->weight; /* some buffer */
-    const cl_mem u = wg->at_once ? call->weight : run->columns;
-    const cl_int with_bias = call->bias != NULL, relu = call->relu, add = call->add;
-    const cl_int pool = call->pool;
-    const struct clfcn_arg weights[] = {
-        CLFCN_ARG(call->weight),
+    return wg->cv.pass == CLFCN_PASS_INPUT && !wg->cv.shape.transposed;
+}
+
+static int run_weights(const struct winograd *wg, const struct clfcn_op_run *run,
+                       cl_mem weight, cl_mem u, struct clfcn_err *err)
+{
+    const cl_int flip = flips(wg);
+    const struct clfcn_arg args[] = {
+        CLFCN_ARG(weight),
         CLFCN_ARG(u),
         CLFCN_ARG(wg->from),
         CLFCN_ARG(wg->to),
@@ -226,12 +224,42 @@ static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
         CLFCN_ARG(wg->stride_to),
         CLFCN_ARG(flip),
     };
+    return launch(wg, run, &wg->weights, true, args, CLFCN_ARRAY_LEN(args), err);
+}
+
+static int derive(struct clfcn_conv *cv, const struct clfcn_op_run *run, cl_mem weight,
+                  cl_mem kept, struct clfcn_err *err)
+{
+    return run_weights((const struct winograd *)cv, run, weight, kept, err);
+}
+
+static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
+                    const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    const struct clfcn_conv_shape *s = &wg->cv.shape;
+    const bool input = wg->cv.pass == CLFCN_PASS_INPUT;
+    const cl_int flip = flips(wg), scale = input && s->transposed ? 2 : 1;
+    const cl_int h = scale * s->h, w = scale * s->w;
+    const cl_mem src = input ? call->y : call->x, dst = input ? call->x : call->y;
+    const cl_mem any = call->weight; /* where there must be some buffer */
+    const cl_mem bias = call->bias ? call->bias : any;
+    const struct clfcn_conv_norm none = { .state = any, .gamma = any, .beta = any };
+    const struct clfcn_conv_norm *norm = call->norm ? call->norm : &none;
+    const cl_mem other = norm->skip ? norm->skip : dst;
+    const cl_mem u = call->kept ? call->kept : wg->at_once ? call->weight : run->columns;
+    const cl_int with_bias = call->bias != NULL, relu = call->relu;
+    const cl_int add = call->add || norm->skip, with_norm = call->norm != NULL;
+    const cl_int pool = call->pool;
     const struct clfcn_arg conv[] = {
         CLFCN_ARG(src),
         CLFCN_ARG(call->weight),
         CLFCN_ARG(u),
         CLFCN_ARG(bias),
         CLFCN_ARG(dst),
+        CLFCN_ARG(other),
+        CLFCN_ARG(norm->state),
+        CLFCN_ARG(norm->gamma),
+        CLFCN_ARG(norm->beta),
         CLFCN_ARG(run->scratch),
         CLFCN_ARG(wg->group_floats),
         CLFCN_ARG(wg->stride_v),
@@ -250,12 +278,12 @@ static int run_conv(const struct winograd *wg, const struct clfcn_op_run *run,
         CLFCN_ARG(with_bias),
         CLFCN_ARG(relu),
         CLFCN_ARG(add),
+        CLFCN_ARG(with_norm),
         CLFCN_ARG(pool),
         CLFCN_ARG(wg->queue),
     };
-    const int rc = wg->at_once ? CLFCN_OK
-                               : launch(wg, run, &wg->weights, true, weights,
-                                        CLFCN_ARRAY_LEN(weights), err);
+    const int rc =
+        wg->at_once || call->kept ? CLFCN_OK : run_weights(wg, run, call->weight, u, err);
     return rc < 0 ? rc
                   : launch(wg, run, &wg->conv, false, conv, CLFCN_ARRAY_LEN(conv), err);
 }
@@ -320,11 +348,11 @@ static const struct clfcn_conv_variant variants[] = { { "tiles=12", 12 },
                                                       { "at-once", AT_ONCE },
                                                       { 0 } };
 
-#define IMPL(title, fits_it)                                                  \
-    {                                                                         \
-        .name = title, .variants = variants, .finishes = true, .pools = true, \
-        .size = sizeof(struct winograd), .fits = fits_it, .plan = plan,       \
-        .prepare = prepare, .run = run, .finish = finish,                     \
+#define IMPL(title, fits_it)                                                    \
+    {                                                                           \
+        .name = title, .variants = variants, .finishes = true, .absorbs = true, \
+        .size = sizeof(struct winograd), .fits = fits_it, .plan = plan,         \
+        .prepare = prepare, .run = run, .derive = derive, .finish = finish,     \
     }
 const struct clfcn_conv_impl clfcn_conv_winograd4 = IMPL("winograd4", fits4);
 const struct clfcn_conv_impl clfcn_conv_winograd2 = IMPL("winograd2", fits);

@@ -85,7 +85,7 @@ struct clfcn_op_run {
 
 struct clfcn_op;
 
-/* One static const table per op_*.c file. All slots but the last four are required. */
+/* One static const table per op_*.c file. All slots but the last five are required. */
 struct clfcn_op_impl {
     const char *kind;
     bool backward_reads_x, backward_reads_y;
@@ -109,9 +109,14 @@ struct clfcn_op_impl {
     /* The convolution of a pass (conv.h), NULL where there is none; the slot may be NULL.
      */
     const struct clfcn_conv *(*conv)(const struct clfcn_op *op, enum clfcn_pass pass);
+    /* For inference: make what depends on the parameters alone, in op->state. Runs before
+     * the first forward pass, and again when parameters have changed. The slot may be NULL.
+     */
+    int (*derive)(struct clfcn_op *op, const struct clfcn_op_run *run,
+                  struct clfcn_err *err);
     /* For inference: whether op can do what next does with its output, which nobody else
-     * reads. If so, its output becomes next's. Both have inferred their shapes. The slot
-     * may be NULL. */
+     * reads. If so, its output becomes next's, whose forward pass is not run any more.
+     * Both have inferred their shapes. The slot may be NULL. */
     bool (*absorb)(struct clfcn_op *op, const struct clfcn_op *next);
 };
 
@@ -131,8 +136,9 @@ struct clfcn_op {
     struct clfcn_param params[CLFCN_OP_MAX_PARAMS];
     int param_count;
     size_t columns_bytes, scratch_bytes;
-    size_t state_bytes; /* memory that must last from forward to backward */
+    size_t state_bytes; /* of memory that lasts from forward to backward, or from derive */
     cl_mem state;       /* given by the net; NULL if state_bytes is 0 */
+    bool absorbed;      /* the op that makes x does this one's work */
     double forward_flop, backward_flop;
 };
 

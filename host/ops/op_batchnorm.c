@@ -7,6 +7,7 @@ enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
 
 struct batchnorm {
     struct clfcn_op op;
+    bool inference; /* built for nothing else */
     struct clfcn_defaults defaults;
     struct clfcn_kernel partial, finish, running, apply;
     struct clfcn_kernel grad_partial, grad_finish, grad_apply;
@@ -51,7 +52,8 @@ static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
     clfcn_op_add_param(op, "running_mean", false, CLFCN_INIT_ZERO, 0.0, 1, dims);
     clfcn_op_add_param(op, "running_var", false, CLFCN_INIT_ONE, 0.0, 1, dims);
     op->state_bytes = 2 * (size_t)x->c * sizeof(float);
-    op->scratch_bytes = op->state_bytes * (size_t)clfcn_op_chunks(row);
+    op->scratch_bytes =
+        env->training ? op->state_bytes * (size_t)clfcn_op_chunks(row) : 0;
     return clfcn_op_check_row(x, err);
 }
 
@@ -72,6 +74,7 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
         { &bn->grad_finish, &grad_finish_desc, true },
         { &bn->grad_apply, &grad_apply_desc, true },
     };
+    bn->inference = !env->training;
     bn->defaults = clfcn_defaults_for(&env->dev->info);
     int values[CLFCN_MAX_PARAMS] = {
         [P_VW] = bn->defaults.vector_width,
@@ -83,7 +86,8 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
     for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(wanted); ++i) {
         /* The others know nothing of it, and shall not be compiled twice. */
         values[P_SKIP] = wanted[i].kernel == &bn->apply && op->x2;
-        if (env->training || !wanted[i].training) {
+        const bool wants = env->training || !wanted[i].training;
+        if (wants && !(op->absorbed && wanted[i].kernel == &bn->apply)) {
             rc = clfcn_kernel_want(env->programs, wanted[i].kernel, wanted[i].desc,
                                    values, err);
         }
@@ -91,8 +95,21 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
     return rc;
 }
 
-/* Mean and deviation of each channel into op->state: of the batch, or the running ones.
- */
+/* The running mean and deviation of each channel into op->state. */
+static int derive(struct clfcn_op *op, const struct clfcn_op_run *run,
+                  struct clfcn_err *err)
+{
+    const struct batchnorm *bn = (const struct batchnorm *)op;
+    const int channels = op->x->c;
+    const struct clfcn_arg args[] = { CLFCN_ARG(op->params[RUNNING_MEAN].value),
+                                      CLFCN_ARG(op->params[RUNNING_VAR].value),
+                                      CLFCN_ARG(op->state), CLFCN_ARG(channels),
+                                      CLFCN_ARG(bn_eps) };
+    return clfcn_launch_each(run->dev, &bn->running, (size_t)channels, args,
+                             CLFCN_ARRAY_LEN(args), err);
+}
+
+/* Those of the batch. */
 static int statistics(struct batchnorm *bn, const struct clfcn_op_run *run,
                       struct clfcn_err *err)
 {
@@ -101,13 +118,6 @@ static int statistics(struct batchnorm *bn, const struct clfcn_op_run *run,
                              *var = &op->params[RUNNING_VAR];
     const int channels = op->x->c, row = (int)clfcn_tensor_row(op->x);
     const int chunks = clfcn_op_chunks((size_t)row);
-    const struct clfcn_arg running_args[] = { CLFCN_ARG(mean->value),
-                                              CLFCN_ARG(var->value), CLFCN_ARG(op->state),
-                                              CLFCN_ARG(channels), CLFCN_ARG(bn_eps) };
-    if (!run->training) {
-        return clfcn_launch_each(run->dev, &bn->running, (size_t)channels, running_args,
-                                 CLFCN_ARRAY_LEN(running_args), err);
-    }
     const struct clfcn_arg args[] = { CLFCN_ARG(op->x->mem), CLFCN_ARG(run->scratch),
                                       CLFCN_ARG(row) };
     const struct clfcn_arg finish_args[] = {
@@ -139,7 +149,12 @@ static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
         CLFCN_ARG(op->y->mem),
         CLFCN_ARG(row),
     };
-    const int rc = statistics(bn, run, err);
+    int rc = CLFCN_OK;
+    if (run->training) {
+        rc = statistics(bn, run, err);
+    } else if (!bn->inference) {
+        rc = derive(op, run, err);
+    }
     return rc < 0 ? rc
                   : clfcn_launch_rows(run->dev, &bn->apply, bn->defaults.vector_width,
                                       (size_t)row, op->x->c, args, CLFCN_ARRAY_LEN(args),
@@ -188,6 +203,7 @@ static const struct clfcn_op_impl batchnorm_impl = {
     .prepare = prepare,
     .forward = forward,
     .backward = backward,
+    .derive = derive,
 };
 
 int clfcn_batchnorm_create(struct clfcn_op **out, struct clfcn_err *err)

@@ -11,7 +11,8 @@ struct conv_op {
     struct clfcn_conv_shape shape;             /* out and kernel from creation on */
     struct clfcn_conv *pass[CLFCN_PASS_COUNT]; /* NULL where not wanted */
     struct clfcn_bias_relu bias_relu;
-    bool pool; /* y is max-pooled */
+    const struct clfcn_op *norm; /* batch norm that it absorbed, or NULL */
+    bool pool;                   /* likewise max pooling */
 };
 
 static size_t larger(size_t a, size_t b)
@@ -33,6 +34,7 @@ static int plan_passes(struct conv_op *cv, const struct clfcn_op_env *env,
         if (rc == CLFCN_OK) {
             op->columns_bytes = larger(op->columns_bytes, cv->pass[i]->columns_bytes);
             op->scratch_bytes = larger(op->scratch_bytes, cv->pass[i]->scratch_bytes);
+            op->state_bytes += cv->pass[i]->kept_bytes;
         }
     }
     return rc;
@@ -125,6 +127,14 @@ static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
                    struct clfcn_err *err)
 {
     struct conv_op *cv = (struct conv_op *)op;
+    struct clfcn_conv_norm norm;
+    if (cv->norm) {
+        norm =
+            (struct clfcn_conv_norm){ .state = cv->norm->state,
+                                      .gamma = cv->norm->params[0].value,
+                                      .beta = cv->norm->params[1].value,
+                                      .skip = cv->norm->x2 ? cv->norm->x2->mem : NULL };
+    }
     const struct clfcn_conv_call call = {
         .x = op->x->mem,
         .y = op->y->mem,
@@ -132,6 +142,8 @@ static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
         .bias = finishes(cv) ? op->params[1].value : NULL,
         .relu = finishes(cv) && op->relu,
         .pool = cv->pool,
+        .norm = cv->norm ? &norm : NULL,
+        .kept = op->state,
     };
     const int rc = run_pass(cv, CLFCN_PASS_FORWARD, run, &call, err);
     return rc < 0 || finishes(cv)
@@ -164,20 +176,34 @@ static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
     return rc;
 }
 
+static int derive(struct clfcn_op *op, const struct clfcn_op_run *run,
+                  struct clfcn_err *err)
+{
+    struct clfcn_conv *cv = ((struct conv_op *)op)->pass[CLFCN_PASS_FORWARD];
+    return op->state ? cv->impl->derive(cv, run, op->params[0].value, op->state, err)
+                     : CLFCN_OK;
+}
+
 static const struct clfcn_conv *conv(const struct clfcn_op *op, enum clfcn_pass pass)
 {
     return ((const struct conv_op *)op)->pass[pass];
 }
 
-/* The max pooling that follows, if the algorithm can. */
+/* The max pooling or batch norm that follows, if the algorithm can. */
 static bool absorb(struct clfcn_op *op, const struct clfcn_op *next)
 {
     struct conv_op *cv = (struct conv_op *)op;
-    if (cv->shape.transposed || !cv->pass[CLFCN_PASS_FORWARD]->impl->pools ||
-        strcmp(next->impl->kind, "maxpool") != 0 || op->y->h % 2 || op->y->w % 2) {
+    if (cv->pool || cv->norm || !cv->pass[CLFCN_PASS_FORWARD]->impl->absorbs) {
         return false;
     }
-    cv->pool = true;
+    if (strcmp(next->impl->kind, "batchnorm") == 0) {
+        cv->norm = next;
+    } else if (strcmp(next->impl->kind, "maxpool") == 0 && !cv->shape.transposed &&
+               op->y->h % 2 == 0 && op->y->w % 2 == 0) {
+        cv->pool = true;
+    } else {
+        return false;
+    }
     op->y = next->y;
     return true;
 }
@@ -194,7 +220,8 @@ static void finish(struct clfcn_op *op)
     {                                                                            \
         .kind = title, .backward_reads_x = true, .backward_reads_y = true,       \
         .adds_dx = true, .infer = infer, .prepare = prepare, .forward = forward, \
-        .backward = backward, .finish = finish, .conv = conv, .absorb = absorb,  \
+        .backward = backward, .finish = finish, .conv = conv, .derive = derive,  \
+        .absorb = absorb,                                                        \
     }
 static const struct clfcn_op_impl conv2d_impl = IMPL("conv2d"),
                                   deconv2d_impl = IMPL("deconv2d");

@@ -1,6 +1,7 @@
 #include "rig_op.h"
 #include "../../host/ops/conv.h"
 #include "../../host/ops/gemm.h"
+#include "../../host/ops/ref.h"
 #include <stdlib.h>
 
 static const size_t PLENTY = (size_t)64 << 20;
@@ -81,6 +82,41 @@ static void absorb_pooling(struct rig_op *t, const struct clfcn_op_env *env)
     }
 }
 
+/* Let the op take over a batch norm of its output. */
+static void absorb_norm(struct rig_op *t, const struct clfcn_op_env *env)
+{
+    struct rig_norm *n = &t->norm;
+    struct clfcn_err err;
+    rig_ok(clfcn_batchnorm_create(&n->op, &err), &err);
+    n->op->x = &t->ty;
+    n->op->y = &t->ty;
+    rig_ok(n->op->impl->infer(n->op, env, &err), &err);
+    t->absorbed = t->op->impl->absorb(t->op, n->op);
+    n->op->absorbed = t->absorbed;
+    for (int i = 0; i < n->op->param_count; ++i) {
+        struct clfcn_param *p = &n->op->params[i];
+        open_tensor(t, &n->value[i], p->suffix, p->count, &p->value);
+    }
+    open_tensor(t, &n->state, "norm state", floats_of(n->op->state_bytes), &n->op->state);
+    if (t->use.with_skip) {
+        n->tskip = t->ty;
+        open_tensor(t, &n->skip, "skip", clfcn_tensor_count(&t->ty), &n->tskip.mem);
+        n->op->x2 = &n->tskip;
+    }
+    rig_ok(n->op->impl->prepare(n->op, env, &err), &err);
+}
+
+static void close_norm(struct rig_op *t)
+{
+    struct rig_norm *n = &t->norm;
+    for (int i = 0; i < CLFCN_OP_MAX_PARAMS; ++i) {
+        vec_close(t->rig, &n->value[i]);
+    }
+    vec_close(t->rig, &n->skip);
+    vec_close(t->rig, &n->state);
+    clfcn_op_destroy(&n->op);
+}
+
 void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, int n,
                  int h, int w, const struct rig_use *use)
 {
@@ -115,6 +151,9 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
     if (use->pooled) {
         absorb_pooling(t, &env);
     }
+    if (use->normed) {
+        absorb_norm(t, &env);
+    }
     open_memory(t);
     rig_ok(op->impl->prepare(op, &env, &err), &err);
     rig_ok(clfcn_programs_build(t->programs, &err), &err);
@@ -132,6 +171,7 @@ void rig_op_close(struct rig_op *t)
         vec_close(t->rig, &t->grad[i]);
     }
     clfcn_programs_destroy(&t->programs); /* before the others, whose kernels it knows */
+    close_norm(t);
     clfcn_gemm_destroy(&t->gemm);
     clfcn_op_destroy(&t->op);
 }
@@ -157,6 +197,12 @@ void rig_op_fill(struct rig_op *t)
     for (int i = 0; i < t->op->param_count; ++i) {
         vec_normal(t->rig, &t->value[i], 0.0, 1.0);
     }
+    for (int i = 0; t->norm.op && i < t->norm.op->param_count; ++i) {
+        vec_normal(t->rig, &t->norm.value[i], 0.0, 1.0);
+        clfcn_ref_relu(t->norm.value[i].count, t->norm.value[i].host,
+                       t->norm.value[i].host);
+    }
+    vec_normal(t->rig, &t->norm.skip, 0.0, 1.0);
 }
 
 static struct clfcn_op_run run_of(const struct rig_op *t)
@@ -176,6 +222,25 @@ static void check_all_guards(struct rig_op *t)
     }
 }
 
+static void derive(struct clfcn_op *op, const struct clfcn_op_run *run)
+{
+    struct clfcn_err err;
+    if (!run->training && op->impl->derive) {
+        rig_ok(op->impl->derive(op, run, &err), &err);
+    }
+}
+
+static void upload_norm(struct rig_op *t, const struct clfcn_op_run *run)
+{
+    struct rig_norm *n = &t->norm;
+    for (int i = 0; i < n->op->param_count; ++i) {
+        vec_upload(t->rig, &n->value[i]);
+    }
+    vec_upload(t->rig, &n->skip);
+    vec_poison(t->rig, &n->state);
+    derive(n->op, run);
+}
+
 void rig_op_forward(struct rig_op *t)
 {
     struct clfcn_err err;
@@ -189,6 +254,10 @@ void rig_op_forward(struct rig_op *t)
     vec_poison(t->rig, &t->columns);
     vec_poison(t->rig, &t->scratch);
     vec_poison(t->rig, &t->state);
+    derive(t->op, &run);
+    if (t->norm.op) {
+        upload_norm(t, &run);
+    }
     rig_ok(t->op->impl->forward(t->op, &run, &err), &err);
     vec_download(t->rig, &t->y);
     for (int i = 0; i < t->op->param_count; ++i) {

@@ -9,6 +9,8 @@
 struct rig_use {
     bool inference; /* statistics of batch norm as stored; no backward */
     bool pooled;    /* a pooling follows, to be absorbed: then y is what that makes */
+    bool normed;    /* likewise a batch norm */
+    bool with_skip; /* which adds something to its result */
     bool with_x2;   /* a second input of x's shape */
     bool no_dx;     /* the gradient of x is not wanted */
     bool frozen;    /* nor are those of the parameters; convolutions only */
@@ -31,7 +33,12 @@ struct rig_op {
     struct vec x, x2, y, dy, dx;
     struct vec value[CLFCN_OP_MAX_PARAMS], grad[CLFCN_OP_MAX_PARAMS];
     struct vec columns, scratch, state;
-    bool absorbed; /* the pooling was */
+    struct rig_norm {
+        struct clfcn_op *op;
+        struct clfcn_tensor tskip;
+        struct vec value[CLFCN_OP_MAX_PARAMS], skip, state;
+    } norm;        /* of normed */
+    bool absorbed; /* the pooling or batch norm was */
 };
 
 /* Take op over, infer for an input [c][n][h][w], allocate and build. Then the caller

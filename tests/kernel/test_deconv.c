@@ -183,6 +183,59 @@ static void test_variants(void **state)
     }
 }
 
+/* With the batch norm after it, by what can do both. */
+static void check_normed(struct rig *rig, const struct deconv_case *c,
+                         const struct clfcn_conv_impl *impl,
+                         const struct clfcn_conv_variant *v, bool skip)
+{
+    const struct rig_use use = {
+        .inference = true, .normed = true, .with_skip = skip, .conv = impl, .variant = v
+    };
+    const struct clfcn_ref_conv s = reference_shape(c);
+    struct rig_op t;
+    rig_op_open(&t, rig, create_deconv(c), c->in_c, c->n, c->h, c->w, &use);
+    if (rig_op_uses(&t, impl)) {
+        assert_int_equal(t.absorbed, impl->absorbs);
+    }
+    if (t.absorbed) {
+        const struct vec *bn = t.norm.value;
+        double *plain = doubles(t.y.count), *want = doubles(t.y.count);
+        rig_op_fill(&t);
+        rig_op_forward(&t);
+        clfcn_ref_deconv2d(&s, t.x.host, t.value[0].host, t.value[1].host, plain);
+        clfcn_ref_relu(t.y.count, plain, plain);
+        clfcn_ref_batchnorm_eval(c->out_c, clfcn_tensor_row(&t.ty), plain, bn[0].host,
+                                 bn[1].host, bn[2].host, bn[3].host, want);
+        for (size_t i = 0; skip && i < t.y.count; ++i) {
+            want[i] += t.norm.skip.host[i];
+        }
+        assert_close("normalised y", t.y.host, want, t.y.count, TOLERANCE_SUM);
+        free(plain);
+        free(want);
+    }
+    rig_op_close(&t);
+}
+
+static void test_normed(void **state)
+{
+    static const struct deconv_case cases[] = { { 3, 5, 3, 3, 5 },
+                                                { 2, 16, 1, 1, 9 },
+                                                { 17, 20, 2, 18, 12 } };
+    struct rig *rig = *state;
+    const int count = rig->small ? 2 : CLFCN_ARRAY_LEN(cases);
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
+        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
+        const struct clfcn_conv_variant *v = NULL;
+        for (int c = 0; c < count && !impl->uses_gemm; ++c) {
+            check_normed(rig, &cases[c], impl, NULL, false);
+            check_normed(rig, &cases[c], impl, NULL, true);
+        }
+        while ((v = clfcn_conv_next_variant(impl, v)) && !rig->small) {
+            check_normed(rig, &cases[count - 1], impl, v, true);
+        }
+    }
+}
+
 /* Columns that hold only some of the output channels (forward) or pixels (backward). */
 static void test_column_slices(void **state)
 {
@@ -261,7 +314,7 @@ int main(void)
         RIG_TEST(test_shapes),          RIG_TEST(test_uses),
         RIG_TEST(test_column_slices),   RIG_TEST(test_tiled),
         RIG_TEST(test_same_bits_again), RIG_TEST(test_clblast),
-        RIG_TEST(test_nan_passes),
+        RIG_TEST(test_nan_passes),      RIG_TEST(test_normed),
     };
     return RIG_RUN(tests);
 }

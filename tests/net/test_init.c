@@ -159,33 +159,69 @@ static void test_state_is_cleared(void **state)
     }
 }
 
-static void run_forward(struct clfcn_net *net, const float *images, float *logits)
+enum { PIXELS = 32 * 32, CLASSES = 3 };
+
+static void assert_same_logits(struct clfcn_net *const nets[2], const float *images)
 {
+    static float logits[2][CLASSES * PIXELS];
     struct clfcn_err err;
-    ok(clfcn_net_init(net, SEED, &err), &err);
-    ok(clfcn_net_forward(net, images, logits, &err), &err);
+    for (int i = 0; i < 2; ++i) {
+        ok(clfcn_net_forward(nets[i], images, logits[i], &err), &err);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof(logits[0]));
 }
 
-/* It does several layers in one, which gives the same bits. */
+/* Halve the running variance of the first batch norm, and double one layer's weights. */
+static void change_weights(struct clfcn_net *net, float *data)
+{
+    struct clfcn_err err;
+    for (int i = 0; i < clfcn_net_tensor_count(net, false); ++i) {
+        struct clfcn_net_tensor t;
+        clfcn_net_tensor_info(net, i, &t);
+        const bool weight = strcmp(t.name, "deconv5.weight") == 0;
+        if (weight || strcmp(t.name, "bn1.running_var") == 0) {
+            ok(clfcn_net_tensor_read(net, i, data, &err), &err);
+            for (size_t j = 0; j < t.bytes / sizeof(*data); ++j) {
+                data[j] *= weight ? 2.0f : 0.5f;
+            }
+            ok(clfcn_net_tensor_write(net, i, data, &err), &err);
+        }
+    }
+}
+
+/* It does several layers in one and keeps what depends on the weights alone, which gives
+ * the same bits, with new weights too. */
 static void test_inference(void **state)
 {
-    enum { PIXELS = 32 * 32, CLASSES = 3 };
     struct rig *rig = *state;
-    const struct clfcn_net_options options = { .training = false };
-    static float images[3 * PIXELS], logits[2][CLASSES * PIXELS];
-    struct clfcn_net *net = NULL;
+    static float images[3 * PIXELS];
     struct clfcn_err err;
     struct clfcn_rng rng;
     clfcn_rng_init(&rng, SEED, "images", 0, 0);
     for (int i = 0; i < 3 * PIXELS; ++i) {
         images[i] = (float)clfcn_rng_normal(&rng);
     }
-    ok(clfcn_net_create(rig->dev, clfcn_net_get_desc(rig->net), &options, &net, &err),
-       &err);
-    run_forward(net, images, logits[0]);
-    run_forward(rig->net, images, logits[1]);
-    clfcn_net_destroy(&net);
-    assert_memory_equal(logits[0], logits[1], sizeof(logits[0]));
+    for (int arch = CLFCN_FCN32S; arch <= CLFCN_FCNS; ++arch) {
+        struct clfcn_net_desc desc = *clfcn_net_get_desc(rig->net);
+        struct clfcn_net *nets[2] = { NULL };
+        desc.arch = (enum clfcn_arch)arch;
+        for (int i = 0; i < 2; ++i) {
+            const struct clfcn_net_options options = { .training = i == 1 };
+            ok(clfcn_net_create(rig->dev, &desc, &options, &nets[i], &err), &err);
+            ok(clfcn_net_init(nets[i], SEED, &err), &err);
+        }
+        assert_same_logits(nets, images);
+        for (int i = 0; i < 2; ++i) {
+            change_weights(nets[i], rig->data);
+        }
+        assert_same_logits(nets, images);
+        for (int i = 0; i < 2; ++i) {
+            ok(clfcn_net_init(nets[i], SEED + 1, &err), &err);
+        }
+        assert_same_logits(nets, images);
+        clfcn_net_destroy(&nets[0]);
+        clfcn_net_destroy(&nets[1]);
+    }
 }
 
 int main(void)
