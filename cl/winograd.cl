@@ -318,7 +318,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void winograd_conv(
         for (int o = o0; o < o1; o += VW) {
             const int channels = min(VW, out - o);
             vec b = (vec)(0.0f);
-            struct norm norm;
+            struct norm norm = { b, b, b };
             for (int i = 0; with_bias && i < channels; ++i) {
                 ((float *)&b)[i] = bias[o + i];
             }
