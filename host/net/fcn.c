@@ -55,6 +55,7 @@ static int build_vgg(struct builder *b, enum clfcn_backbone backbone)
             ++index;
         }
         b->stage[s + 1] = b->at;
+        ++b->graph->segment_count;
     }
     return rc;
 }
@@ -94,6 +95,7 @@ static int build_stage(struct builder *b, enum clfcn_arch arch, int i)
         snprintf(name, sizeof(name), "bn%d", i);
         rc = clfcn_batchnorm_create(&op, b->err);
         rc = append(b, rc, op, name, name, skip == SKIP_AFTER_BN ? b->stage[5 - i] : -1);
+        ++b->graph->segment_count;
     }
     return rc;
 }
@@ -120,6 +122,7 @@ int clfcn_graph_build(struct clfcn_graph *graph, const struct clfcn_net_desc *de
         rc = append(&b, rc, op, "classifier", "classifier", -1);
     }
     graph->logits = b.at;
+    ++graph->segment_count;
     if (rc == CLFCN_OK && env->training) {
         rc = clfcn_graph_link_gradients(graph, err);
     }

@@ -39,6 +39,7 @@ int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *
     graph->in2[i] = in2;
     graph->out[i] = v;
     graph->frozen[i] = frozen;
+    graph->segment[i] = graph->segment_count;
     value->producer = i;
     clfcn_op_set_name(op, name, prefix);
     op->x = &graph->values[in].tensor;
@@ -60,7 +61,7 @@ int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *
     return CLFCN_OK;
 }
 
-static bool learns(const struct clfcn_graph *graph, int i)
+bool clfcn_graph_learns(const struct clfcn_graph *graph, int i)
 {
     return graph->ops[i]->param_count > 0 && !graph->frozen[i];
 }
@@ -71,7 +72,7 @@ static void find_active(struct clfcn_graph *graph)
     for (int i = 0; i < graph->op_count; ++i) {
         const int from = graph->values[graph->in[i]].producer;
         const int from2 = graph->in2[i] < 0 ? -1 : graph->values[graph->in2[i]].producer;
-        graph->active[i] = learns(graph, i) || (from >= 0 && graph->active[from]) ||
+        graph->active[i] = clfcn_graph_learns(graph, i) || (from >= 0 && graph->active[from]) ||
                            (from2 >= 0 && graph->active[from2]);
     }
 }

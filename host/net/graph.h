@@ -26,6 +26,9 @@ struct clfcn_graph {
         out[CLFCN_MAX_OPS];     /* values of each op; -1 */
     bool active[CLFCN_MAX_OPS]; /* takes part in the backward pass */
     bool frozen[CLFCN_MAX_OPS]; /* parameters are not trained */
+    /* Runs of ops of which other segments read the last one's output only. */
+    int segment[CLFCN_MAX_OPS];
+    int segment_count; /* the builder raises it where a segment ends */
     int logits;                 /* the last value */
 };
 
@@ -44,6 +47,9 @@ void clfcn_graph_finish(struct clfcn_graph *graph);
 int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *name,
                     const char *prefix, int in, int in2, bool frozen,
                     const struct clfcn_op_env *env, int *out, struct clfcn_err *err);
+
+/* Whether op i has parameters that are trained. */
+bool clfcn_graph_learns(const struct clfcn_graph *graph, int i);
 
 /* Decide which ops run backward, who adds to a gradient, who masks it, who shares it. */
 int clfcn_graph_link_gradients(struct clfcn_graph *graph, struct clfcn_err *err);

@@ -71,15 +71,14 @@ static void account(struct clfcn_net *net)
     const bool training = net->options.training;
     *m = (struct clfcn_net_memory){
         .weights = ps->values_bytes + (training ? 0 : net->state_bytes),
-        .gradients = ps->trained_bytes,
+        .gradients = ps->grads_bytes,
         .optimizer = ps->trained_bytes * (size_t)ps->state_count,
         .activations = training ? net->state_bytes : 0,
         .workspace = net->columns_bytes + net->scratch_bytes,
         .io = CLFCN_NET_SLOTS * (image_bytes(net) + (training ? label_bytes(net) : 0)) +
               (training ? CLFCN_NET_SLOTS * sizeof(float) : 0),
-        .largest_buffer =
-            larger(larger(ps->values_bytes, net->state_bytes),
-                   larger(net->columns_bytes, net->scratch_bytes)),
+        .largest_buffer = larger(larger(ps->values_bytes, net->state_bytes),
+                                 larger(net->columns_bytes, net->scratch_bytes)),
     };
     for (int i = 0; i < net->plan.slab_count; ++i) {
         m->activations += net->plan.slab_bytes[i];
@@ -93,7 +92,6 @@ static void account(struct clfcn_net *net)
 /* Everything that can be known before memory is taken: ops, shapes, sizes. */
 static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
 {
-    const struct clfcn_device_info *info = &net->dev->info;
     int rc = clfcn_net_check_desc(&net->desc, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_programs_create(net->dev, &net->programs, err);
@@ -108,10 +106,6 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_params_plan(net, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_plan_graph(&net->plan, &net->graph, env.training,
-                              clfcn_net_align(net->dev), info->max_alloc_bytes, err);
     }
     if (rc == CLFCN_OK && env.training) {
         rc = clfcn_loss_prepare(&net->loss, net->options.loss,
@@ -131,8 +125,36 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
         net->scratch_bytes = larger(net->scratch_bytes, op->scratch_bytes);
         net->state_bytes += (op->state_bytes + align - 1) / align * align;
     }
-    account(net);
-    return CLFCN_OK;
+    return clfcn_net_lay_out(net, err);
+}
+
+/* What the largest op with trained parameters needs for their gradients. */
+static size_t largest_gradient(const struct clfcn_net *net)
+{
+    size_t most = 0, begin, bytes;
+    for (int i = 0; i < net->graph.op_count; ++i) {
+        clfcn_params_of_op(net, i, &begin, &bytes);
+        most = larger(most, bytes);
+    }
+    return most;
+}
+
+int clfcn_net_lay_out(struct clfcn_net *net, struct clfcn_err *err)
+{
+    struct clfcn_params *ps = &net->params;
+    if (net->options.training) {
+        clfcn_tape_for_training(&net->tape, &net->graph, &net->thrift);
+    } else {
+        clfcn_tape_for_inference(&net->tape, &net->graph);
+    }
+    ps->grads_bytes = net->thrift.update_each ? largest_gradient(net) : ps->trained_bytes;
+    const int rc =
+        clfcn_plan_tape(&net->plan, &net->graph, &net->tape, clfcn_net_align(net->dev),
+                        net->dev->info.max_alloc_bytes, err);
+    if (rc == CLFCN_OK) {
+        account(net);
+    }
+    return rc;
 }
 
 /* One clear line before anything is allocated. */
@@ -168,17 +190,15 @@ static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
                                  &net->slabs[i], err);
     }
     if (rc == CLFCN_OK && net->columns_bytes) {
-        rc = clfcn_buffer_create(dev, net->columns_bytes, "columns and transformed weights", &net->columns,
-                                 err);
+        rc = clfcn_buffer_create(dev, net->columns_bytes,
+                                 "columns and transformed weights", &net->columns, err);
     }
     if (rc == CLFCN_OK && net->scratch_bytes) {
-        rc = clfcn_buffer_create(dev, net->scratch_bytes, "scratch", &net->scratch,
-                                 err);
+        rc = clfcn_buffer_create(dev, net->scratch_bytes, "scratch", &net->scratch, err);
     }
     if (rc == CLFCN_OK && net->state_bytes) {
         rc = clfcn_buffer_create(dev, net->state_bytes, "batch norm and kept weights",
-                                 &net->state,
-                                 err);
+                                 &net->state, err);
     }
     if (rc == CLFCN_OK && net->options.training) {
         rc = clfcn_buffer_create(dev, CLFCN_NET_SLOTS * sizeof(float), "losses",
@@ -202,9 +222,12 @@ static int assign_memory(struct clfcn_net *net, struct clfcn_err *err)
     size_t at = 0;
     int rc = CLFCN_OK;
     for (int i = 0; rc == CLFCN_OK && i < net->plan.item_count; ++i) {
-        const struct clfcn_plan_item *item = &net->plan.items[i];
+        struct clfcn_plan_item *item = &net->plan.items[i];
         rc = clfcn_buffer_view(dev, net->slabs[item->slab], item->offset, item->bytes,
-                               &item->tensor->mem, err);
+                               &item->mem, err);
+        if (!item->tensor->mem) {
+            item->tensor->mem = item->mem;
+        }
     }
     for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
         struct clfcn_op *op = net->graph.ops[i];
@@ -297,7 +320,7 @@ void clfcn_net_destroy(struct clfcn_net **out)
         clfcn_buffer_release(dev, &net->slots[s].labels);
     }
     for (int i = 0; i < net->plan.item_count; ++i) {
-        clfcn_buffer_release(dev, &net->plan.items[i].tensor->mem);
+        clfcn_buffer_release(dev, &net->plan.items[i].mem);
     }
     for (int i = 0; i < net->graph.op_count; ++i) {
         clfcn_buffer_release(dev, &net->graph.ops[i]->state);

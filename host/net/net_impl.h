@@ -11,6 +11,7 @@
 #include "graph.h"
 #include "net.h"
 #include "plan.h"
+#include "tape.h"
 
 /* All parameters lie in one buffer, so that an update is one kernel: first what is
  * trained, then what is frozen, then running statistics. Gradients and optimiser state
@@ -18,6 +19,7 @@
 struct clfcn_params {
     cl_mem values, grads, states[2];
     size_t values_bytes, trained_bytes;
+    size_t grads_bytes; /* trained_bytes, or those of one op if each is updated by itself */
     int state_count; /* of the optimiser, 0 for inference */
 };
 
@@ -60,6 +62,8 @@ struct clfcn_net {
     struct clfcn_choices stored; /* of the device, unless options.choices are given */
     struct clfcn_gemm *gemm, *other_gemm; /* the latter NULL unless a choice names it */
     struct clfcn_graph graph;
+    struct clfcn_thrift thrift;
+    struct clfcn_tape tape;
     struct clfcn_plan plan;
     struct clfcn_params params;
     struct clfcn_loss_op loss;
@@ -90,6 +94,14 @@ int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err);
  * are zero; weights and gradients are undefined. */
 int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err);
 void clfcn_params_release(struct clfcn_net *net);
+
+/* The bytes of op i's trained parameters, which lie together in the values: false if it
+ * has none. */
+bool clfcn_params_of_op(const struct clfcn_net *net, int i, size_t *begin, size_t *bytes);
+
+/* Plan the memory of a network whose ops and parameters are known, with its thrift.
+ * (net.c) */
+int clfcn_net_lay_out(struct clfcn_net *net, struct clfcn_err *err);
 
 /* Run op i forward or backward. (step.c) */
 int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training,

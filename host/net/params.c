@@ -89,6 +89,7 @@ int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err)
         }
     }
     net->params.values_bytes = end;
+    net->params.grads_bytes = net->params.trained_bytes;
     net->params.state_count =
         net->options.training ? clfcn_optim_states(net->options.optimizer) : 0;
     name_parameters(net, offsets);
@@ -99,6 +100,27 @@ int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
+bool clfcn_params_of_op(const struct clfcn_net *net, int i, size_t *begin, size_t *bytes)
+{
+    const struct clfcn_op *op = net->graph.ops[i];
+    size_t end = 0;
+    *begin = SIZE_MAX;
+    for (int t = 0; t < net->parameter_tensor_count; ++t) {
+        const struct clfcn_tensor_entry *e = &net->tensors[t];
+        const bool of_op =
+            e->param >= op->params && e->param < op->params + op->param_count;
+        if (of_op && e->place == CLFCN_IN_VALUES &&
+            e->offset < net->params.trained_bytes) {
+            const size_t align = clfcn_net_align(net->dev);
+            const size_t size = e->param->count * sizeof(float);
+            *begin = e->offset < *begin ? e->offset : *begin;
+            end = e->offset + (size + align - 1) / align * align;
+        }
+    }
+    *bytes = end > 0 ? end - *begin : 0;
+    return end > 0;
+}
+
 /* Views of op i's parameters: the entries are in the order of ops and their parameters.
  */
 static int make_views(struct clfcn_net *net, struct clfcn_err *err)
@@ -107,6 +129,10 @@ static int make_views(struct clfcn_net *net, struct clfcn_err *err)
     int rc = CLFCN_OK, t = 0;
     for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
         struct clfcn_op *op = net->graph.ops[i];
+        size_t grads_begin = 0, bytes_of_op;
+        if (net->thrift.update_each) {
+            clfcn_params_of_op(net, i, &grads_begin, &bytes_of_op);
+        }
         for (int j = 0; rc == CLFCN_OK && j < op->param_count; ++j) {
             struct clfcn_param *p = &op->params[j];
             while (net->tensors[t].param != p) {
@@ -117,8 +143,8 @@ static int make_views(struct clfcn_net *net, struct clfcn_err *err)
             rc =
                 clfcn_buffer_view(dev, net->params.values, offset, bytes, &p->value, err);
             if (rc == CLFCN_OK && offset < net->params.trained_bytes) {
-                rc = clfcn_buffer_view(dev, net->params.grads, offset, bytes, &p->grad,
-                                       err);
+                rc = clfcn_buffer_view(dev, net->params.grads, offset - grads_begin,
+                                       bytes, &p->grad, err);
             }
         }
     }
@@ -153,11 +179,13 @@ int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err)
     if (rc == CLFCN_OK) {
         rc = zero_gaps(net, ps->values, ps->values_bytes, err);
     }
-    if (rc == CLFCN_OK && ps->trained_bytes > 0) {
-        rc = clfcn_buffer_create(dev, ps->trained_bytes, "gradients", &ps->grads, err);
+    if (rc == CLFCN_OK && ps->grads_bytes > 0) {
+        rc = clfcn_buffer_create(dev, ps->grads_bytes, "gradients", &ps->grads, err);
     }
-    if (rc == CLFCN_OK && ps->trained_bytes > 0) {
-        rc = zero_gaps(net, ps->grads, ps->trained_bytes, err);
+    if (rc == CLFCN_OK && ps->grads_bytes > 0) {
+        rc = net->thrift.update_each
+                 ? clfcn_buffer_zero(dev, ps->grads, 0, ps->grads_bytes, err)
+                 : zero_gaps(net, ps->grads, ps->grads_bytes, err);
     }
     for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
         rc = clfcn_buffer_create(dev, ps->trained_bytes, "optimizer state",
@@ -243,8 +271,10 @@ int clfcn_net_gradient_read(struct clfcn_net *net, int i, float *data,
                             struct clfcn_err *err)
 {
     const struct clfcn_tensor_entry *e = &net->tensors[i];
-    if (e->place != CLFCN_IN_VALUES || e->offset >= net->params.trained_bytes) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "'%s' has no gradient", e->name);
+    if (e->place != CLFCN_IN_VALUES || e->offset >= net->params.trained_bytes ||
+        net->thrift.update_each) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "'%s' has no gradient%s", e->name,
+                             net->thrift.update_each ? " after the step: --mem" : "");
     }
     return clfcn_buffer_read(net->dev, net->params.grads, e->offset,
                              e->param->count * sizeof(float), data, err);

@@ -81,70 +81,72 @@ int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
     return CLFCN_OK;
 }
 
-static void add_item(struct clfcn_plan *plan, struct clfcn_tensor *tensor, int first,
-                     int last)
+static struct clfcn_plan_item *add_item(struct clfcn_plan *plan,
+                                        struct clfcn_tensor *tensor, int time)
 {
-    plan->items[plan->item_count++] = (struct clfcn_plan_item){
+    struct clfcn_plan_item *item = &plan->items[plan->item_count++];
+    *item = (struct clfcn_plan_item){
         .tensor = tensor,
         .bytes = clfcn_tensor_count(tensor) * sizeof(float),
-        .first = first,
-        .last = last,
+        .first = time,
+        .last = time,
     };
+    return item;
 }
 
-/* Last time at which the activation of value v is read. */
-static int last_read(const struct clfcn_graph *graph, int v, bool training)
+/* Each forward act of its producer begins a life of value v, which lasts until its last
+ * reader; that of the logits in an inference, to the end. */
+static void add_activation(struct clfcn_plan *plan, struct clfcn_graph *graph,
+                           const struct clfcn_tape *tape, int v)
 {
-    const int n = graph->op_count, producer = graph->values[v].producer;
-    const struct clfcn_op *from = graph->ops[producer];
-    int last = v == graph->logits ? n : producer;
-    if (training && graph->active[producer] && from->impl->backward_reads_y &&
-        from->relu && !from->dy_masked) {
-        last = 2 * n - producer;
-    }
-    for (int i = 0; i < n; ++i) {
-        if (graph->in[i] != v && graph->in2[i] != v) {
-            continue;
+    struct clfcn_value *value = &graph->values[v];
+    struct clfcn_plan_item *life = NULL;
+    for (int t = 0; t < tape->count; ++t) {
+        const struct clfcn_act *act = &tape->acts[t];
+        if (act->kind == CLFCN_ACT_FORWARD && act->op == value->producer) {
+            life = add_item(plan, &value->tensor, t);
+        } else if (life && clfcn_act_reads(act, graph, v)) {
+            life->last = t;
         }
-        const bool again = training && graph->active[i] && graph->in[i] == v &&
-                           graph->ops[i]->impl->backward_reads_x;
-        const int time = again ? 2 * n - i : i;
-        last = time > last ? time : last;
     }
-    return last;
+    if (life && tape->count == tape->forward_count && v == graph->logits) {
+        life->last = tape->count;
+    }
 }
 
-/* The gradient that value v owns lives from its first writer, the last op that reads v,
- * until the producers of v, and of every value that shares it, have run backward. */
-static void add_gradient(struct clfcn_plan *plan, struct clfcn_graph *graph, int v)
+/* The gradient that value v owns lives from its first writer until the producers of v,
+ * and of every value that shares it, have run backward. */
+static void add_gradient(struct clfcn_plan *plan, struct clfcn_graph *graph,
+                         const struct clfcn_tape *tape, int v)
 {
-    const int n = graph->op_count;
     struct clfcn_tensor *grad = graph->values[v].grad;
-    int first = v == graph->logits ? n : 2 * n, last = n;
-    for (int i = 0; i < n; ++i) {
-        const int time = 2 * n - i;
-        if (graph->in[i] == v && graph->ops[i]->dx == grad && time < first) {
-            first = time;
-        }
-        if (graph->ops[i]->dy == grad && time > last) {
-            last = time;
+    struct clfcn_plan_item *life = NULL;
+    for (int t = 0; t < tape->count; ++t) {
+        const struct clfcn_act *act = &tape->acts[t];
+        const bool backward = act->kind == CLFCN_ACT_BACKWARD;
+        const bool writes = backward ? graph->ops[act->op]->dx == grad
+                                     : act->kind == CLFCN_ACT_LOSS && v == graph->logits;
+        if (!life && writes) {
+            life = add_item(plan, grad, t);
+        } else if (life && backward && graph->ops[act->op]->dy == grad) {
+            life->last = t;
         }
     }
-    add_item(plan, grad, first, last);
 }
 
-int clfcn_plan_graph(struct clfcn_plan *plan, struct clfcn_graph *graph, bool training,
-                     size_t align, size_t max_slab, struct clfcn_err *err)
+int clfcn_plan_tape(struct clfcn_plan *plan, struct clfcn_graph *graph,
+                    const struct clfcn_tape *tape, size_t align, size_t max_slab,
+                    struct clfcn_err *err)
 {
     plan->item_count = 0;
     for (int v = 1; v < graph->value_count; ++v) {
-        struct clfcn_value *value = &graph->values[v];
+        const struct clfcn_value *value = &graph->values[v];
         if (value->producer < 0) {
             continue;
         }
-        add_item(plan, &value->tensor, value->producer, last_read(graph, v, training));
+        add_activation(plan, graph, tape, v);
         if (value->grad == &value->own_grad) {
-            add_gradient(plan, graph, v);
+            add_gradient(plan, graph, tape, v);
         }
     }
     return clfcn_plan_layout(plan, align, max_slab, err);

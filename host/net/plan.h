@@ -3,11 +3,12 @@
 #ifndef CLFCN_NET_PLAN_H
 #define CLFCN_NET_PLAN_H
 
-#include "graph.h"
+#include "tape.h"
 
 /* Something that needs memory from time first to time last, both included. */
 struct clfcn_plan_item {
-    struct clfcn_tensor *tensor; /* not looked at by the planner */
+    struct clfcn_tensor *tensor; /* whose memory it is during that time */
+    cl_mem mem;                  /* a view, made by the network */
     size_t bytes;
     int first, last;
     int slab;      /* result */
@@ -18,7 +19,7 @@ enum { CLFCN_MAX_SLABS = 64 };
 
 /* Buffers to allocate: one unless a device's largest buffer is smaller than the plan. */
 struct clfcn_plan {
-    struct clfcn_plan_item items[2 * (CLFCN_MAX_OPS + 1)];
+    struct clfcn_plan_item items[3 * (CLFCN_MAX_OPS + 1)];
     int item_count;
     size_t slab_bytes[CLFCN_MAX_SLABS];
     int slab_count;
@@ -30,9 +31,10 @@ struct clfcn_plan {
 int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
                       struct clfcn_err *err);
 
-/* Collect the activations and own gradients of graph with their lifetimes, then lay them
- * out. Time counts forward ops, then the loss, then backward ops. */
-int clfcn_plan_graph(struct clfcn_plan *plan, struct clfcn_graph *graph, bool training,
-                     size_t align, size_t max_slab, struct clfcn_err *err);
+/* Collect the activations and own gradients of graph with their lifetimes, which an
+ * activation that is made again has two of, then lay them out. */
+int clfcn_plan_tape(struct clfcn_plan *plan, struct clfcn_graph *graph,
+                    const struct clfcn_tape *tape, size_t align, size_t max_slab,
+                    struct clfcn_err *err);
 
 #endif

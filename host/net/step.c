@@ -141,7 +141,8 @@ static int run_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
     return rc;
 }
 
-static int run_update(struct clfcn_net *net, const struct clfcn_net_hyper *hyper,
+/* Of op i's parameters, or, i being -1, of all. */
+static int run_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
                       struct clfcn_err *err)
 {
     const struct clfcn_optim_hyper h = {
@@ -154,10 +155,14 @@ static int run_update(struct clfcn_net *net, const struct clfcn_net_hyper *hyper
         .update = hyper->update,
     };
     const struct clfcn_params *ps = &net->params;
+    size_t begin = 0, bytes = ps->trained_bytes;
+    if (i >= 0) {
+        clfcn_params_of_op(net, i, &begin, &bytes);
+    }
     clfcn_prof_label(net->dev, "update", NULL);
     const int rc =
         clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads, ps->states[0],
-                        ps->states[1], ps->trained_bytes / sizeof(float), err);
+                        ps->states[1], begin / sizeof(float), bytes / sizeof(float), err);
     if (rc < 0) {
         clfcn_err_note(err, "update");
     }
@@ -171,27 +176,46 @@ static int check_training(const struct clfcn_net *net, struct clfcn_err *err)
                                                  "this network was built for inference");
 }
 
+/* Give every tensor whose life begins at time its memory: one that is made twice may lie
+ * elsewhere the second time. */
+static void begin_lives(struct clfcn_net *net, int time)
+{
+    for (int i = 0; i < net->plan.item_count; ++i) {
+        const struct clfcn_plan_item *item = &net->plan.items[i];
+        if (item->first == time) {
+            item->tensor->mem = item->mem;
+        }
+    }
+}
+
+static int perform(struct clfcn_net *net, int time, int slot,
+                   const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
+{
+    const struct clfcn_act *act = &net->tape.acts[time];
+    begin_lives(net, time);
+    switch (act->kind) {
+    case CLFCN_ACT_FORWARD:
+        return clfcn_net_op_forward(net, act->op, hyper != NULL, err);
+    case CLFCN_ACT_LOSS:
+        return run_loss(net, slot, err);
+    case CLFCN_ACT_BACKWARD:
+        return clfcn_net_op_backward(net, act->op, err);
+    default:
+        return run_update(net, act->op, hyper, err);
+    }
+}
+
 int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
                    struct clfcn_err *err)
 {
     struct clfcn_slot *s = &net->slots[slot];
-    const int n = net->graph.op_count;
     const double begin = clfcn_trace_begin();
     int rc = check_training(net, err);
     if (rc == CLFCN_OK) {
         rc = enter_slot(net, s, err);
     }
-    for (int i = 0; rc == CLFCN_OK && i < n; ++i) {
-        rc = clfcn_net_op_forward(net, i, true, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = run_loss(net, slot, err);
-    }
-    for (int i = n - 1; rc == CLFCN_OK && i >= 0; --i) {
-        rc = net->graph.active[i] ? clfcn_net_op_backward(net, i, err) : CLFCN_OK;
-    }
-    if (rc == CLFCN_OK) {
-        rc = run_update(net, hyper, err);
+    for (int t = 0; rc == CLFCN_OK && t < net->tape.count; ++t) {
+        rc = perform(net, t, slot, hyper, err);
     }
     if (rc == CLFCN_OK) {
         ++net->batches_tracked;
@@ -212,10 +236,8 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
     if (rc == CLFCN_OK) {
         rc = derive(net, err);
     }
-    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
-        if (!net->graph.ops[i]->absorbed) {
-            rc = clfcn_net_op_forward(net, i, false, err);
-        }
+    for (int t = 0; rc == CLFCN_OK && t < net->tape.forward_count; ++t) {
+        rc = perform(net, t, slot, NULL, err);
     }
     if (rc == CLFCN_OK) {
         s->stepped = false;

@@ -1,0 +1,45 @@
+/* tape.h - what a network does from an input to its end, act by act: the order in which
+ * memory lives and commands are enqueued. */
+#ifndef CLFCN_NET_TAPE_H
+#define CLFCN_NET_TAPE_H
+
+#include "graph.h"
+
+enum clfcn_act_kind {
+    CLFCN_ACT_FORWARD,  /* of an op; again, to make an activation that was given up */
+    CLFCN_ACT_LOSS,     /* and its gradient */
+    CLFCN_ACT_BACKWARD, /* of an op */
+    CLFCN_ACT_UPDATE    /* of an op's parameters, or, op being -1, of all */
+};
+
+struct clfcn_act {
+    enum clfcn_act_kind kind;
+    int op;
+};
+
+/* An act's index is its time. Every tape begins with the forward pass of all ops that are
+ * not absorbed. */
+struct clfcn_tape {
+    struct clfcn_act acts[4 * CLFCN_MAX_OPS + 2];
+    int count, forward_count;
+};
+
+/* How a training step saves memory. Zero-initialised: not at all. */
+struct clfcn_thrift {
+    /* Bit s: the activations within segment s of the graph are given up after the forward
+     * pass, and made again when the backward pass comes to them. Same bits: the last op
+     * of a segment, which alone may have statistics to update, is not run again. */
+    unsigned again;
+    /* An op's parameters are updated right after its backward pass, and ops share the
+     * memory of their gradients. */
+    bool update_each;
+};
+
+void clfcn_tape_for_inference(struct clfcn_tape *tape, const struct clfcn_graph *graph);
+void clfcn_tape_for_training(struct clfcn_tape *tape, const struct clfcn_graph *graph,
+                             const struct clfcn_thrift *thrift);
+
+/* Whether an act reads the activation of value v. */
+bool clfcn_act_reads(const struct clfcn_act *act, const struct clfcn_graph *graph, int v);
+
+#endif
