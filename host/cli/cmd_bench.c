@@ -223,6 +223,7 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_OPTIMIZER(&b.how.optimizer),
         CLI_OPT_GEMM(&b.how.gemm),
         CLI_OPT_WORKSPACE(&b.how.workspace_bytes),
+        CLI_OPT_MEM(&b.how.mem_bytes),
         CLI_OPT_PROFILE(env),
         { 0 },
     };

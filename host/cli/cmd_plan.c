@@ -1,28 +1,34 @@
-/* cmd_plan.c - clfcn plan: the device memory a network takes, before anything is
- * allocated. */
+/* cmd_plan.c - clfcn plan: what a network takes and how long a step will, before anything
+ * is allocated. */
+#include "../data/loader.h"
 #include "../net/net.h"
 #include "options.h"
+#include <stdlib.h>
 
 struct plan {
     struct clfcn_net_desc desc;
     struct clfcn_net_options how;
 };
 
-static bool fits(const struct clfcn_net_memory *m, const struct clfcn_device_info *info)
+static bool fits(const struct clfcn_net_memory *m, const struct plan *plan,
+                 const struct clfcn_device_info *info)
 {
-    return m->total <= info->global_bytes && m->largest_buffer <= info->max_alloc_bytes;
+    const size_t limit = plan->how.mem_bytes;
+    return m->total <= info->global_bytes && m->largest_buffer <= info->max_alloc_bytes &&
+           (limit == 0 || m->total <= limit);
 }
 
 /* The largest batch up to the asked one that fits, 0 if not even one image does. */
 static int largest_batch(const struct plan *plan, struct clfcn_dev *dev)
 {
     struct clfcn_net_desc desc = plan->desc;
-    struct clfcn_net_memory m;
     int lo = 0, hi = plan->desc.batch;
     while (lo < hi) {
+        struct clfcn_net_forecast f = { 0 };
         desc.batch = lo + (hi - lo + 1) / 2;
-        bool ok = clfcn_net_plan_memory(dev, &desc, &plan->how, &m, NULL) == CLFCN_OK &&
-                  fits(&m, &dev->info);
+        bool ok = clfcn_net_forecast(dev, &desc, &plan->how, &f, NULL) == CLFCN_OK &&
+                  fits(&f.memory, plan, &dev->info);
+        free(f.thrift);
         if (ok) {
             lo = desc.batch;
         } else {
@@ -32,19 +38,31 @@ static int largest_batch(const struct plan *plan, struct clfcn_dev *dev)
     return lo;
 }
 
-static int print_json(const struct clfcn_net_memory *m,
+/* Batches in host memory; where the device has no memory of its own, its buffers too. */
+static size_t host_bytes(const struct plan *plan, const struct clfcn_net_memory *m,
+                         const struct clfcn_device_info *info)
+{
+    return clfcn_loader_bytes(plan->desc.width, plan->desc.height, plan->desc.batch) +
+           (info->unified_memory ? m->total : 0);
+}
+
+static int print_json(const struct plan *plan, const struct clfcn_net_forecast *f,
                       const struct clfcn_device_info *info, int batch,
                       struct clfcn_err *err)
 {
+    const struct clfcn_net_memory *m = &f->memory;
     return cli_print_json(
-        json_pack("{ss sI sI sI sI sI sI sI sI sI sI sb si}", "device", info->name,
-                  "weights", (json_int_t)m->weights, "gradients",
+        json_pack("{ss sI sI sI sI sI sI sI sI sI sI sI sf sf sb sf ss* sb si}", "device",
+                  info->name, "weights", (json_int_t)m->weights, "gradients",
                   (json_int_t)m->gradients, "optimizer", (json_int_t)m->optimizer,
                   "activations", (json_int_t)m->activations, "workspace",
                   (json_int_t)m->workspace, "io", (json_int_t)m->io, "total",
                   (json_int_t)m->total, "largest_buffer", (json_int_t)m->largest_buffer,
                   "device_bytes", (json_int_t)info->global_bytes, "max_alloc_bytes",
-                  (json_int_t)info->max_alloc_bytes, "fits", fits(m, info),
+                  (json_int_t)info->max_alloc_bytes, "host_bytes",
+                  (json_int_t)host_bytes(plan, m, info), "flop", f->flop, "expected_ms",
+                  f->ms, "expected_from_tuning", (int)f->measured, "usual_ms",
+                  f->usual_ms, "to_fit", f->thrift, "fits", fits(m, plan, info),
                   "largest_batch", batch),
         err);
 }
@@ -59,9 +77,11 @@ static void print_row(const char *what, uint64_t bytes, uint64_t of)
     putchar('\n');
 }
 
-static void print_text(const struct clfcn_net_memory *m,
+static void print_text(const struct plan *plan, const struct clfcn_net_forecast *f,
                        const struct clfcn_device_info *info)
 {
+    const struct clfcn_net_memory *m = &f->memory;
+    const size_t limit = plan->how.mem_bytes;
     printf("device           %s\n", info->name);
     print_row("weights", m->weights, 0);
     print_row("gradients", m->gradients, 0);
@@ -69,9 +89,20 @@ static void print_text(const struct clfcn_net_memory *m,
     print_row("activations", m->activations, 0);
     print_row("workspace", m->workspace, 0);
     print_row("input, output", m->io, 0);
-    print_row("total", m->total, info->global_bytes);
+    print_row("total", m->total, limit ? limit : info->global_bytes);
     print_row("largest buffer", m->largest_buffer, info->max_alloc_bytes);
-    printf("%s\n", fits(m, info) ? "It fits." : "It does not fit.");
+    print_row(info->unified_memory ? "host, with that" : "host",
+              host_bytes(plan, m, info), 0);
+    printf("%-16s %8.1f GFLOP\n", plan->how.training ? "training step" : "inference",
+           1e-9 * f->flop);
+    printf("%-16s %8.0f ms   %s\n", "about", f->ms,
+           f->measured ? "as 'clfcn tune' measured the layers"
+                       : "by rules of thumb; 'clfcn tune' measures");
+    if (f->thrift) {
+        printf("To fit it takes %s: %.2f times the time of a step.\n", f->thrift,
+               f->ms / f->usual_ms);
+    }
+    printf("%s\n", fits(m, plan, info) ? "It fits." : "It does not fit.");
 }
 
 static int refuse(int batch, struct clfcn_err *err)
@@ -87,27 +118,28 @@ static int refuse(int batch, struct clfcn_err *err)
 static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = NULL;
-    struct clfcn_net_memory memory = { 0 };
+    struct clfcn_net_forecast f = { 0 };
     int rc = cli_device_open(env, &dev, err);
     if (rc < 0) {
         return rc;
     }
-    rc = clfcn_net_plan_memory(dev, &plan->desc, &plan->how, &memory, err);
+    rc = clfcn_net_forecast(dev, &plan->desc, &plan->how, &f, err);
     if (rc < 0 && rc != CLFCN_EDEVMEM) {
         goto out;
     }
-    bool planned = rc == CLFCN_OK, fit = planned && fits(&memory, &dev->info);
-    int batch = largest_batch(plan, dev);
+    bool planned = rc == CLFCN_OK, fit = planned && fits(&f.memory, plan, &dev->info);
+    int batch = fit ? plan->desc.batch : largest_batch(plan, dev);
     rc = CLFCN_OK;
     if (planned && env->json) {
-        rc = print_json(&memory, &dev->info, batch, err);
+        rc = print_json(plan, &f, &dev->info, batch, err);
     } else if (planned) {
-        print_text(&memory, &dev->info);
+        print_text(plan, &f, &dev->info);
     }
     if (rc == CLFCN_OK && !fit) {
         rc = refuse(batch, err);
     }
 out:
+    free(f.thrift);
     clfcn_dev_close(&dev);
     return rc;
 }
@@ -134,6 +166,7 @@ int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .help = "for eval and predict instead of training" },
         CLI_OPT_GEMM(&plan.how.gemm),
         CLI_OPT_WORKSPACE(&plan.how.workspace_bytes),
+        CLI_OPT_MEM(&plan.how.mem_bytes),
         { 0 },
     };
     struct cli_line line;

@@ -318,6 +318,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .resume = true,
           .help = "host memory for decoded pictures" },
         CLI_OPT_WORKSPACE(&config.workspace_bytes),
+        CLI_OPT_MEM(&config.mem_bytes),
         CLI_OPT_PROFILE(env),
         { 0 },
     };

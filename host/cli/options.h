@@ -100,6 +100,10 @@ const char *cli_choice_augment(int i);
     { .name = "workspace", .kind = CLI_BYTES, .target = (t), .resume = true, \
       .help = "limit of the convolutions' scratch memory on the device", \
       .dflt = "chosen for the device" }
+#define CLI_OPT_MEM(t) \
+    { .name = "mem", .kind = CLI_BYTES, .target = (t), .resume = true, \
+      .help = "make it fit into so much device memory, at the least cost of time", \
+      .dflt = "no limit" }
 
 #define CLI_DATA_ROWS(d) \
     { .name = "data", .kind = CLI_STRING, .target = &(d)->data, .arg = "DIR", \

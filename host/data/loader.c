@@ -357,6 +357,13 @@ void clfcn_loader_destroy(struct clfcn_loader **loader)
     *loader = NULL;
 }
 
+size_t clfcn_loader_bytes(int width, int height, int batch)
+{
+    const size_t pixels = (size_t)width * (size_t)height * (size_t)batch;
+    return (HELD_AT_ONCE + DEFAULT_AHEAD) *
+           (pixels * (3 * sizeof(float) + 1) + (size_t)batch * sizeof(int));
+}
+
 int clfcn_loader_steps(const struct clfcn_loader *loader)
 {
     return loader->steps;

@@ -38,6 +38,9 @@ int clfcn_loader_create(const struct clfcn_loader_desc *desc, struct clfcn_loade
 /* Stops the threads. Batches that were not released are freed too. */
 void clfcn_loader_destroy(struct clfcn_loader **loader);
 
+/* Host memory of the batches that a loader with the default ahead keeps. */
+size_t clfcn_loader_bytes(int width, int height, int batch);
+
 /* Batches an epoch. */
 int clfcn_loader_steps(const struct clfcn_loader *loader);
 

@@ -4,8 +4,13 @@
 #include "../ops/defaults.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
+#include "estimate.h"
+#include "fit.h"
 #include <stdlib.h>
 #include <string.h>
+
+/* Smaller workspaces save nothing worth mentioning. */
+static const size_t LEAST_WORKSPACE = (size_t)256 << 10;
 
 static size_t larger(size_t a, size_t b)
 {
@@ -163,7 +168,16 @@ static int check_fits(const struct clfcn_net *net, struct clfcn_err *err)
     const struct clfcn_device_info *info = &net->dev->info;
     const struct clfcn_net_memory *m = &net->memory;
     const uint64_t taken = atomic_load(&net->dev->bytes);
+    const uint64_t limit = net->options.mem_bytes;
     char need[32], has[32];
+    if (limit > 0 && m->total > limit) {
+        return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
+                             "--mem %s is too little: %s is the least that this network "
+                             "can do with; lower --batch (now %d) or --size (now %dx%d)",
+                             clfcn_format_bytes(limit, has, sizeof(has)),
+                             clfcn_format_bytes(m->total, need, sizeof(need)),
+                             net->desc.batch, net->desc.width, net->desc.height);
+    }
     if (m->total + taken > info->global_bytes) {
         clfcn_format_bytes(m->total + taken, need, sizeof(need));
         clfcn_format_bytes(info->global_bytes, has, sizeof(has));
@@ -274,12 +288,60 @@ static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
     return plan_net(net, err);
 }
 
+/* Whether a is the better of two that should fit into the same memory. b may be NULL. */
+static bool fits_better(const struct clfcn_net *a, const struct clfcn_net *b)
+{
+    const uint64_t limit = a->options.mem_bytes;
+    if (!b || (a->memory.total <= limit) != (b->memory.total <= limit)) {
+        return !b || a->memory.total <= limit;
+    }
+    return a->memory.total <= limit
+               ? clfcn_estimate_run(a, NULL) < clfcn_estimate_run(b, NULL)
+               : a->memory.total < b->memory.total;
+}
+
+/* As new_net(), and if that takes more than options allow, with the workspace and the
+ * thrift with which it keeps to that at the least cost; or, if that cannot be, with those
+ * that come nearest. */
+static int new_fitting_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                           const struct clfcn_net_options *options,
+                           enum clfcn_log_level level, struct clfcn_net **out,
+                           struct clfcn_err *err)
+{
+    struct clfcn_net_options how = *options;
+    struct clfcn_net *best = NULL;
+    int rc = new_net(dev, desc, options, level, out, err);
+    if (rc < 0 || how.mem_bytes == 0 || (*out)->memory.total <= how.mem_bytes) {
+        return rc;
+    }
+    const double usual_ms = clfcn_estimate_run(*out, NULL);
+    how.workspace_bytes = (*out)->memory.workspace;
+    clfcn_net_destroy(out);
+    while (rc == CLFCN_OK && (!best || how.workspace_bytes >= LEAST_WORKSPACE)) {
+        struct clfcn_net *net = NULL;
+        rc = new_net(dev, desc, &how, CLFCN_LOG_DEBUG, &net, err);
+        if (rc == CLFCN_OK && how.training) {
+            rc = clfcn_fit_thrift(net, how.mem_bytes, err);
+        }
+        struct clfcn_net **worse =
+            rc == CLFCN_OK && fits_better(net, best) ? &best : &net;
+        clfcn_net_destroy(worse);
+        best = worse == &best ? net : best;
+        how.workspace_bytes /= 2;
+    }
+    if (best) {
+        best->usual_ms = usual_ms;
+    }
+    *out = best;
+    return rc;
+}
+
 int clfcn_net_create(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                      const struct clfcn_net_options *options, struct clfcn_net **out,
                      struct clfcn_err *err)
 {
     struct clfcn_net *net = NULL;
-    int rc = new_net(dev, desc, options, CLFCN_LOG_WARN, &net, err);
+    int rc = new_fitting_net(dev, desc, options, CLFCN_LOG_WARN, &net, err);
     if (rc == CLFCN_OK) {
         rc = check_fits(net, err);
     }
@@ -346,14 +408,36 @@ const struct clfcn_net_desc *clfcn_net_get_desc(const struct clfcn_net *net)
     return &net->desc;
 }
 
-int clfcn_net_plan_memory(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                          const struct clfcn_net_options *options,
-                          struct clfcn_net_memory *out, struct clfcn_err *err)
+static double flop_of(const struct clfcn_net *net)
+{
+    double flop = 0.0;
+    for (int i = 0; i < net->graph.op_count; ++i) {
+        const struct clfcn_op *op = net->graph.ops[i];
+        const bool backward = net->options.training && net->graph.active[i];
+        const int passes =
+            1 + (backward && op->dx) + (backward && clfcn_graph_learns(&net->graph, i));
+        flop += passes * op->forward_flop;
+    }
+    return flop;
+}
+
+void clfcn_net_get_forecast(const struct clfcn_net *net, struct clfcn_net_forecast *out)
+{
+    *out = (struct clfcn_net_forecast){ .memory = net->memory, .flop = flop_of(net) };
+    out->ms = clfcn_estimate_run(net, &out->measured);
+    out->usual_ms = net->usual_ms > 0 ? net->usual_ms : out->ms;
+    out->thrift = net->usual_ms > 0 ? clfcn_thrift_describe(net) : NULL;
+}
+
+int clfcn_net_forecast(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                       const struct clfcn_net_options *options,
+                       struct clfcn_net_forecast *out, struct clfcn_err *err)
 {
     struct clfcn_net *net = NULL;
-    const int rc = new_net(dev, desc, options, CLFCN_LOG_DEBUG, &net, err);
+    const int rc = new_fitting_net(dev, desc, options, CLFCN_LOG_DEBUG, &net, err);
+    *out = (struct clfcn_net_forecast){ 0 };
     if (rc == CLFCN_OK) {
-        *out = net->memory;
+        clfcn_net_get_forecast(net, out);
     }
     clfcn_net_destroy(&net);
     return rc;

@@ -82,10 +82,23 @@ struct clfcn_net_memory {
     size_t total;          /* peak device bytes */
     size_t largest_buffer; /* largest single buffer */
 };
-/* Without a device buffer being made. */
-int clfcn_net_plan_memory(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                          const struct clfcn_net_options *options,
-                          struct clfcn_net_memory *out, struct clfcn_err *err);
+
+/* What can be said of a net without a device buffer being made. */
+struct clfcn_net_forecast {
+    struct clfcn_net_memory memory; /* more than options.mem_bytes: it cannot fit */
+    double flop;     /* direct arithmetic of a training step or an inference */
+    double ms;       /* that it takes, by clfcn_estimate_run(), */
+    bool measured;   /* and whether by tuning alone */
+    double usual_ms; /* the same without mem_bytes */
+    char *thrift;    /* what is done to fit, in words; NULL: nothing had to be */
+};
+/* Free out->thrift with free(). */
+void clfcn_net_get_forecast(const struct clfcn_net *net, struct clfcn_net_forecast *out);
+/* Likewise, of a network that is not made. CLFCN_EDEVMEM if an activation alone is larger
+ * than the device's largest buffer. */
+int clfcn_net_forecast(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                       const struct clfcn_net_options *options,
+                       struct clfcn_net_forecast *out, struct clfcn_err *err);
 void clfcn_net_get_memory(const struct clfcn_net *net, struct clfcn_net_memory *out);
 
 /* One pass of a layer. */

@@ -63,6 +63,7 @@ struct clfcn_net {
     struct clfcn_gemm *gemm, *other_gemm; /* the latter NULL unless a choice names it */
     struct clfcn_graph graph;
     struct clfcn_thrift thrift;
+    double usual_ms; /* of a run without the limit of memory that it keeps to; 0: none */
     struct clfcn_tape tape;
     struct clfcn_plan plan;
     struct clfcn_params params;

@@ -97,6 +97,7 @@ static const struct field {
     { "workers", FIELD(workers), INT, .range = AT_LEAST(0) },
     { "cache-mem", FIELD(cache_bytes), BYTES },
     { "workspace", FIELD(workspace_bytes), BYTES },
+    { "mem", FIELD(mem_bytes), BYTES },
 };
 enum { FIELD_COUNT = sizeof(fields) / sizeof(fields[0]) };
 
@@ -300,9 +301,10 @@ int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err
         }
     }
     if (config->seed > INT64_MAX || config->cache_bytes > INT64_MAX ||
-        config->workspace_bytes > INT64_MAX) { /* JSON integers are signed */
+        config->workspace_bytes > INT64_MAX ||
+        config->mem_bytes > INT64_MAX) { /* JSON integers are signed */
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "--seed, --cache-mem and --workspace must be at most %lld",
+                             "--seed, --cache-mem, --workspace and --mem must be at most %lld",
                              (long long)INT64_MAX);
     }
     int rc = check_data(config, err);

@@ -137,6 +137,7 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
     run->config.workers = requested->workers;
     run->config.cache_bytes = requested->cache_bytes;
     run->config.workspace_bytes = requested->workspace_bytes;
+    run->config.mem_bytes = requested->mem_bytes;
     return rc;
 }
 

@@ -3,6 +3,7 @@
 #include "../device/dev.h"
 #include "../net/tune.h"
 #include "../util/log.h"
+#include "../util/strbuf.h"
 #include "../util/sys.h"
 #include "../util/trace.h"
 #include "run.h"
@@ -11,6 +12,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- progress --- */
@@ -250,6 +252,20 @@ static json_t *class_names(const struct clfcn_dataset *set)
     return names;
 }
 
+/* What --mem led to. */
+static void say_thrift(const struct clfcn_run *run)
+{
+    struct clfcn_net_forecast f;
+    char takes[32];
+    clfcn_net_get_forecast(run->net, &f);
+    if (f.thrift) {
+        clfcn_info("%s of device memory, with %s; a step takes about %.2f times as long",
+                   clfcn_format_bytes(f.memory.total, takes, sizeof(takes)), f.thrift,
+                   f.ms / f.usual_ms);
+    }
+    free(f.thrift);
+}
+
 static int log_start(struct clfcn_run *run, struct clfcn_err *err)
 {
     const struct clfcn_device_info *info = clfcn_dev_get_info(run->dev);
@@ -331,6 +347,7 @@ static int open_net(struct clfcn_run *run, struct clfcn_err *err)
         .freeze_backbone = config->freeze_backbone,
         .gemm = config->gemm,
         .workspace_bytes = config->workspace_bytes,
+        .mem_bytes = config->mem_bytes,
     };
     choose_algorithms(run, &desc, &options);
     options.choices = &run->choices;
@@ -338,6 +355,7 @@ static int open_net(struct clfcn_run *run, struct clfcn_err *err)
     if (rc < 0) {
         return rc;
     }
+    say_thrift(run);
     if (run->resumed) {
         char name[512];
         snprintf(name, sizeof(name), "%s/checkpoints/last.safetensors", config->out);

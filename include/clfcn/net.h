@@ -45,6 +45,10 @@ struct clfcn_net_options {
     bool freeze_backbone; /**< backbone gets neither gradients nor updates */
     enum clfcn_gemm_kind gemm;
     size_t workspace_bytes; /**< limit of im2col columns and GEMM scratch; 0: a default */
+    /** Limit of device memory in all; 0: none. To keep to it, networks that train take
+     * smaller workspaces and cheaper algorithms, update weights layer by layer, and make
+     * activations twice: whatever costs least. Only other algorithms change bits. */
+    size_t mem_bytes;
     /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device. */
     const struct clfcn_choices *choices;
 };

@@ -48,6 +48,7 @@ struct clfcn_train_config {
     int workers;            /**< loader threads, 0: a default */
     size_t cache_bytes;     /**< host memory for decoded images */
     size_t workspace_bytes; /**< see struct clfcn_net_options */
+    size_t mem_bytes;       /**< likewise */
 };
 
 CLFCN_API void clfcn_train_defaults(struct clfcn_train_config *config);

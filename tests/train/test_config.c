@@ -58,6 +58,7 @@ static struct clfcn_train_config unusual(void)
         .workers = 5,
         .cache_bytes = 12345,
         .workspace_bytes = (size_t)1 << 33,
+        .mem_bytes = (size_t)1 << 34,
     };
 }
 

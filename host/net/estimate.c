@@ -1,0 +1,141 @@
+#include "estimate.h"
+
+#include "../ops/conv.h"
+#include <string.h>
+
+/* Direct-convolution FLOPs a second over the device's peak, as seen on a CPU; for GPUs
+ * guesses. The first whose words the algorithm's name holds. */
+static const struct {
+    const char *begin, *end;
+    double share;
+} shares[] = {
+    { "winograd4-batched", "", 0.8 },
+    { "winograd2-batched", "", 0.6 },
+    { "winograd4", "", 1.4 },
+    { "winograd2", "", 0.6 },
+    { "tiled", "", 0.5 },
+    { "implicit", "", 0.6 },
+    { "", "+clblast", 0.35 },
+    { "", "+native", 0.6 },
+    { "", "", 0.3 },
+};
+/* FLOPs to a byte of memory traffic that devices have in balance. */
+static const double FLOP_PER_BYTE = 8.0;
+static const double LAUNCH_MS = 0.02;
+
+/* GFLOP/s: what tuning measured, else what units, clock and usual widths come to. */
+static double peak_gflops(const struct clfcn_net *net)
+{
+    const struct clfcn_device_info *info = &net->dev->info;
+    const double mhz = info->clock_mhz > 0 ? info->clock_mhz : 1000;
+    double lanes = 16; /* of an execution unit */
+    if (net->options.choices && net->options.choices->peak_gflops > 0) {
+        return net->options.choices->peak_gflops;
+    }
+    if (info->device_class == CLFCN_CLASS_CPU) {
+        lanes = info->vector_width;
+    } else if (info->device_class == CLFCN_CLASS_NVIDIA) {
+        lanes = 128;
+    } else if (info->device_class == CLFCN_CLASS_AMD) {
+        lanes = 64;
+    }
+    return 2e-3 * mhz * lanes * info->compute_units;
+}
+
+static double share_of(const char *algorithm)
+{
+    int i = 0;
+    while (strncmp(algorithm, shares[i].begin, strlen(shares[i].begin)) != 0 ||
+           !strstr(algorithm, shares[i].end)) {
+        ++i;
+    }
+    return shares[i].share;
+}
+
+static double conv_ms(const struct clfcn_net *net, const struct clfcn_conv *cv,
+                      bool *measured)
+{
+    const struct clfcn_choice *choice =
+        clfcn_choices_find(net->options.choices, &cv->shape, cv->pass, net->options.gemm);
+    if (choice && strcmp(choice->algorithm, cv->name) == 0) {
+        return choice->ms;
+    }
+    *measured = false;
+    return 1e-6 * clfcn_conv_flop(&cv->shape) / (share_of(cv->name) * peak_gflops(net));
+}
+
+/* To move so many tensors of the sizes of op i's input and output. */
+static double move_ms(const struct clfcn_net *net, const struct clfcn_op *op, int times)
+{
+    const double bytes = sizeof(float) * (double)times *
+                         (double)(clfcn_tensor_count(op->x) + clfcn_tensor_count(op->y));
+    return LAUNCH_MS + 1e-6 * bytes * FLOP_PER_BYTE / peak_gflops(net);
+}
+
+static double pass_ms(const struct clfcn_net *net, const struct clfcn_op *op,
+                      enum clfcn_pass pass, bool *measured)
+{
+    const struct clfcn_conv *cv = op->impl->conv ? op->impl->conv(op, pass) : NULL;
+    return cv ? conv_ms(net, cv, measured) : move_ms(net, op, 1);
+}
+
+static double backward_ms(const struct clfcn_net *net, int i, bool *measured)
+{
+    const struct clfcn_op *op = net->graph.ops[i];
+    if (!op->impl->conv) {
+        return move_ms(net, op, 2);
+    }
+    double ms = move_ms(net, op, 1); /* ReLU and bias */
+    if (op->dx) {
+        ms += pass_ms(net, op, CLFCN_PASS_INPUT, measured);
+    }
+    if (clfcn_graph_learns(&net->graph, i)) {
+        ms += pass_ms(net, op, CLFCN_PASS_WEIGHT, measured);
+    }
+    return ms;
+}
+
+/* Weights, gradients and states read, all but gradients written. */
+static double update_ms(const struct clfcn_net *net)
+{
+    const double bytes = (double)net->params.trained_bytes *
+                         (3 + 2 * clfcn_optim_states(net->options.optimizer));
+    return 1e-6 * bytes * FLOP_PER_BYTE / peak_gflops(net);
+}
+
+double clfcn_estimate_update_each(const struct clfcn_net *net)
+{
+    int count = 0;
+    for (int i = 0; i < net->graph.op_count; ++i) {
+        count += clfcn_graph_learns(&net->graph, i);
+    }
+    return count * LAUNCH_MS;
+}
+
+double clfcn_estimate_forward(const struct clfcn_net *net, int i)
+{
+    bool measured;
+    return pass_ms(net, net->graph.ops[i], CLFCN_PASS_FORWARD, &measured);
+}
+
+double clfcn_estimate_run(const struct clfcn_net *net, bool *measured)
+{
+    bool all = true;
+    double ms = 0.0;
+    for (int t = 0; t < net->tape.count; ++t) {
+        const struct clfcn_act *act = &net->tape.acts[t];
+        if (act->kind == CLFCN_ACT_FORWARD) {
+            ms += pass_ms(net, net->graph.ops[act->op], CLFCN_PASS_FORWARD, &all);
+        } else if (act->kind == CLFCN_ACT_BACKWARD) {
+            ms += backward_ms(net, act->op, &all);
+        }
+    }
+    if (net->options.training) {
+        ms += update_ms(net);
+        ms += net->thrift.update_each ? clfcn_estimate_update_each(net) : 0.0;
+    }
+    if (measured) {
+        *measured = all;
+    }
+    return ms;
+}

@@ -1,0 +1,73 @@
+"""clfcn plan says what training takes, and --mem makes it take less with the same losses."""
+
+import unittest
+
+import harness as h
+import tapunit
+
+NET = ["--backbone", "vgg11", "--size", "64x64", "--batch", "4"]
+DATA = ["--data", "demo", "--val-fraction", "0", "--epochs", "1", "--max-steps", "3", "--augment",
+        "none"]
+
+
+class Memory(h.Case):
+    def plan(self, *args):
+        return self.ok("plan", *NET, *args, "--json", "--quiet").events[0]
+
+    def train(self, name, *args):
+        r = self.ok("train", *DATA, *NET, "--out", self.tmp / name, *args, "--json", "--quiet")
+        return r.of("start")[0], [e["loss"] for e in r.of("step")]
+
+    def test_plan_is_what_bench_takes(self):
+        usual = self.plan()
+        parts = ["weights", "gradients", "optimizer", "activations", "workspace", "io"]
+        self.assertEqual(usual["total"], sum(usual[p] for p in parts))
+        self.assertGreater(usual["flop"], 1e9)
+        self.assertGreater(usual["expected_ms"], 0)
+        self.assertNotIn("to_fit", usual)
+        for mem in (None, int(0.8 * usual["total"])):
+            limit = ["--mem", str(mem)] if mem else []
+            planned = self.plan(*limit)["total"]
+            taken = self.ok("bench", *NET, *limit, "--steps", 1, "--json",
+                            "--quiet").events[0]["device_bytes"]
+            self.assertLess(abs(taken - planned) / planned, 0.02)
+            self.assertTrue(mem is None or taken <= mem * 1.001)
+
+    def test_same_losses_in_less(self):
+        usual = self.plan()
+        # What gradients of all but the largest layer take, and some of the activations.
+        mem = int(usual["total"] - 0.74 * usual["gradients"] - 0.2 * usual["activations"])
+        less = self.plan("--mem", mem)
+        self.assertTrue(less["fits"])
+        self.assertLessEqual(less["total"], mem)
+        self.assertGreater(less["expected_ms"], less["usual_ms"])
+        self.assertIn("second time", less["to_fit"])
+        start, losses = self.train("usual")
+        start_less, losses_less = self.train("less", "--mem", mem)
+        self.assertEqual(start["device_bytes"], usual["total"])
+        self.assertEqual(start_less["device_bytes"], less["total"])
+        self.assertEqual(losses, losses_less)
+
+    def test_resume_keeps_the_limit(self):
+        mem = int(0.8 * self.plan()["total"])
+        self.train("run", "--mem", mem)
+        r = self.ok("train", "--resume", self.tmp / "run", "--max-steps", 4, "--json", "--quiet")
+        self.assertLessEqual(r.of("start")[0]["device_bytes"], mem)
+
+    def test_it_says_what_it_does(self):
+        mem = int(0.8 * self.plan()["total"])
+        text = self.ok("plan", *NET, "--mem", mem).out
+        self.assertIn("It fits.", text)
+        self.assertIn("layer by layer", text)
+        r = self.ok("train", *DATA, *NET, "--out", self.tmp / "run", "--mem", mem)
+        self.assertIn("layer by layer", r.err)
+
+    def test_too_little(self):
+        self.fails(h.FAILED, ["does not fit", "--size"], "plan", *NET, "--mem", "1M")
+        self.fails(h.FAILED, ["--mem 1.0", "least", "--batch"], "train", *DATA, *NET, "--out",
+                   self.tmp / "run", "--mem", "1M")
+        self.fails(h.USAGE, ["--mem"], "plan", *NET, "--mem", "much")
+
+
+if __name__ == "__main__":
+    tapunit.main()

@@ -1,0 +1,253 @@
+/* test_fit.c - networks made to fit into less memory than they usually take. */
+#include "../../host/device/dev.h"
+#include "../../host/net/net_impl.h"
+#include "../../host/util/rng.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { WIDTH = 96, HEIGHT = 64, BATCH = 3, CLASSES = 3, STEPS = 3 };
+enum { PIXELS = WIDTH * HEIGHT * BATCH };
+
+struct batches {
+    float images[STEPS][3 * PIXELS];
+    uint8_t labels[STEPS][PIXELS];
+};
+
+struct rig {
+    struct clfcn_dev *dev;
+    struct batches *batches;
+};
+
+static void ok(int rc, const struct clfcn_err *err)
+{
+    if (rc != CLFCN_OK) {
+        fail_msg("%s", err->msg);
+    }
+}
+
+static int setup(void **state)
+{
+    static struct rig rig;
+    struct clfcn_err err;
+    struct clfcn_rng rng;
+    *state = &rig;
+    rig.batches = malloc(sizeof(*rig.batches));
+    if (!rig.batches || clfcn_dev_open("auto", &rig.dev, &err) < 0) {
+        return -1;
+    }
+    clfcn_rng_init(&rng, 1, "batches", 0, 0);
+    for (int s = 0; s < STEPS; ++s) {
+        for (int i = 0; i < 3 * PIXELS; ++i) {
+            rig.batches->images[s][i] = (float)clfcn_rng_normal(&rng);
+        }
+        for (int i = 0; i < PIXELS; ++i) {
+            rig.batches->labels[s][i] = (uint8_t)clfcn_rng_below(&rng, CLASSES);
+        }
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct rig *rig = *state;
+    const int live = atomic_load(&rig->dev->live_objects);
+    free(rig->batches);
+    clfcn_dev_close(&rig->dev);
+    return live == 0 ? 0 : -1;
+}
+
+static struct clfcn_net_desc desc_of(enum clfcn_arch arch)
+{
+    return (struct clfcn_net_desc){ .arch = arch,
+                                    .backbone = CLFCN_VGG11,
+                                    .classes = CLASSES,
+                                    .width = WIDTH,
+                                    .height = HEIGHT,
+                                    .batch = BATCH };
+}
+
+static struct clfcn_net *create(struct rig *rig, enum clfcn_arch arch,
+                                const struct clfcn_net_options *how)
+{
+    const struct clfcn_net_desc desc = desc_of(arch);
+    struct clfcn_net *net = NULL;
+    struct clfcn_err err;
+    ok(clfcn_net_create(rig->dev, &desc, how, &net, &err), &err);
+    ok(clfcn_net_init(net, 7, &err), &err);
+    return net;
+}
+
+static void train(const struct rig *rig, struct clfcn_net *net, float losses[STEPS])
+{
+    struct clfcn_err err;
+    for (int s = 0; s < STEPS; ++s) {
+        const struct clfcn_net_input in = { .images = rig->batches->images[s],
+                                            .labels = rig->batches->labels[s],
+                                            .labelled = PIXELS };
+        const struct clfcn_net_hyper hyper = { .lr = 0.01,
+                                               .momentum = 0.7,
+                                               .weight_decay = 0.01,
+                                               .beta1 = 0.9,
+                                               .beta2 = 0.999,
+                                               .eps = 1e-8,
+                                               .update = s + 1 };
+        const int slot = s % CLFCN_NET_SLOTS;
+        ok(clfcn_net_upload(net, slot, &in, &err), &err);
+        ok(clfcn_net_step(net, slot, &hyper, &err), &err);
+        ok(clfcn_net_wait(net, slot, &losses[s], &err), &err);
+    }
+}
+
+static void assert_same_tensors(struct clfcn_net *a, struct clfcn_net *b)
+{
+    struct clfcn_err err;
+    const int count = clfcn_net_tensor_count(a, true);
+    assert_int_equal(clfcn_net_tensor_count(b, true), count);
+    for (int i = 0; i < count; ++i) {
+        struct clfcn_net_tensor t;
+        clfcn_net_tensor_info(a, i, &t);
+        void *x = malloc(t.bytes), *y = malloc(t.bytes);
+        assert_true(x && y);
+        ok(clfcn_net_tensor_read(a, i, x, &err), &err);
+        ok(clfcn_net_tensor_read(b, i, y, &err), &err);
+        if (memcmp(x, y, t.bytes) != 0) {
+            fail_msg("'%s' differs", t.name);
+        }
+        free(x);
+        free(y);
+    }
+}
+
+static void assert_same_logits(const struct rig *rig, struct clfcn_net *a,
+                               struct clfcn_net *b)
+{
+    static float logits[2][CLASSES * PIXELS];
+    struct clfcn_err err;
+    ok(clfcn_net_forward(a, rig->batches->images[0], logits[0], &err), &err);
+    ok(clfcn_net_forward(b, rig->batches->images[0], logits[1], &err), &err);
+    assert_memory_equal(logits[0], logits[1], sizeof(logits[0]));
+}
+
+/* Bytes that stay free by themselves with an update of each op, and some more. */
+static size_t limit_below(const struct clfcn_net *usual, double share_of_activations)
+{
+    const struct clfcn_net_memory *m = &usual->memory;
+    const size_t gradient = (size_t)512 * 512 * 9 * sizeof(float);
+    return m->total - (m->gradients - gradient) -
+           (size_t)(share_of_activations * (double)m->activations);
+}
+
+/* Made with thrift and nothing else, a network computes the same bits. */
+static void check_same_bits(struct rig *rig, enum clfcn_arch arch,
+                            struct clfcn_net_options how, double share)
+{
+    float losses[2][STEPS];
+    struct clfcn_net *usual = create(rig, arch, &how);
+    how.mem_bytes = limit_below(usual, share);
+    const size_t before = atomic_load(&rig->dev->bytes);
+    struct clfcn_net *small = create(rig, arch, &how);
+    assert_true(small->memory.total <= how.mem_bytes);
+    const size_t taken = atomic_load(&rig->dev->bytes) - before;
+    assert_in_range(taken, small->memory.total,
+                    small->memory.total + small->memory.total / 1000);
+    assert_true(small->thrift.update_each && small->thrift.again);
+    assert_int_equal(small->memory.workspace, usual->memory.workspace);
+    train(rig, usual, losses[0]);
+    train(rig, small, losses[1]);
+    assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+    assert_same_tensors(usual, small);
+    assert_same_logits(rig, usual, small);
+    clfcn_net_destroy(&usual);
+    clfcn_net_destroy(&small);
+}
+
+static void test_same_bits(void **state)
+{
+    for (int arch = CLFCN_FCN32S; arch <= CLFCN_FCNS; ++arch) {
+        const struct clfcn_net_options how = {
+            .training = true, .optimizer = arch == CLFCN_FCN8S ? CLFCN_ADAM : CLFCN_SGD
+        };
+        check_same_bits(*state, (enum clfcn_arch)arch, how, 0.2);
+        check_same_bits(*state, (enum clfcn_arch)arch, how, 0.4);
+    }
+}
+
+/* What is frozen is not run again for a backward pass that it does not have. */
+static void test_frozen(void **state)
+{
+    const struct clfcn_net_options how = { .training = true, .freeze_backbone = true };
+    struct rig *rig = *state;
+    struct clfcn_net *usual = create(rig, CLFCN_FCNS, &how);
+    struct clfcn_net_options less = how;
+    less.mem_bytes = usual->memory.total - usual->memory.activations / 8;
+    struct clfcn_net *small = create(rig, CLFCN_FCNS, &less);
+    float losses[2][STEPS];
+    assert_true(small->memory.total <= less.mem_bytes);
+    assert_int_equal(small->thrift.again & 0x1f, 0);
+    train(rig, usual, losses[0]);
+    train(rig, small, losses[1]);
+    assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+    assert_same_tensors(usual, small);
+    clfcn_net_destroy(&usual);
+    clfcn_net_destroy(&small);
+}
+
+/* Whatever there is of a limit, it is kept, or refused with what would do. */
+static void test_limits(void **state)
+{
+    struct rig *rig = *state;
+    const struct clfcn_net_desc desc = desc_of(CLFCN_FCNS);
+    struct clfcn_net_options how = { .training = true };
+    struct clfcn_net_forecast usual, f;
+    struct clfcn_net *net = NULL;
+    struct clfcn_err err;
+    ok(clfcn_net_forecast(rig->dev, &desc, &how, &usual, &err), &err);
+    assert_null(usual.thrift);
+    for (size_t mem = usual.memory.total; mem > usual.memory.total / 8;
+         mem -= usual.memory.total / 16) {
+        how.mem_bytes = mem;
+        ok(clfcn_net_forecast(rig->dev, &desc, &how, &f, &err), &err);
+        assert_true((mem == usual.memory.total) == !f.thrift);
+        assert_true(f.ms >= f.usual_ms);
+        free(f.thrift);
+        const int rc = clfcn_net_create(rig->dev, &desc, &how, &net, &err);
+        assert_int_equal(rc, f.memory.total <= mem ? CLFCN_OK : CLFCN_EDEVMEM);
+        if (rc == CLFCN_OK) {
+            assert_int_equal(net->memory.total, f.memory.total);
+        } else {
+            assert_non_null(strstr(err.msg, "--mem"));
+        }
+        clfcn_net_destroy(&net);
+    }
+}
+
+/* An update of each op leaves no gradients to be read. */
+static void test_gradients_are_gone(void **state)
+{
+    struct rig *rig = *state;
+    struct clfcn_net_options how = { .training = true };
+    struct clfcn_net *usual = create(rig, CLFCN_FCN32S, &how);
+    struct clfcn_err err;
+    float g;
+    how.mem_bytes = limit_below(usual, 0.0);
+    clfcn_net_destroy(&usual);
+    struct clfcn_net *net = create(rig, CLFCN_FCN32S, &how);
+    assert_true(net->thrift.update_each);
+    assert_int_equal(clfcn_net_gradient_read(net, 0, &g, &err), CLFCN_EINVAL);
+    clfcn_net_destroy(&net);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_gradients_are_gone),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
