@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 char *clfcn_path_join(const char *dir, const char *name)
 {
@@ -219,6 +220,50 @@ static const char *env_or_null(const char *name)
 {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
+}
+
+int clfcn_path_make_temp(char **out, struct clfcn_err *err)
+{
+    const char *const parents[] = { env_or_null("TMPDIR"), "/tmp", "/var/tmp",
+                                    "/dev/shm" };
+    int rc = CLFCN_OK;
+    *out = NULL;
+    for (int i = 0; i < (int)(sizeof(parents) / sizeof(parents[0])); ++i) {
+        char *path = parents[i] ? clfcn_path_join(parents[i], "clfcn-XXXXXX") : NULL;
+        if (path && mkdtemp(path)) {
+            *out = path;
+            return CLFCN_OK;
+        }
+        if (path) {
+            rc = clfcn_err_errno(err, errno, "cannot create folder %s", path);
+        }
+        free(path);
+    }
+    return rc < 0 ? rc : clfcn_err_nomem(err);
+}
+
+const char *clfcn_path_stamp(const char *path, char *buf, size_t n)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        snprintf(buf, n, "none");
+    } else {
+        snprintf(buf, n, "%lld %lld.%09ld %llu", (long long)st.st_size,
+                 (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec,
+                 (unsigned long long)st.st_ino);
+    }
+    return buf;
+}
+
+char *clfcn_path_of_program(void)
+{
+    char path[4096];
+    const ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (len <= 0) {
+        return NULL;
+    }
+    path[len] = '\0';
+    return strdup(path);
 }
 
 int clfcn_path_cache_dir(char **out, struct clfcn_err *err)

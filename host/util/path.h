@@ -23,6 +23,17 @@ bool clfcn_path_is_dir(const char *path);
 /* Create a folder and its parents; an existing folder is fine. mode as for mkdir(2). */
 int clfcn_path_mkdir(const char *path, unsigned mode, struct clfcn_err *err);
 
+/* A new, empty folder that only this user may enter, in $TMPDIR, or where else the system
+ * has place for such things. Receives a new string; the caller removes the folder. */
+int clfcn_path_make_temp(char **out, struct clfcn_err *err);
+
+/* Text that changes when the file does: its size, time of change, identity; "none" if
+ * there is no such file. 80 characters suffice. Returns buf. */
+const char *clfcn_path_stamp(const char *path, char *buf, size_t n);
+
+/* The path of the running program; a new string, or NULL if the system does not tell. */
+char *clfcn_path_of_program(void);
+
 /* Names of the regular files directly in dir (symbolic links followed, names that
  * start with a dot left out), in natural order. Free with clfcn_path_list_free(). */
 int clfcn_path_list(const char *dir, char ***names, int *count, struct clfcn_err *err);
