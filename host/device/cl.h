@@ -6,6 +6,10 @@
 #include "../util/err.h"
 #include <CL/cl.h>
 
+/* What ICD loaders and drivers return instead of CL_SUCCESS and no platforms
+ * (CL_PLATFORM_NOT_FOUND_KHR of cl_ext.h). */
+enum { CLFCN_PLATFORM_NOT_FOUND = -1001 };
+
 /* "CL_OUT_OF_RESOURCES" for -5; also CLBlast's own codes ("CLBlastInvalidDimension"). */
 const char *clfcn_cl_error_name(int code);
 

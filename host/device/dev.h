@@ -31,7 +31,9 @@ struct clfcn_probe {
     cl_device_id id;
     struct clfcn_device_info info;
 };
-/* All devices of all platforms. Free *list with free(). */
+/* More of them are taken for nonsense. */
+enum { CLFCN_MAX_PLATFORMS = 64, CLFCN_MAX_DEVICES = 1024 };
+/* All devices of all platforms, in this process: see driver.h. Free *list with free(). */
 int clfcn_probe_all(struct clfcn_probe **list, int *count, struct clfcn_err *err);
 
 /* The index in list of the device that spec names, as clfcn_dev_open() documents, or

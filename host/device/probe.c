@@ -6,9 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* What ICD loaders return instead of CL_SUCCESS and no platforms. */
-enum { PLATFORM_NOT_FOUND_KHR = -1001 };
-
 /* Copy text without spaces at its ends and without runs of them inside; vendors pad
  * names. */
 static void copy_trimmed(char *dst, size_t n, const char *text)
@@ -146,6 +143,10 @@ static void read_limits(cl_device_id id, struct clfcn_device_info *info)
     info->unified_memory = info->is_cpu || device_bool(id, CL_DEVICE_HOST_UNIFIED_MEMORY);
 }
 
+/* What no device will have for long; a driver that says so cannot be believed. */
+static const unsigned max_compute_units = 1 << 20;
+static const uint64_t max_global_bytes = (uint64_t)1 << 50;
+
 /* Sets usable, and why_not where it is false. */
 static void judge(cl_device_id id, struct clfcn_device_info *info)
 {
@@ -165,8 +166,16 @@ static void judge(cl_device_id id, struct clfcn_device_info *info)
         snprintf(why, n, "it has only the embedded profile of OpenCL");
     } else if (!device_bool(id, CL_DEVICE_ENDIAN_LITTLE)) {
         snprintf(why, n, "it is big-endian");
+    } else if (info->name[0] == '\0') {
+        snprintf(why, n, "the driver tells no name of it");
     } else if (info->global_bytes == 0 || info->max_work_group == 0) {
         snprintf(why, n, "the driver does not tell its memory and work-group size");
+    } else if (info->compute_units == 0 || info->compute_units > max_compute_units) {
+        snprintf(why, n, "the driver claims that it has %u compute units",
+                 info->compute_units);
+    } else if (info->global_bytes > max_global_bytes) {
+        snprintf(why, n, "the driver claims that it has %llu bytes of memory",
+                 (unsigned long long)info->global_bytes);
     } else {
         info->usable = true;
     }
@@ -179,9 +188,6 @@ static void probe_device(cl_platform_id platform, cl_device_id id, int index,
     *probe = (struct clfcn_probe){ .platform = platform, .id = id };
     info->index = index;
     copy_device_text(info->name, sizeof(info->name), id, CL_DEVICE_NAME);
-    if (info->name[0] == '\0') {
-        snprintf(info->name, sizeof(info->name), "unnamed device");
-    }
     copy_device_text(info->vendor, sizeof(info->vendor), id, CL_DEVICE_VENDOR);
     copy_device_text(info->driver, sizeof(info->driver), id, CL_DRIVER_VERSION);
     copy_device_text(info->version, sizeof(info->version), id, CL_DEVICE_VERSION);
@@ -201,6 +207,9 @@ static void probe_device(cl_platform_id platform, cl_device_id id, int index,
     read_type(id, info);
     read_limits(id, info);
     judge(id, info);
+    if (info->name[0] == '\0') {
+        snprintf(info->name, sizeof(info->name), "unnamed device");
+    }
 }
 
 /* Add the devices of one platform to the array. Only missing memory is an error. */
@@ -213,6 +222,11 @@ static int probe_platform(cl_platform_id platform, int number, struct clfcn_prob
         return CLFCN_OK;
     }
     cl_device_id *ids = NULL;
+    if (code == CL_SUCCESS && n > CLFCN_MAX_DEVICES) {
+        clfcn_warn("OpenCL platform %d is left out: it claims to have %u devices", number,
+                   n);
+        return CLFCN_OK;
+    }
     if (code == CL_SUCCESS) {
         ids = calloc(n, sizeof(*ids));
         if (!ids) {
@@ -246,7 +260,7 @@ int clfcn_probe_all(struct clfcn_probe **list, int *count, struct clfcn_err *err
     *count = 0;
     cl_uint n = 0;
     cl_int code = clGetPlatformIDs(0, NULL, &n);
-    if (code == PLATFORM_NOT_FOUND_KHR || (code == CL_SUCCESS && n == 0)) {
+    if (code == CLFCN_PLATFORM_NOT_FOUND || (code == CL_SUCCESS && n == 0)) {
         return CLFCN_OK;
     }
     cl_platform_id *platforms = NULL;
