@@ -1,4 +1,5 @@
 /* cmd_devices.c - clfcn devices: what there is, and which of it --device chooses. */
+#include "../device/driver.h"
 #include "options.h"
 #include <stdlib.h>
 #include <string.h>
@@ -70,17 +71,40 @@ static void print_text(const struct clfcn_device_info *d, bool chosen)
            d->fp64 ? ", fp64" : "");
 }
 
+/* A driver that is left out or offers nothing, where that is a fault of its own. */
+static int print_driver(const struct clfcn_driver *driver, bool json,
+                        struct clfcn_err *err)
+{
+    if (driver->why[0] == '\0') {
+        return CLFCN_OK;
+    }
+    if (json) {
+        return cli_print_json(json_pack("{ss ss? sb ss sb}", "library",
+                                        driver->icd.library, "file", driver->icd.file,
+                                        "usable", 0, "why_not", driver->why, "chosen", 0),
+                              err);
+    }
+    char line[1024];
+    printf("! %s\n", clfcn_driver_describe(driver, line, sizeof(line)));
+    return CLFCN_OK;
+}
+
 int cmd_devices(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_option options[] = { { 0 } };
     struct cli_line line;
     struct clfcn_device_info *list = NULL;
-    int count = 0, chosen = -1;
+    const struct clfcn_driver *drivers;
+    int count = 0, driver_count, chosen = -1;
     int rc = cli_line_read(&line, env, options, argc, argv, err);
     if (rc != CLFCN_OK) {
         goto out;
     }
-    rc = clfcn_device_list(&list, &count, err);
+    /* Before the list, which would be content with what earlier runs found. */
+    rc = clfcn_drivers_vet(true, &drivers, &driver_count, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_device_list(&list, &count, err);
+    }
     if (rc < 0) {
         goto out;
     }
@@ -95,6 +119,9 @@ int cmd_devices(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
         } else {
             print_text(&list[i], i == chosen);
         }
+    }
+    for (int i = 0; i < driver_count && rc == CLFCN_OK; ++i) {
+        rc = print_driver(&drivers[i], env->json, err);
     }
     if (rc == CLFCN_OK) {
         rc = selected;

@@ -1,5 +1,6 @@
 /* dev.c - opening and closing a device. */
 #include "dev.h"
+#include "driver.h"
 #include "prof.h"
 #include "../util/log.h"
 #include <stdio.h>
@@ -24,13 +25,22 @@ static int infos_of(const struct clfcn_probe *probes, int count,
     return CLFCN_OK;
 }
 
+/* All devices of the drivers that work. */
+static int probe_safely(struct clfcn_probe **probes, int *count, struct clfcn_err *err)
+{
+    *probes = NULL;
+    *count = 0;
+    const int rc = clfcn_drivers_vet(false, NULL, NULL, err);
+    return rc < 0 ? rc : clfcn_probe_all(probes, count, err);
+}
+
 int clfcn_device_list(struct clfcn_device_info **list, int *count, struct clfcn_err *err)
 {
     struct clfcn_probe *probes;
     int n;
     *list = NULL;
     *count = 0;
-    int rc = clfcn_probe_all(&probes, &n, err);
+    int rc = probe_safely(&probes, &n, err);
     if (rc == CLFCN_OK) {
         rc = infos_of(probes, n, list, err);
         *count = rc == CLFCN_OK ? n : 0;
@@ -98,12 +108,15 @@ int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *e
     struct clfcn_dev *dev = NULL;
     int count, chosen;
     *out = NULL;
-    int rc = clfcn_probe_all(&probes, &count, err);
+    int rc = probe_safely(&probes, &count, err);
     if (rc == CLFCN_OK) {
         rc = infos_of(probes, count, &infos, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_select(infos, count, spec, &chosen, err);
+        if (rc == CLFCN_ENODEV) {
+            clfcn_drivers_note(err);
+        }
     }
     if (rc < 0) {
         goto out;

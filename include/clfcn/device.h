@@ -44,9 +44,20 @@ struct clfcn_device_info {
 /**
  * List every device of every platform, usable or not, in a stable order.
  *
+ * OpenCL's loader loads every installed driver into the process, where a broken one would
+ * crash or hang it. So the first call of this function or of clfcn_dev_open() in a
+ * process opens each driver in a child process beforehand (the program clfcn-probe), with
+ * a time limit of 10 s or $CLFCN_PROBE_SECONDS, unless it is remembered in the cache
+ * folder to have passed. If one fails, it is left out and clfcn_log_set()'s function is
+ * told; while the loader starts without it, the environment variables OCL_ICD_VENDORS and
+ * OCL_ICD_FILENAMES have other values, so no other thread should use the environment
+ * during that call. Where the process has used OpenCL before, nothing is tried: its
+ * drivers are loaded already.
+ *
  * @param list   Receives an array, NULL if there are none. Free with free().
  * @param count  Receives its length.
- * @return CLFCN_OK, also with no device; CLFCN_ENOMEM.
+ * @return CLFCN_OK, also with no device; CLFCN_ENOMEM; CLFCN_EIO if a broken driver
+ *         cannot be left out.
  */
 CLFCN_API int clfcn_device_list(struct clfcn_device_info **list, int *count,
                                 struct clfcn_err *err);
@@ -55,13 +66,14 @@ CLFCN_API int clfcn_device_list(struct clfcn_device_info **list, int *count,
 struct clfcn_dev;
 
 /**
- * Open a device.
+ * Open a device. Drivers are tried beforehand, see clfcn_device_list().
  *
  * @param spec  "auto" or NULL (a discrete GPU, else an integrated one, else a CPU),
  * "cpu", "gpu", an index as clfcn_device_list() counts, or a part of the device's name,
  *              vendor or platform, in any case.
  * @param out   Receives the device, or NULL on error. Close with clfcn_dev_close().
- * @return CLFCN_OK; CLFCN_ENODEV if nothing usable fits spec; CLFCN_ECL; CLFCN_ENOMEM.
+ * @return CLFCN_OK; CLFCN_ENODEV if nothing usable fits spec; CLFCN_ECL; CLFCN_ENOMEM;
+ *         CLFCN_EIO as clfcn_device_list().
  */
 CLFCN_API int clfcn_dev_open(const char *spec, struct clfcn_dev **out,
                              struct clfcn_err *err);

@@ -46,6 +46,9 @@ class Install(h.Case):
         binary = next(p for p in files if p.name == "clfcn")
         self.assertEqual(binary.parent.name, "bin")
         self.assertTrue(os.access(binary, os.X_OK))
+        probe = next(p for p in files if p.name == "clfcn-probe")
+        self.assertEqual(probe.parent.name, "libexec")
+        self.assertTrue(os.access(probe, os.X_OK))
 
         pc = next(p for p in files if p.name == "clfcn.pc").parent
         env = h.environment({"PKG_CONFIG_PATH": str(pc), "PKG_CONFIG_SYSROOT_DIR": str(dest)})
