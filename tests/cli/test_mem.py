@@ -6,13 +6,14 @@ import harness as h
 import tapunit
 
 NET = ["--backbone", "vgg11", "--size", "64x64", "--batch", "4"]
+CLASSES = 5  # of the demo set
 DATA = ["--data", "demo", "--val-fraction", "0", "--epochs", "1", "--max-steps", "3", "--augment",
         "none"]
 
 
 class Memory(h.Case):
     def plan(self, *args):
-        return self.ok("plan", *NET, *args, "--json", "--quiet").events[0]
+        return self.ok("plan", *NET, "--classes", CLASSES, *args, "--json", "--quiet").events[0]
 
     def train(self, name, *args):
         r = self.ok("train", *DATA, *NET, "--out", self.tmp / name, *args, "--json", "--quiet")
@@ -28,7 +29,7 @@ class Memory(h.Case):
         for mem in (None, int(0.8 * usual["total"])):
             limit = ["--mem", str(mem)] if mem else []
             planned = self.plan(*limit)["total"]
-            taken = self.ok("bench", *NET, *limit, "--steps", 1, "--json",
+            taken = self.ok("bench", *NET, "--classes", CLASSES, *limit, "--steps", 1, "--json",
                             "--quiet").events[0]["device_bytes"]
             self.assertLess(abs(taken - planned) / planned, 0.02)
             self.assertTrue(mem is None or taken <= mem * 1.001)
