@@ -1,111 +1,24 @@
-/* bench_view.c - what clfcn bench prints. */
+/* bench_view.c - what clfcn bench prints for people. */
 #include "../ops/conv.h"
-#include "../train/runlog.h"
+#include "../ops/sample.h"
 #include "bench.h"
 #include <math.h>
 
-static double median_of(const struct cli_bench *b, const double *ms)
-{
-    for (int i = 0; i < b->steps; ++i) {
-        b->sorted_ms[i] = ms[i];
-    }
-    return cli_median(b->sorted_ms, b->steps);
-}
-
-/* NaN where it was not measured. */
-static double measured(double ms)
-{
-    return ms >= 0 ? ms : NAN;
-}
-
-static double gflops(double flop, double ms)
+double cli_bench_rate(double flop, double ms)
 {
     return ms > 0 && flop > 0 ? flop / ms / 1e6 : NAN;
 }
 
-/* FLOPs are those of direct convolution, so that Winograd may be above 1. */
-static double of_peak(const struct cli_bench *b, const struct clfcn_net_pass *p)
+const char *cli_bench_algorithm(const struct clfcn_net_pass *pass)
 {
-    return gflops(p->flop, p->ms) / b->peak.gflops;
+    return pass->algorithm ? pass->algorithm : "direct";
 }
 
-static const char *or_direct(const char *algorithm)
+bool cli_bench_steady(const struct cli_bench *b)
 {
-    return algorithm ? algorithm : "direct";
+    return !b->train.noisy && !b->infer.noisy &&
+           fabs(b->after.gflops / b->before.gflops - 1) <= CLFCN_NOISY;
 }
-
-/* --- JSON --- */
-
-/* The passes of a layer with weights; of others, forward alone. */
-static json_t *passes_to_json(const struct cli_bench *b, const struct clfcn_net_layer *l)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < CLFCN_PASS_COUNT; ++i) {
-        const struct clfcn_net_pass *p = &l->pass[i];
-        if (p->ms >= 0) {
-            json_array_append_new(
-                list, json_pack("{ss ss so so so}", "pass",
-                                clfcn_pass_name((enum clfcn_pass)i), "algorithm",
-                                or_direct(p->algorithm), "ms", clfcn_json_number(p->ms),
-                                "gflops", clfcn_json_number(gflops(p->flop, p->ms)),
-                                "of_peak", clfcn_json_number(of_peak(b, p))));
-        }
-    }
-    return list;
-}
-
-static json_t *layer_to_json(const struct cli_bench *b, const struct clfcn_net_layer *l)
-{
-    const struct clfcn_net_pass *forward = &l->pass[CLFCN_PASS_FORWARD];
-    return json_pack(
-        "{ss ss ss so so so so so so}", "name", l->name, "kind", l->kind, "algorithm",
-        or_direct(forward->algorithm), "forward_ms",
-        clfcn_json_number(measured(forward->ms)), "backward_ms",
-        clfcn_json_number(measured(l->backward_ms)), "forward_gflops",
-        clfcn_json_number(gflops(forward->flop, forward->ms)), "backward_gflops",
-        clfcn_json_number(gflops(l->backward_flop, l->backward_ms)), "backward_rest_ms",
-        clfcn_json_number(measured(l->rest_ms)), "passes", passes_to_json(b, l));
-}
-
-static json_t *layers_to_json(const struct cli_bench *b)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < clfcn_net_layer_count(b->net); ++i) {
-        struct clfcn_net_layer l;
-        clfcn_net_layer_get(b->net, i, &l);
-        json_array_append_new(list, layer_to_json(b, &l));
-    }
-    return list;
-}
-
-static json_t *peak_to_json(const struct clfcn_peak *peak)
-{
-    return json_pack("{sf sf sf sf sf}", "gflops", peak->gflops, "gbps", peak->gbps,
-                     "launch_us", peak->launch_us, "upload_gbps", peak->upload_gbps,
-                     "download_gbps", peak->download_gbps);
-}
-
-int cli_bench_print_json(const struct cli_bench *b, const struct clfcn_dev *dev,
-                         struct clfcn_err *err)
-{
-    char name[512];
-    clfcn_dev_describe(&dev->info, name, sizeof(name));
-    json_t *all = json_array();
-    for (int i = 0; i < b->steps; ++i) {
-        json_array_append_new(all, json_real(b->train_ms[i]));
-    }
-    return cli_print_json(
-        json_pack("{ss sf so sf sf sI sI so so so}", "device", name, "train_step_ms",
-                  median_of(b, b->train_ms), "train_step_ms_all", all, "infer_ms",
-                  median_of(b, b->infer_ms), "first_step_s", b->first_step_s,
-                  "device_bytes", (json_int_t)b->device_bytes, "host_peak_kb",
-                  (json_int_t)b->host_kb, "peak", peak_to_json(&b->peak), "launch_share",
-                  clfcn_json_number(clfcn_net_launch_share(b->net)), "layers",
-                  layers_to_json(b)),
-        err);
-}
-
-/* --- text --- */
 
 /* "12.3", or "-" where there is nothing to say. */
 static const char *cell(double v, char buf[16])
@@ -114,61 +27,134 @@ static const char *cell(double v, char buf[16])
     return buf;
 }
 
-static void print_pass(const char *layer, const char *pass, const char *algorithm,
-                       double ms, double rate, double share)
+static const char *error_cell(const struct clfcn_net_verdict *v, char buf[24])
 {
-    char m[16], g[16], s[16];
-    printf("%-10s %-16s %-18s %9s %9s %9s\n", layer, pass, algorithm, cell(ms, m),
-           cell(rate, g), cell(100 * share, s));
+    if (!v || !v->checked) {
+        return "";
+    }
+    snprintf(buf, 24, "%.1e%s", v->error, v->correct ? "" : " WRONG");
+    return buf;
 }
 
-static void print_layer(const struct cli_bench *b, const struct clfcn_net_layer *l)
+static void print_pass(const char *layer, const char *pass, const char *algorithm,
+                       double ms, double rate, double share,
+                       const struct clfcn_net_verdict *v)
 {
-    const char *name = l->name; /* on the layer's first line only */
+    char m[16], g[16], s[16], e[24];
+    printf("%-10s %-16s %-18s %9s %9s %9s  %s\n", layer, pass, algorithm, cell(ms, m),
+           cell(rate, g), cell(100 * share, s), error_cell(v, e));
+}
+
+static void print_layer(const struct cli_bench *b, int layer)
+{
+    struct clfcn_net_layer l;
+    clfcn_net_layer_get(b->net, layer, &l);
+    const char *name = l.name; /* on the layer's first line only */
     for (int i = 0; i < CLFCN_PASS_COUNT; ++i) {
-        const struct clfcn_net_pass *p = &l->pass[i];
+        const struct clfcn_net_pass *p = &l.pass[i];
+        const double rate = cli_bench_rate(p->flop, p->ms);
         if (p->ms >= 0) {
-            print_pass(name, clfcn_pass_name((enum clfcn_pass)i), or_direct(p->algorithm),
-                       p->ms, gflops(p->flop, p->ms), of_peak(b, p));
+            /* FLOPs of direct convolution: Winograd's may exceed the peak. */
+            print_pass(name, clfcn_pass_name((enum clfcn_pass)i), cli_bench_algorithm(p),
+                       p->ms, rate, rate / b->peak.gflops,
+                       b->verdicts ? &b->verdicts[layer][i] : NULL);
             name = "";
         }
     }
-    if (l->rest_ms >= 0) {
-        const bool weights = l->backward_flop > 0;
-        print_pass(name, weights ? "rest of backward" : "backward", "direct", l->rest_ms,
-                   NAN, NAN);
+    if (l.rest_ms >= 0) {
+        print_pass(name, l.backward_flop > 0 ? "rest of backward" : "backward", "direct",
+                   l.rest_ms, NAN, NAN, NULL);
     }
 }
 
-static void print_peak(const struct clfcn_peak *p)
+static void print_time(const struct cli_bench *b, const char *name,
+                       const struct clfcn_spread *s)
 {
-    printf("peak           %10.1f GFLOP/s, memory %.1f GB/s, upload %.1f GB/s, "
-           "download %.1f GB/s\n",
-           p->gflops, p->gbps, p->upload_gbps, p->download_gbps);
+    printf("%-14s %10.1f ms  %8.2f img/s  median of %d (%.1f to %.1f", name, s->median,
+           1e3 * b->desc.batch / s->median, b->steps, s->lowest, s->highest);
+    if (isfinite(s->relative)) {
+        printf(", spread %.1f %%", 100 * s->relative);
+    }
+    if (isfinite(s->drift)) {
+        printf(", drift %+.1f %%", 100 * (s->drift - 1));
+    }
+    printf(")\n");
+}
+
+static void print_peak(const struct cli_bench *b)
+{
+    const struct clfcn_peak *p = &b->peak;
+    printf(
+        "peak           %10.1f GFLOP/s, memory %.1f GB/s, cache %.1f GB/s, upload %.1f "
+        "GB/s, download %.1f GB/s\n",
+        p->gflops, p->gbps, b->cache_gbps, p->upload_gbps, p->download_gbps);
+    for (int i = 0; i < b->product_count; ++i) {
+        const struct clfcn_gemm_rate *r = &b->products[i];
+        printf("product        %10.1f GFLOP/s  %dx%dx%d, %s, error %.1e%s\n", r->gflops,
+               r->m, r->n, r->k, r->provider, r->error, r->correct ? "" : " WRONG");
+    }
+}
+
+static void print_moment(const char *name, const struct cli_bench_moment *m)
+{
+    printf("%-14s %10.1f GFLOP/s peak", name, m->gflops);
+    if (isfinite(m->sensors.mhz)) {
+        printf(", CPUs at %.0f MHz", m->sensors.mhz);
+    }
+    if (isfinite(m->sensors.celsius)) {
+        printf(", %.0f C", m->sensors.celsius);
+    }
+    printf("\n");
+}
+
+static void print_checks(const struct cli_bench *b)
+{
+    const struct cli_bench_checks *c = &b->checks;
+    struct clfcn_err err;
+    if (!c->done) {
+        return;
+    }
+    printf("results        %s\n",
+           cli_bench_verdict(b, &err) == CLFCN_OK
+               ? "correct: every pass within bounds, the same bits "
+                 "when repeated"
+               : err.msg);
+    if (c->passes > 0) {
+        printf(
+            "               %d passes of convolutions against float64: largest relative "
+            "error %.1e (%s), allowed %.0e\n",
+            c->passes, c->worst, c->worst_at, CLFCN_SAMPLES_BOUND);
+    }
 }
 
 void cli_bench_print_text(const struct cli_bench *b)
 {
     char text[CLI_BYTES_LEN];
-    const double train = median_of(b, b->train_ms), inference = median_of(b, b->infer_ms);
     printf("%s on %s, batch %d, %dx%d, %d classes\n", clfcn_arch_name(b->desc.arch),
            clfcn_backbone_name(b->desc.backbone), b->desc.batch, b->desc.width,
            b->desc.height, b->desc.classes);
-    printf("training step  %10.1f ms  %8.2f img/s  (median of %d)\n", train,
-           1e3 * b->desc.batch / train, b->steps);
-    printf("inference      %10.1f ms  %8.2f img/s\n", inference,
-           1e3 * b->desc.batch / inference);
+    print_time(b, "training step", &b->train);
+    print_time(b, "inference", &b->infer);
+    print_moment("before them", &b->before);
+    print_moment("after them", &b->after);
+    if (!cli_bench_steady(b)) {
+        printf("too noisy to trust: a spread, drift or change of the peak above %.0f %%; "
+               "close other programs, or take more --steps\n",
+               100 * CLFCN_NOISY);
+    }
+    print_checks(b);
     printf("first step     %10.1f s   from opening the device on\n", b->first_step_s);
     printf("launch         %10.1f us  a kernel; gaps are %.1f %% of a step\n",
            b->peak.launch_us, 100 * clfcn_net_launch_share(b->net));
-    print_peak(&b->peak);
+    print_peak(b);
     printf("device memory  %s\n", cli_format_bytes(b->device_bytes, text));
-    printf("host memory    %s\n\n", cli_format_bytes((uint64_t)b->host_kb * 1024, text));
-    printf("%-10s %-16s %-18s %9s %9s %9s\n", "layer", "pass", "algorithm", "ms",
-           "GFLOP/s", "% of peak");
+    if (b->first) {
+        printf("host memory    %s\n",
+               cli_format_bytes((uint64_t)b->host_kb * 1024, text));
+    }
+    printf("\n%-10s %-16s %-18s %9s %9s %9s  %s\n", "layer", "pass", "algorithm", "ms",
+           "GFLOP/s", "% of peak", "error");
     for (int i = 0; i < clfcn_net_layer_count(b->net); ++i) {
-        struct clfcn_net_layer l;
-        clfcn_net_layer_get(b->net, i, &l);
-        print_layer(b, &l);
+        print_layer(b, i);
     }
 }

@@ -1,258 +1,274 @@
-/* cmd_bench.c - clfcn bench: training steps and inference on a synthetic batch, timed. */
-#include "../device/dev.h"
-#include "../device/prof.h"
-#include "../net/tune.h"
-#include "../train/runlog.h"
-#include "../util/log.h"
-#include "../util/rng.h"
-#include "../util/sys.h"
-#include "../util/trace.h"
+/* cmd_bench.c - clfcn bench: networks timed on one device, or on all there are. */
+#include "../util/file.h"
 #include "bench.h"
 #include "options.h"
 #include "profile.h"
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { BENCH_MAX_STEPS = 100000, PROFILED_STEPS = 3 };
+enum { BENCH_MAX_STEPS = 100000, MAX_NETS = 16 };
 
-static int allocate(struct cli_bench *b, struct clfcn_err *err)
+struct net_name {
+    enum clfcn_arch arch;
+    enum clfcn_backbone backbone;
+};
+
+/* The runs of one command: every network on every device. */
+struct plan {
+    struct clfcn_device_info *devices; /* --device all; else NULL */
+    int device_count;                  /* 1 if there are none */
+    struct net_name nets[MAX_NETS];
+    int net_count;
+    struct clfcn_strbuf csv;
+    int failed; /* runs */
+};
+
+/* "fcns/vgg16" */
+static int parse_net(const char *text, struct net_name *out, struct clfcn_err *err)
 {
-    size_t pixels =
-        (size_t)b->desc.batch * (size_t)b->desc.width * (size_t)b->desc.height;
-    b->images = calloc(pixels, 3 * sizeof(float));
-    b->logits = calloc(pixels, (size_t)b->desc.classes * sizeof(float));
-    b->labels = calloc(pixels, 1);
-    b->train_ms = calloc((size_t)b->steps, sizeof(double));
-    b->infer_ms = calloc((size_t)b->steps, sizeof(double));
-    b->sorted_ms = calloc((size_t)b->steps, sizeof(double));
-    if (!b->images || !b->logits || !b->labels || !b->train_ms || !b->infer_ms ||
-        !b->sorted_ms) {
-        return clfcn_err_nomem(err);
+    char arch[32];
+    const size_t n = strcspn(text, "/");
+    if (text[n] != '/' || n >= sizeof(arch)) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "'%s' is no ARCH/BACKBONE", text);
     }
-    struct clfcn_rng rng;
-    clfcn_rng_init(&rng, 0, "bench", 0, 0);
-    for (size_t i = 0; i < 3 * pixels; ++i) {
-        b->images[i] = (float)(4 * clfcn_rng_double(&rng) - 2);
-    }
-    for (size_t i = 0; i < pixels; ++i) {
-        b->labels[i] = (uint8_t)clfcn_rng_below(&rng, (uint32_t)b->desc.classes);
+    memcpy(arch, text, n);
+    arch[n] = '\0';
+    const int rc = clfcn_arch_parse(arch, &out->arch, err);
+    return rc < 0 ? rc : clfcn_backbone_parse(text + n + 1, &out->backbone, err);
+}
+
+static int parse_nets(const char *list, struct plan *plan, struct clfcn_err *err)
+{
+    char text[64];
+    for (const char *s = list; s; s = *s ? s + 1 : NULL) {
+        const size_t n = strcspn(s, ",");
+        if (plan->net_count == MAX_NETS || n >= sizeof(text)) {
+            return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                                 "--net %.60s: a list of up to %d names, such as "
+                                 "fcns/vgg16,fcn32s/vgg11",
+                                 list, MAX_NETS);
+        }
+        memcpy(text, s, n);
+        text[n] = '\0';
+        const int rc = parse_net(text, &plan->nets[plan->net_count++], err);
+        if (rc < 0) {
+            clfcn_err_note(err, "--net %.60s", list);
+            return rc;
+        }
+        s += n;
     }
     return CLFCN_OK;
 }
 
-static struct clfcn_net_hyper next_update(struct cli_bench *b)
+/* Keep of the list what can be used. */
+static int list_devices(struct cli_env *env, struct plan *plan, struct clfcn_err *err)
 {
-    return (struct clfcn_net_hyper){
-        .lr = 1e-4, .momentum = 0.7, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
-        .update = ++b->updates,
-    };
-}
-
-static int upload(struct cli_bench *b, struct clfcn_err *err)
-{
-    const struct clfcn_net_input in = {
-        .images = b->images,
-        .labels = b->labels,
-        .labelled = (int64_t)b->desc.batch * b->desc.width * b->desc.height,
-    };
-    return clfcn_net_upload(b->net, 0, &in, err);
-}
-
-/* One training step, from the batch in host memory to its loss in host memory. */
-static int train_step(struct cli_bench *b, struct clfcn_err *err)
-{
-    const struct clfcn_net_hyper hyper = next_update(b);
-    float loss = NAN;
-    int rc = upload(b, err);
+    int found = 0, any;
+    int rc = clfcn_device_list(&plan->devices, &found, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_net_step(b->net, 0, &hyper, err);
+        rc = clfcn_select(plan->devices, found, "auto", &any, err);
     }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_net_wait(b->net, 0, &loss, err);
+    if (rc < 0) {
+        return rc;
     }
-    if (rc == CLFCN_OK && !isfinite(loss)) {
-        rc = clfcn_err_set(
-            err, CLFCN_ENUMERIC, 0,
-            "the loss of step %lld is not finite: this device computes wrongly",
-            (long long)b->updates);
+    plan->device_count = 0;
+    for (int i = 0; i < found; ++i) {
+        const struct clfcn_device_info *d = &plan->devices[i];
+        if (d->usable) {
+            plan->devices[plan->device_count++] = *d;
+        } else if (!env->quiet) {
+            cli_screen_print(&env->screen, stderr, "left out: %s, not usable: %s\n",
+                             d->name, d->why_not);
+        }
     }
-    return rc;
+    return CLFCN_OK;
 }
 
-static int infer(struct cli_bench *b, struct clfcn_err *err)
+static int print(struct cli_env *env, const struct cli_bench *b, struct clfcn_err *err)
 {
-    const struct clfcn_net_input in = { .images = b->images };
-    struct clfcn_net *net = b->inference ? b->inference : b->net;
-    int rc = clfcn_net_upload(net, 0, &in, err);
-    if (rc == CLFCN_OK) {
-        rc = clfcn_net_infer(net, 0, b->logits, err);
-    }
-    return rc < 0 ? rc : clfcn_net_wait(net, 0, NULL, err);
-}
-
-/* A network built for inference only, as `predict` and `eval` have it. Where memory does
- * not suffice for both, the one that trains stands in. */
-static int create_inference(struct cli_bench *b, struct clfcn_dev *dev,
-                            struct clfcn_err *err)
-{
-    struct clfcn_net_options how = b->how;
-    how.training = false;
-    int rc = clfcn_net_create(dev, &b->desc, &how, &b->inference, err);
-    if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
-        clfcn_info("inference is timed on the network that trains: %s", err->msg);
+    if (!env->json) {
+        cli_bench_print_text(b);
         return CLFCN_OK;
     }
-    return rc < 0 ? rc : clfcn_net_init(b->inference, 0, err);
+    return cli_bench_print_json(b, err);
 }
 
-/* Time one warm-up and then steps runs of what. */
-static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
-                  int (*what)(struct cli_bench *b, struct clfcn_err *err), double *ms,
-                  struct clfcn_err *err)
+/* One of several runs failed: print the failure that was noted before, so that the last
+ * one is left for main() to print, and with --json an object that says so. */
+static int note_failure(struct cli_env *env, struct plan *plan, const struct cli_bench *b,
+                        const struct clfcn_device_info *info, struct clfcn_err *noted,
+                        struct clfcn_err *err)
 {
-    int rc = what(b, err);
-    for (int i = 0; i < b->steps && rc == CLFCN_OK; ++i) {
-        if (*clfcn_interrupt_flag()) {
-            return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
-        }
-        double start = clfcn_clock();
-        rc = what(b, err);
-        ms[i] = 1e3 * (clfcn_clock() - start);
-        if (env->screen.terminal && !env->json && !env->quiet) {
-            char text[80];
-            snprintf(text, sizeof(text), "%s %d/%d: %.1f ms", name, i + 1, b->steps,
-                     ms[i]);
-            cli_screen_live(&env->screen, text);
-        }
+    struct clfcn_err failure = *err;
+    if (plan->failed++ > 0) {
+        cli_screen_print(&env->screen, stderr, "clfcn: %s: %s\n", env->command->name,
+                         noted->msg);
     }
-    return rc;
+    clfcn_err_note(err, "%s, %s/%s", info->name, clfcn_arch_name(b->desc.arch),
+                   clfcn_backbone_name(b->desc.backbone));
+    *noted = *err;
+    return env->json && !b->train.median
+               ? cli_bench_print_failure(b, info, failure.msg, err)
+               : CLFCN_OK;
 }
 
-/* A few steps whose kernels are timed by the device: after the timed runs, which know
- * nothing of it. With --profile they, and an inference, are what the file shows. */
-static int profile(struct cli_env *env, struct cli_bench *b, struct clfcn_dev *dev,
+/* One run. What is found wrong is printed with the times, and is a failure too. */
+static int run_one(struct cli_env *env, struct plan *plan, struct cli_bench *b,
                    struct clfcn_err *err)
 {
-    int rc = cli_profile_start(env, dev, err);
+    int rc = cli_bench_run(env, b, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_prof_start(dev, err);
+        rc = print(env, b, err);
     }
-    for (int i = 0; i < PROFILED_STEPS && rc == CLFCN_OK; ++i) {
-        const struct clfcn_net_hyper hyper = next_update(b);
-        rc = upload(b, err);
-        if (rc == CLFCN_OK) {
-            rc = clfcn_net_profile(b->net, 0, &hyper, err);
-        }
+    if (rc == CLFCN_OK && plan->csv.len > 0) {
+        cli_bench_csv_add(&plan->csv, b);
     }
-    if (rc == CLFCN_OK && env->profile.path) {
-        rc = infer(b, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_prof_stop(dev, err);
-    }
-    clfcn_trace_stop();
-    return rc;
+    return rc < 0 ? rc : cli_bench_verdict(b, err);
 }
 
-static int measure(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+/* Device after device, each opened anew. A run that fails among several is noted, and the
+ * others go on. */
+static int run_all(struct cli_env *env, struct plan *plan, struct cli_bench *b,
+                   struct clfcn_err *err)
 {
-    struct clfcn_dev *dev = NULL;
-    double start = clfcn_clock();
-    clfcn_interrupt_install();
-    int rc = cli_device_open(env, &dev, err);
-    if (rc == CLFCN_OK) {
-        const double before = clfcn_clock();
-        clfcn_tune_first(dev, &b->desc, &b->how, clfcn_interrupt_flag());
-        start += clfcn_clock() - before; /* done once, not at every start */
-        rc = clfcn_net_create(dev, &b->desc, &b->how, &b->net, err);
+    struct clfcn_err noted = { 0 };
+    const bool alone = !plan->devices && plan->net_count == 1;
+    for (int i = 0; i < plan->device_count * plan->net_count; ++i) {
+        char number[16];
+        const struct clfcn_device_info *info =
+            plan->devices ? &plan->devices[i / plan->net_count] : NULL;
+        if (info) {
+            snprintf(number, sizeof(number), "%d", info->index);
+            env->device = number;
+        }
+        b->desc.arch = plan->nets[i % plan->net_count].arch;
+        b->desc.backbone = plan->nets[i % plan->net_count].backbone;
+        b->first = i == 0;
+        if (i > 0 && !env->json) {
+            printf("\n");
+        }
+        int rc = run_one(env, plan, b, err);
+        struct clfcn_device_info opened = { .name = "" };
+        if (b->dev) {
+            opened = *clfcn_dev_get_info(b->dev);
+        }
+        if (rc < 0 && !alone && rc != CLFCN_EINTR && (info || b->dev)) {
+            rc = note_failure(env, plan, b, info ? info : &opened, &noted, err);
+        }
+        cli_bench_close(b);
+        if (rc < 0) {
+            return rc;
+        }
     }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_net_init(b->net, 0, err);
+    if (plan->failed > 0) {
+        *err = noted;
+        return err->code = CLFCN_ECL; /* whatever it was: failed while running */
     }
-    if (rc == CLFCN_OK) {
-        rc = train_step(b, err);
-        b->first_step_s = clfcn_clock() - start;
+    return CLFCN_OK;
+}
+
+static int check(struct cli_env *env, const struct cli_bench *b, const char *nets,
+                 const struct cli_option *options, struct clfcn_err *err)
+{
+    if (b->steps < 1 || b->steps > BENCH_MAX_STEPS) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "--steps %d: must be 1 to %d",
+                             b->steps, BENCH_MAX_STEPS);
     }
-    if (rc == CLFCN_OK) {
-        rc = repeat(env, b, "training step", train_step, b->train_ms, err);
+    if (nets && (options[0].raw || options[1].raw)) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "give either --net or --arch and --backbone");
     }
-    if (rc == CLFCN_OK) { /* what follows takes memory of its own */
-        b->device_bytes = dev->peak_bytes;
-        b->host_kb = clfcn_peak_rss_kb();
-        rc = create_inference(b, dev, err);
+    if (env->profile.path && (nets || strcmp(env->device, "all") == 0)) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--profile shows one run: name one device, and the network "
+                             "by --arch and --backbone");
     }
-    if (rc == CLFCN_OK) {
-        rc = repeat(env, b, "inference", infer, b->infer_ms, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = profile(env, b, dev, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_peak_measure(dev, &b->peak, err);
-    }
-    cli_screen_clear(&env->screen);
-    if (rc == CLFCN_OK && env->json) {
-        rc = cli_bench_print_json(b, dev, err);
-    } else if (rc == CLFCN_OK) {
-        cli_bench_print_text(b);
-    }
-    clfcn_net_destroy(&b->inference);
-    clfcn_net_destroy(&b->net);
-    clfcn_dev_close(&dev);
-    return cli_profile_finish(env, rc, err);
+    return clfcn_net_check_desc(&b->desc, err);
 }
 
 int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_bench b = {
-        .desc = { .arch = CLFCN_FCNS, .backbone = CLFCN_VGG16, .classes = 2, .width = 160,
-                  .height = 160, .batch = 4 },
+        .desc = { .arch = CLFCN_FCNS,
+                  .backbone = CLFCN_VGG16,
+                  .classes = 2,
+                  .width = 160,
+                  .height = 160,
+                  .batch = 4 },
         .how = { .training = true },
         .steps = 10,
+        .verify = true,
     };
+    struct plan plan = { .device_count = 1 };
+    const char *nets = NULL, *csv = NULL;
     struct cli_option options[] = {
         CLI_OPT_ARCH(&b.desc.arch),
         CLI_OPT_BACKBONE(&b.desc.backbone),
+        { .name = "net",
+          .kind = CLI_STRING,
+          .target = &nets,
+          .arg = "LIST",
+          .help = "several networks instead, such as fcns/vgg16,fcn32s/vgg11" },
         CLI_OPT_SIZE(&b.desc.width, &b.desc.height),
         CLI_OPT_BATCH(&b.desc.batch),
-        { .name = "classes", .kind = CLI_INT, .target = &b.desc.classes,
+        { .name = "classes",
+          .kind = CLI_INT,
+          .target = &b.desc.classes,
           .help = "number of classes" },
-        { .name = "steps", .kind = CLI_INT, .target = &b.steps, .arg = "K",
+        { .name = "steps",
+          .kind = CLI_INT,
+          .target = &b.steps,
+          .arg = "K",
           .help = "timed repetitions, after one to warm up" },
         CLI_OPT_LOSS(&b.how.loss),
         CLI_OPT_OPTIMIZER(&b.how.optimizer),
         CLI_OPT_GEMM(&b.how.gemm),
         CLI_OPT_WORKSPACE(&b.how.workspace_bytes),
         CLI_OPT_MEM(&b.how.mem_bytes),
+        { .name = "no-verify",
+          .kind = CLI_UNFLAG,
+          .target = &b.verify,
+          .help = "do not check the results against float64" },
+        { .name = "csv",
+          .kind = CLI_STRING,
+          .target = &csv,
+          .arg = "FILE",
+          .help = "write a table too, a row per layer and pass" },
         CLI_OPT_PROFILE(env),
         { 0 },
     };
     struct cli_line line;
     int rc = cli_line_read(&line, env, options, argc, argv, err);
+    if (rc == CLFCN_OK) {
+        rc = check(env, &b, nets, options, err);
+    }
     if (rc != CLFCN_OK) {
         goto out;
     }
-    if (b.steps < 1 || b.steps > BENCH_MAX_STEPS) {
-        rc = clfcn_err_set(err, CLFCN_EINVAL, 0, "--steps %d: must be 1 to %d", b.steps,
-                           BENCH_MAX_STEPS);
-        goto out;
+    plan.nets[0] = (struct net_name){ b.desc.arch, b.desc.backbone };
+    plan.net_count = nets ? 0 : 1;
+    rc = nets ? parse_nets(nets, &plan, err) : CLFCN_OK;
+    if (rc == CLFCN_OK && strcmp(env->device, "all") == 0) {
+        rc = list_devices(env, &plan, err);
     }
-    rc = clfcn_net_check_desc(&b.desc, err);
     if (rc < 0) {
         goto out;
     }
-    rc = allocate(&b, err);
-    if (rc < 0) {
-        goto out;
+    if (csv) {
+        cli_bench_csv_begin(&plan.csv);
     }
-    rc = measure(env, &b, err);
+    rc = run_all(env, &plan, &b, err);
+    if (csv && rc != CLFCN_EINTR) {
+        const int wrote =
+            plan.csv.failed
+                ? clfcn_err_nomem(rc < 0 ? NULL : err)
+                : clfcn_file_write(csv, plan.csv.str, plan.csv.len, rc < 0 ? NULL : err);
+        rc = rc < 0 ? rc : wrote;
+    }
+    rc = cli_profile_finish(env, rc, err);
 out:
-    free(b.images);
-    free(b.logits);
-    free(b.labels);
-    free(b.train_ms);
-    free(b.infer_ms);
-    free(b.sorted_ms);
+    clfcn_strbuf_free(&plan.csv);
+    free(plan.devices);
     cli_line_free(&line);
     return rc;
 }

@@ -14,7 +14,7 @@ static const struct cli_command commands[] = {
       1, 1, true, cmd_eval },
     { "predict", "CKPT IMAGE|DIR... --out DIR", "draw masks for pictures",
       2, -1, true, cmd_predict },
-    { "bench", "[options]", "time training and inference, layer by layer",
+    { "bench", "[--device all] [options]", "time training and inference, layer by layer",
       0, 0, true, cmd_bench },
     { "tune", "[options]", "measure which algorithms are fastest on a device",
       0, 0, true, cmd_tune },

@@ -12,7 +12,7 @@
 
 /* Infinity and NaN keep their meaning, so that a loss that diverges shows: no
  * fast-relaxed-math but where a kernel asks for it. */
-static const char usual_options[] = "-cl-std=CL1.2 -cl-mad-enable -cl-no-signed-zeros";
+const char clfcn_program_options[] = "-cl-std=CL1.2 -cl-mad-enable -cl-no-signed-zeros";
 
 struct program {
     const char *stem, *source; /* borrowed from the embedded table */
@@ -199,7 +199,7 @@ int clfcn_kernel_want(struct clfcn_programs *set, struct clfcn_kernel *kernel,
         return rc;
     }
     struct clfcn_strbuf options = { 0 };
-    clfcn_strbuf_add(&options, "%s", usual_options);
+    clfcn_strbuf_add(&options, "%s", clfcn_program_options);
     if (desc->options) {
         clfcn_strbuf_add(&options, " %s", desc->options);
     }

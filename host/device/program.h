@@ -48,6 +48,9 @@ struct clfcn_embedded_source {
 extern const struct clfcn_embedded_source clfcn_embedded_sources[];
 extern const int clfcn_embedded_source_count;
 
+/* What every program is compiled with, before its own -D. */
+extern const char clfcn_program_options[];
+
 /* Programs being collected, then built. Opaque. Programs of equal file and -D are
  * shared. */
 struct clfcn_programs;

@@ -453,6 +453,11 @@ struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *
     return clfcn_programs_get_stats(net->programs);
 }
 
+bool clfcn_net_is_tuned(const struct clfcn_net *net)
+{
+    return net->options.choices->count > 0;
+}
+
 json_t *clfcn_net_tuning_to_json(const struct clfcn_net *net)
 {
     return clfcn_choices_to_json(net->options.choices, net->dev);

@@ -105,6 +105,8 @@ void clfcn_net_get_memory(const struct clfcn_net *net, struct clfcn_net_memory *
 struct clfcn_net_pass {
     const char *algorithm; /* "im2col+native"; NULL: there is nothing to choose */
     double flop;           /* of one batch, direct arithmetic */
+    double own_flop;       /* of the products that the algorithm really computes */
+    double bytes;          /* what it must at least read and write */
     double ms;             /* on the device, mean of the profiled steps; < 0: none was */
 };
 
@@ -118,6 +120,21 @@ struct clfcn_net_layer {
 };
 int clfcn_net_layer_count(const struct clfcn_net *net);
 void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_layer *out);
+/* Whether the network runs this pass of a layer; only those with weights have more than
+ * the forward one. */
+bool clfcn_net_has_pass(const struct clfcn_net *net, int layer, enum clfcn_pass pass);
+/* A pass held against its definition in float64. */
+struct clfcn_net_verdict {
+    bool checked; /* false: there is nothing to check, or it was not done */
+    bool correct;
+    double error; /* relative, in the 2-norm over samples; NaN: not finite */
+};
+/* Run the algorithm of a pass on random data of the layer's shape, with the network's
+ * workspace (ops/verify.h). The network must be idle; its tensors and weights stay as they
+ * are. Only convolutions are checked. CLFCN_EDEVMEM or CLFCN_ENOMEM where there is no
+ * memory for the data; CLFCN_ECL. */
+int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
+                     struct clfcn_net_verdict *out, struct clfcn_err *err);
 /* One training step whose kernels' times are added to the layers'; waits for it.
  * Profiling must be on (device/prof.h), the slot's batch uploaded. Changes the weights as
  * a step does. */
@@ -128,6 +145,8 @@ int clfcn_net_profile(struct clfcn_net *net, int slot,
  * a profiled step. */
 double clfcn_net_launch_share(const struct clfcn_net *net);
 
+/* Whether measured choices of algorithms were there when it was built. */
+bool clfcn_net_is_tuned(const struct clfcn_net *net);
 /* What its algorithms were chosen by, for clfcn_choices_from_json(). A new reference, or
  * NULL if memory is exhausted. */
 json_t *clfcn_net_tuning_to_json(const struct clfcn_net *net);

@@ -90,19 +90,36 @@ static double mean_ms(const struct clfcn_net_times *t, double seconds)
     return t->steps > 0 ? 1e3 * seconds / t->steps : -1;
 }
 
+bool clfcn_net_has_pass(const struct clfcn_net *net, int layer, enum clfcn_pass pass)
+{
+    const struct clfcn_op *op = net->graph.ops[layer];
+    if (pass == CLFCN_PASS_FORWARD) {
+        return true;
+    }
+    return op->impl->conv && net->graph.active[layer] && net->options.training &&
+           (pass == CLFCN_PASS_INPUT ? op->dx != NULL : op->params[0].grad != NULL);
+}
+
+/* Each tensor once; of parameters the weights, beside which the others are nothing. */
+static double bytes_of(const struct clfcn_op *op)
+{
+    size_t floats = clfcn_tensor_count(op->x) + clfcn_tensor_count(op->y);
+    floats += op->x2 ? clfcn_tensor_count(op->x2) : 0;
+    floats += op->param_count > 0 ? op->params[0].count : 0;
+    return (double)floats * sizeof(float);
+}
+
 static struct clfcn_net_pass describe_pass(const struct clfcn_net *net, int layer,
                                            enum clfcn_pass pass)
 {
     const struct clfcn_op *op = net->graph.ops[layer];
-    const bool wanted =
-        pass == CLFCN_PASS_FORWARD ||
-        (net->graph.active[layer] && net->options.training &&
-         (pass == CLFCN_PASS_INPUT ? op->dx != NULL : op->params[0].grad != NULL));
     struct clfcn_net_pass p = { .ms = -1 };
-    if (wanted && (op->impl->conv || pass == CLFCN_PASS_FORWARD)) {
+    if (clfcn_net_has_pass(net, layer, pass)) {
         const struct clfcn_conv *conv = op->impl->conv ? op->impl->conv(op, pass) : NULL;
         p.algorithm = conv ? conv->name : NULL;
         p.flop = op->forward_flop;
+        p.own_flop = conv ? clfcn_conv_own_flop(conv) : op->forward_flop;
+        p.bytes = bytes_of(op);
         p.ms = mean_ms(&net->times, net->times.pass_s[layer][pass]);
     }
     return p;

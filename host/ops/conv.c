@@ -87,6 +87,11 @@ double clfcn_conv_flop(const struct clfcn_conv_shape *s)
     return 2.0 * s->in * s->out * s->kernel * s->kernel * s->n * s->h * (double)s->w;
 }
 
+double clfcn_conv_own_flop(const struct clfcn_conv *cv)
+{
+    return cv->impl->flop ? cv->impl->flop(cv) : clfcn_conv_flop(&cv->shape);
+}
+
 /* The variant of impl whose name, with the provider's, is algorithm: *found says whether
  * there is one, as NULL may be it. */
 static const struct clfcn_conv_variant *find_variant(const struct clfcn_conv_impl *impl,

@@ -44,8 +44,8 @@ struct clfcn_conv_variant {
     int value;        /* for plan() */
 };
 
-/* One static const table per conv_*.c file. All slots but variants, derive and
- * finish are required. */
+/* One static const table per conv_*.c file. All slots but variants, derive, finish and
+ * flop are required. */
 struct clfcn_conv_impl {
     const char *name;                          /* "winograd4" */
     const struct clfcn_conv_variant *variants; /* beside what plan() chooses by itself */
@@ -74,6 +74,8 @@ struct clfcn_conv_impl {
                   cl_mem kept, struct clfcn_err *err);
     /* Frees what the algorithm keeps beside cv; may be NULL. */
     void (*finish)(struct clfcn_conv *cv);
+    /* Arithmetic of the products it really computes; NULL: that of the definition. */
+    double (*flop)(const struct clfcn_conv *cv);
 };
 
 enum { CLFCN_CONV_NAME = 48 };
@@ -131,6 +133,8 @@ int clfcn_conv_want_scratch(struct clfcn_conv *cv, const struct clfcn_gemm_call 
 bool clfcn_conv_affordable(const struct clfcn_conv *cv, const struct clfcn_op_env *env);
 /* Multiplications and additions of the definition, whatever the algorithm saves. */
 double clfcn_conv_flop(const struct clfcn_conv_shape *shape);
+/* Those of cv's algorithm: fewer for Winograd's, whose transforms are not counted. */
+double clfcn_conv_own_flop(const struct clfcn_conv *cv);
 
 extern const struct clfcn_conv_impl clfcn_conv_winograd4, clfcn_conv_winograd2,
     clfcn_conv_winograd4_batched, clfcn_conv_winograd2_batched, clfcn_conv_convgemm,

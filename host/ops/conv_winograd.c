@@ -341,6 +341,14 @@ static void finish(struct clfcn_conv *cv)
     clfcn_buffer_release(wg->dev, &wg->queue);
 }
 
+static double flop(const struct clfcn_conv *cv)
+{
+    struct winograd wg = *(const struct winograd *)cv;
+    int tiles;
+    set_shape(&wg, &tiles);
+    return 2.0 * form_of(wg.form).points * tiles * wg.from * wg.to;
+}
+
 /* Caches differ: tiles at a time. */
 static const struct clfcn_conv_variant variants[] = { { "tiles=12", 12 },
                                                       { "tiles=48", 48 },
@@ -353,6 +361,7 @@ static const struct clfcn_conv_variant variants[] = { { "tiles=12", 12 },
         .name = title, .variants = variants, .finishes = true, .absorbs = true, \
         .size = sizeof(struct winograd), .fits = fits_it, .plan = plan,         \
         .prepare = prepare, .run = run, .derive = derive, .finish = finish,     \
+        .flop = flop,                                                           \
     }
 const struct clfcn_conv_impl clfcn_conv_winograd4 = IMPL("winograd4", fits4);
 const struct clfcn_conv_impl clfcn_conv_winograd2 = IMPL("winograd2", fits);

@@ -307,11 +307,17 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
     return rc;
 }
 
+static double flop(const struct clfcn_conv *cv)
+{
+    const struct batched *wb = (const struct batched *)cv;
+    return 2.0 * wb->points * wb->tiles * wb->from * wb->to;
+}
+
 #define IMPL(title, fits_it)                                                    \
     {                                                                           \
         .name = title, .finishes = true, .on_request = true, .uses_gemm = true, \
         .size = sizeof(struct batched), .fits = fits_it, .plan = plan,          \
-        .prepare = prepare, .run = run,                                         \
+        .prepare = prepare, .run = run, .flop = flop,                           \
     }
 const struct clfcn_conv_impl clfcn_conv_winograd4_batched =
     IMPL("winograd4-batched", fits4);

@@ -108,7 +108,7 @@ struct clfcn_op_impl {
     void (*finish)(struct clfcn_op *op);
     /* The convolution of a pass (conv.h), NULL where there is none; the slot may be NULL.
      */
-    const struct clfcn_conv *(*conv)(const struct clfcn_op *op, enum clfcn_pass pass);
+    struct clfcn_conv *(*conv)(const struct clfcn_op *op, enum clfcn_pass pass);
     /* For inference: make what depends on the parameters alone, in op->state. Runs before
      * the first forward pass, and again when parameters have changed. The slot may be NULL.
      */

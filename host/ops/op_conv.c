@@ -184,7 +184,7 @@ static int derive(struct clfcn_op *op, const struct clfcn_op_run *run,
                      : CLFCN_OK;
 }
 
-static const struct clfcn_conv *conv(const struct clfcn_op *op, enum clfcn_pass pass)
+static struct clfcn_conv *conv(const struct clfcn_op *op, enum clfcn_pass pass)
 {
     return ((const struct conv_op *)op)->pass[pass];
 }

@@ -230,13 +230,20 @@ int clfcn_peak_measure_with(struct clfcn_dev *dev, const struct clfcn_peak_effor
     return rc;
 }
 
-/* Bytes a buffer: far beyond the caches, within what the device has left. */
-static size_t buffer_bytes(const struct clfcn_dev *dev)
+/* 0 if the device has none, or does not tell. */
+static uint64_t cache_bytes(const struct clfcn_dev *dev)
 {
     cl_ulong cache = 0;
     clGetDeviceInfo(dev->id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, sizeof(cache), &cache,
                     NULL);
-    uint64_t bytes = 2 * (uint64_t)cache > 64 * MIB ? 2 * (uint64_t)cache : 64 * MIB;
+    return cache;
+}
+
+/* Bytes a buffer: far beyond the caches, within what the device has left. */
+static size_t buffer_bytes(const struct clfcn_dev *dev)
+{
+    const uint64_t cache = cache_bytes(dev);
+    uint64_t bytes = 2 * cache > 64 * MIB ? 2 * cache : 64 * MIB;
     const uint64_t most = (dev->info.global_bytes - atomic_load(&dev->bytes)) / 8;
     bytes = bytes < 256 * MIB ? bytes : 256 * MIB;
     bytes = bytes < most ? bytes : most;
@@ -252,6 +259,21 @@ int clfcn_peak_measure(struct clfcn_dev *dev, struct clfcn_peak *out,
         .launches = 500,
         .repeats = 8,
         .seconds = 0.02,
+    };
+    return clfcn_peak_measure_with(dev, &effort, out, err);
+}
+
+int clfcn_peak_measure_cached(struct clfcn_dev *dev, struct clfcn_peak *out,
+                              struct clfcn_err *err)
+{
+    const uint64_t part = cache_bytes(dev) / 8; /* three fit, and some room is left */
+    const struct clfcn_peak_effort effort = {
+        .bytes = part < MIB / 4   ? MIB / 4
+                 : part > 4 * MIB ? 4 * MIB
+                                  : (size_t)part,
+        .launches = 1,
+        .repeats = 16,
+        .seconds = 0.01,
     };
     return clfcn_peak_measure_with(dev, &effort, out, err);
 }

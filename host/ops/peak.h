@@ -18,6 +18,11 @@ struct clfcn_peak {
 int clfcn_peak_measure(struct clfcn_dev *dev, struct clfcn_peak *out,
                        struct clfcn_err *err);
 
+/* As clfcn_peak_measure(), on buffers that stay in the device's cache, so that gbps is the
+ * cache's, or what launching a kernel leaves of it: half a second, 12 MiB at most. */
+int clfcn_peak_measure_cached(struct clfcn_dev *dev, struct clfcn_peak *out,
+                              struct clfcn_err *err);
+
 /* How hard it tries. */
 struct clfcn_peak_effort {
     size_t bytes;   /* of each of the three buffers */

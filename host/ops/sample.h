@@ -22,6 +22,11 @@ size_t clfcn_sample_count_weight(const struct clfcn_conv_shape *shape);
 
 enum { CLFCN_SAMPLES_MAX = 384 };
 
+/* What the error of a correct pass may be. Sums of up to 10^5 products in single
+ * precision, also through Winograd's transforms, stay below 10^-5; one product left out of
+ * so many shows as 3 * 10^-3. */
+#define CLFCN_SAMPLES_BOUND 1e-4
+
 /* Places in the array that a pass writes, and what belongs there. */
 struct clfcn_samples {
     size_t total; /* floats of that array */

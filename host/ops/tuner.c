@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a candidate's error may be. Sums of up to 10^5 products in single precision, also
- * through Winograd's transforms, stay below 10^-5; one product left out of so many shows
- * as 3 * 10^-3. */
-static const double MAX_ERROR = 1e-4;
 /* A candidate that stands further up in the table is kept unless another is faster by
  * this factor: less than that is noise. */
 static const double CLEARLY = 1.03;
@@ -317,10 +313,10 @@ static int verify(struct bench *b, struct candidate *c, struct clfcn_err *err)
         return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
                              "wrong: leaves values that are not finite");
     }
-    if (c->trial->error > MAX_ERROR) {
+    if (c->trial->error > CLFCN_SAMPLES_BOUND) {
         return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
                              "wrong: relative error %.1e, allowed %.0e", c->trial->error,
-                             MAX_ERROR);
+                             CLFCN_SAMPLES_BOUND);
     }
     c->trial->correct = true;
     return CLFCN_OK;

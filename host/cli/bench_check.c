@@ -1,0 +1,157 @@
+/* bench_check.c - whether what clfcn bench timed is right: each pass of a convolution
+ * against float64, the whole network against itself. */
+#include "../ops/conv.h"
+#include "../ops/sample.h"
+#include "../util/log.h"
+#include "bench.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPEATED_STEPS = 2 }; /* so that the second loss depends on gradients */
+
+static void count(struct cli_bench_checks *c, const char *layer, enum clfcn_pass pass,
+                  const struct clfcn_net_verdict *v)
+{
+    if (!v->checked) {
+        return;
+    }
+    /* A NaN is the worst there is. */
+    if (c->passes == 0 || !(v->error <= c->worst)) {
+        c->worst = isnan(c->worst) && c->passes > 0 ? c->worst : v->error;
+        snprintf(c->worst_at, sizeof(c->worst_at), "%s %s", layer, clfcn_pass_name(pass));
+    }
+    ++c->passes;
+    c->wrong += !v->correct;
+}
+
+/* Where memory does not suffice for the data of a layer, it stays unchecked. */
+static int check_passes(struct cli_bench *b, struct clfcn_err *err)
+{
+    const int layers = clfcn_net_layer_count(b->net);
+    b->checks.worst = NAN;
+    for (int i = 0; i < layers; ++i) {
+        struct clfcn_net_layer l;
+        clfcn_net_layer_get(b->net, i, &l);
+        for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
+            struct clfcn_net_verdict *v = &b->verdicts[i][p];
+            const int rc = clfcn_net_verify(b->net, i, (enum clfcn_pass)p, v, err);
+            if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
+                clfcn_info("%s", err->msg);
+            } else if (rc < 0) {
+                return rc;
+            }
+            count(&b->checks, l.name, (enum clfcn_pass)p, v);
+        }
+    }
+    return CLFCN_OK;
+}
+
+static int losses_from_start(struct cli_bench *b, float losses[REPEATED_STEPS],
+                             struct clfcn_err *err)
+{
+    int rc = clfcn_net_init(b->net, 0, err);
+    b->updates = 0;
+    for (int i = 0; i < REPEATED_STEPS && rc == CLFCN_OK; ++i) {
+        rc = cli_bench_step(b, &losses[i], err);
+    }
+    return rc;
+}
+
+static int check_steps(struct cli_bench *b, struct clfcn_err *err)
+{
+    float one[REPEATED_STEPS], two[REPEATED_STEPS];
+    int rc = losses_from_start(b, one, err);
+    if (rc == CLFCN_OK) {
+        rc = losses_from_start(b, two, err);
+    }
+    b->checks.steps_repeat = rc == CLFCN_OK && memcmp(one, two, sizeof(one)) == 0;
+    return rc;
+}
+
+static double relative_error(const float *got, const float *want, size_t n)
+{
+    double distance = 0, norm = 0;
+    for (size_t i = 0; i < n; ++i) {
+        const double off = (double)got[i] - want[i];
+        distance += off * off;
+        norm += (double)want[i] * want[i];
+    }
+    return sqrt(distance / norm);
+}
+
+static int check_inference(struct cli_bench *b, struct clfcn_err *err)
+{
+    const size_t n = cli_bench_pixels(b) * (size_t)b->desc.classes;
+    struct clfcn_net *net = b->inference ? b->inference : b->net;
+    struct cli_bench_checks *c = &b->checks;
+    int rc = clfcn_net_init(b->net, 0, err); /* as b->inference was */
+    if (rc == CLFCN_OK) {
+        rc = cli_bench_infer(b, net, b->logits, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = cli_bench_infer(b, net, b->other_logits, err);
+    }
+    if (rc == CLFCN_OK) {
+        c->inference_repeats =
+            memcmp(b->logits, b->other_logits, n * sizeof(*b->logits)) == 0;
+        rc = cli_bench_infer(b, b->net, b->other_logits, err);
+    }
+    c->inference_error = b->inference && rc == CLFCN_OK
+                             ? relative_error(b->logits, b->other_logits, n)
+                             : NAN;
+    return rc;
+}
+
+int cli_bench_check(struct cli_bench *b, struct clfcn_err *err)
+{
+    const size_t layers = (size_t)clfcn_net_layer_count(b->net);
+    b->verdicts = calloc(layers, sizeof(*b->verdicts));
+    int rc = b->verdicts ? check_passes(b, err) : clfcn_err_nomem(err);
+    if (rc == CLFCN_OK) {
+        rc = check_steps(b, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = check_inference(b, err);
+    }
+    b->checks.done = rc == CLFCN_OK;
+    return rc;
+}
+
+int cli_bench_verdict(const struct cli_bench *b, struct clfcn_err *err)
+{
+    const struct cli_bench_checks *c = &b->checks;
+    if (!c->done) {
+        return CLFCN_OK;
+    }
+    if (c->wrong > 0) {
+        return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
+                             "%d of %d passes are computed wrongly, %s worst (relative "
+                             "error %.1e, allowed %.0e); try another --gemm, or 'clfcn "
+                             "tune', which leaves out what is wrong",
+                             c->wrong, c->passes, c->worst_at, c->worst,
+                             CLFCN_SAMPLES_BOUND);
+    }
+    for (int i = 0; i < b->product_count; ++i) {
+        const struct clfcn_gemm_rate *r = &b->products[i];
+        if (!r->correct) {
+            return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
+                                 "the matrix product %dx%dx%d (%s) is wrong: relative "
+                                 "error %.1e; try another --gemm",
+                                 r->m, r->n, r->k, r->provider, r->error);
+        }
+    }
+    if (b->inference && !(c->inference_error <= CLFCN_SAMPLES_BOUND)) {
+        return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
+                             "the network built for inference differs from the one that "
+                             "trains: relative error %.1e, allowed %.0e",
+                             c->inference_error, CLFCN_SAMPLES_BOUND);
+    }
+    if (!c->steps_repeat || !c->inference_repeats) {
+        return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
+                             "%s from the same state gives other results when repeated: "
+                             "this device or its driver is not to be trusted",
+                             c->steps_repeat ? "inference" : "training");
+    }
+    return CLFCN_OK;
+}

@@ -1,0 +1,302 @@
+/* bench_run.c - one network on one device: training steps and inference on a synthetic
+ * batch, timed. */
+#include "../device/prof.h"
+#include "../net/tune.h"
+#include "../util/log.h"
+#include "../util/rng.h"
+#include "../util/sys.h"
+#include "../util/trace.h"
+#include "bench.h"
+#include "profile.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { PROFILED_STEPS = 3 };
+
+size_t cli_bench_pixels(const struct cli_bench *b)
+{
+    return (size_t)b->desc.batch * (size_t)b->desc.width * (size_t)b->desc.height;
+}
+
+static int allocate(struct cli_bench *b, struct clfcn_err *err)
+{
+    const size_t pixels = cli_bench_pixels(b), classes = (size_t)b->desc.classes;
+    b->images = calloc(pixels, 3 * sizeof(float));
+    b->logits = calloc(pixels, classes * sizeof(float));
+    b->other_logits = calloc(pixels, classes * sizeof(float));
+    b->labels = calloc(pixels, 1);
+    b->train_ms = calloc((size_t)b->steps, sizeof(double));
+    b->infer_ms = calloc((size_t)b->steps, sizeof(double));
+    b->scratch_ms = calloc((size_t)b->steps, sizeof(double));
+    if (!b->images || !b->logits || !b->other_logits || !b->labels || !b->train_ms ||
+        !b->infer_ms || !b->scratch_ms) {
+        return clfcn_err_nomem(err);
+    }
+    struct clfcn_rng rng;
+    clfcn_rng_init(&rng, 0, "bench", 0, 0);
+    for (size_t i = 0; i < 3 * pixels; ++i) {
+        b->images[i] = (float)(4 * clfcn_rng_double(&rng) - 2);
+    }
+    for (size_t i = 0; i < pixels; ++i) {
+        b->labels[i] = (uint8_t)clfcn_rng_below(&rng, (uint32_t)b->desc.classes);
+    }
+    return CLFCN_OK;
+}
+
+void cli_bench_close(struct cli_bench *b)
+{
+    clfcn_net_destroy(&b->inference);
+    clfcn_net_destroy(&b->net);
+    clfcn_dev_close(&b->dev);
+    free(b->images);
+    free(b->logits);
+    free(b->other_logits);
+    free(b->labels);
+    free(b->train_ms);
+    free(b->infer_ms);
+    free(b->scratch_ms);
+    free(b->verdicts);
+    *b = (struct cli_bench){
+        .desc = b->desc, .how = b->how, .steps = b->steps, .verify = b->verify
+    };
+}
+
+static struct clfcn_net_hyper next_update(struct cli_bench *b)
+{
+    return (struct clfcn_net_hyper){
+        .lr = 1e-4,
+        .momentum = 0.7,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .eps = 1e-8,
+        .update = ++b->updates,
+    };
+}
+
+static int upload(struct cli_bench *b, struct clfcn_err *err)
+{
+    const struct clfcn_net_input in = {
+        .images = b->images,
+        .labels = b->labels,
+        .labelled = (int64_t)cli_bench_pixels(b),
+    };
+    return clfcn_net_upload(b->net, 0, &in, err);
+}
+
+int cli_bench_step(struct cli_bench *b, float *loss, struct clfcn_err *err)
+{
+    const struct clfcn_net_hyper hyper = next_update(b);
+    int rc = upload(b, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_step(b->net, 0, &hyper, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_wait(b->net, 0, loss, err);
+    }
+    if (rc == CLFCN_OK && !isfinite(*loss)) {
+        rc = clfcn_err_set(
+            err, CLFCN_ENUMERIC, 0,
+            "the loss of step %lld is not finite: this device computes wrongly",
+            (long long)b->updates);
+    }
+    return rc;
+}
+
+int cli_bench_infer(struct cli_bench *b, struct clfcn_net *net, float *logits,
+                    struct clfcn_err *err)
+{
+    const struct clfcn_net_input in = { .images = b->images };
+    int rc = clfcn_net_upload(net, 0, &in, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_infer(net, 0, logits, err);
+    }
+    return rc < 0 ? rc : clfcn_net_wait(net, 0, NULL, err);
+}
+
+/* What is timed: one training step, from the batch in host memory to its loss in host
+ * memory; or an inference, to its logits there. */
+static int train_step(struct cli_bench *b, struct clfcn_err *err)
+{
+    float loss = NAN;
+    return cli_bench_step(b, &loss, err);
+}
+
+static int infer(struct cli_bench *b, struct clfcn_err *err)
+{
+    return cli_bench_infer(b, b->inference ? b->inference : b->net, b->logits, err);
+}
+
+/* A network built for inference only, as `predict` and `eval` have it. Where memory does
+ * not suffice for both, the one that trains stands in. */
+static int create_inference(struct cli_bench *b, struct clfcn_err *err)
+{
+    struct clfcn_net_options how = b->how;
+    how.training = false;
+    int rc = clfcn_net_create(b->dev, &b->desc, &how, &b->inference, err);
+    if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
+        clfcn_info("inference is timed on the network that trains: %s", err->msg);
+        return CLFCN_OK;
+    }
+    return rc < 0 ? rc : clfcn_net_init(b->inference, 0, err);
+}
+
+/* Time one warm-up and then steps runs of what. */
+static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
+                  int (*what)(struct cli_bench *b, struct clfcn_err *err), double *ms,
+                  struct clfcn_err *err)
+{
+    int rc = what(b, err);
+    for (int i = 0; i < b->steps && rc == CLFCN_OK; ++i) {
+        if (*clfcn_interrupt_flag()) {
+            return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
+        }
+        double start = clfcn_clock();
+        rc = what(b, err);
+        ms[i] = 1e3 * (clfcn_clock() - start);
+        if (env->screen.terminal && !env->json && !env->quiet) {
+            char text[80];
+            snprintf(text, sizeof(text), "%s %d/%d: %.1f ms", name, i + 1, b->steps,
+                     ms[i]);
+            cli_screen_live(&env->screen, text);
+        }
+    }
+    return rc;
+}
+
+/* A few steps whose kernels are timed by the device: after the timed runs, which know
+ * nothing of it. With --profile they, and an inference, are what the file shows. */
+static int profile(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+{
+    int rc = cli_profile_start(env, b->dev, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_prof_start(b->dev, err);
+    }
+    for (int i = 0; i < PROFILED_STEPS && rc == CLFCN_OK; ++i) {
+        const struct clfcn_net_hyper hyper = next_update(b);
+        rc = upload(b, err);
+        if (rc == CLFCN_OK) {
+            rc = clfcn_net_profile(b->net, 0, &hyper, err);
+        }
+    }
+    if (rc == CLFCN_OK && env->profile.path) {
+        rc = infer(b, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_prof_stop(b->dev, err);
+    }
+    clfcn_trace_stop();
+    return rc;
+}
+
+static int look(struct cli_bench *b, struct cli_bench_moment *m, struct clfcn_err *err)
+{
+    struct clfcn_peak peak;
+    clfcn_sensors_read(&m->sensors);
+    const int rc = clfcn_peak_measure_cached(b->dev, &peak, err);
+    if (rc == CLFCN_OK) {
+        m->gflops = peak.gflops;
+        b->cache_gbps = fmax(b->cache_gbps, peak.gbps);
+    }
+    return rc;
+}
+
+static int first_step(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+{
+    double start = clfcn_clock();
+    int rc = cli_device_open(env, &b->dev, err);
+    if (rc == CLFCN_OK) {
+        const double before = clfcn_clock();
+        clfcn_tune_first(b->dev, &b->desc, &b->how, clfcn_interrupt_flag());
+        start += clfcn_clock() - before; /* done once, not at every start */
+        rc = clfcn_net_create(b->dev, &b->desc, &b->how, &b->net, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_init(b->net, 0, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = train_step(b, err);
+        b->first_step_s = clfcn_clock() - start;
+        b->device_bytes = b->dev->peak_bytes; /* steps allocate nothing */
+    }
+    return rc;
+}
+
+static int time_runs(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+{
+    int rc = look(b, &b->before, err);
+    if (rc == CLFCN_OK) {
+        rc = repeat(env, b, "training step", train_step, b->train_ms, err);
+    }
+    if (rc == CLFCN_OK) { /* what follows takes memory of its own */
+        b->host_kb = clfcn_peak_rss_kb();
+        rc = create_inference(b, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = repeat(env, b, "inference", infer, b->infer_ms, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = look(b, &b->after, err);
+    }
+    if (rc == CLFCN_OK) {
+        b->train = clfcn_spread_of(b->train_ms, b->steps, b->scratch_ms);
+        b->infer = clfcn_spread_of(b->infer_ms, b->steps, b->scratch_ms);
+    }
+    return rc;
+}
+
+/* The products of im2col for eight layers of VGG, at this size and batch. What there is
+ * no memory for is left out. */
+static int measure_products(struct cli_bench *b, struct clfcn_err *err)
+{
+    static const struct {
+        int in, out, shrink;
+    } layers[CLI_BENCH_PRODUCTS] = {
+        { 64, 64, 1 },   { 64, 128, 2 },  { 128, 128, 2 }, { 128, 256, 4 },
+        { 256, 256, 4 }, { 256, 512, 8 }, { 512, 512, 8 }, { 512, 512, 16 },
+    };
+    for (int i = 0; i < CLI_BENCH_PRODUCTS; ++i) {
+        const int s = layers[i].shrink;
+        struct clfcn_gemm_rate *r = &b->products[b->product_count];
+        *r = (struct clfcn_gemm_rate){
+            .m = layers[i].out,
+            .n = b->desc.batch * (b->desc.height / s) * (b->desc.width / s),
+            .k = 9 * layers[i].in,
+        };
+        const int rc = clfcn_gemm_measure(b->dev, b->how.gemm, r, err);
+        if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
+            continue;
+        }
+        if (rc < 0) {
+            return rc;
+        }
+        ++b->product_count;
+    }
+    return CLFCN_OK;
+}
+
+int cli_bench_run(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+{
+    clfcn_interrupt_install();
+    clfcn_clock_iso(b->date, sizeof(b->date));
+    int rc = allocate(b, err);
+    if (rc == CLFCN_OK) {
+        rc = first_step(env, b, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = time_runs(env, b, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = profile(env, b, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_peak_measure(b->dev, &b->peak, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = measure_products(b, err);
+    }
+    if (rc == CLFCN_OK && b->verify) {
+        rc = cli_bench_check(b, err);
+    }
+    cli_screen_clear(&env->screen);
+    return rc;
+}

@@ -1,0 +1,106 @@
+/* test_machine.c - spreads of repeated measurements, and what the machine tells. */
+#include "../../host/util/file.h"
+#include "../../host/util/machine.h"
+#include "../../host/util/path.h"
+#include "../../host/util/stats.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct clfcn_spread spread(const double *v, int n)
+{
+    double scratch[16];
+    return clfcn_spread_of(v, n, scratch);
+}
+
+static void test_spread_of_a_steady_run(void **state)
+{
+    const double v[] = { 10.0, 10.2, 10.1, 9.9, 10.0, 10.1, 10.3, 10.0, 9.8 };
+    const struct clfcn_spread s = spread(v, 9);
+    assert_true(fabs(s.median - 10.0) < 1e-9);
+    assert_true(fabs(s.lowest - 9.8) < 1e-9 && fabs(s.highest - 10.3) < 1e-9);
+    assert_true(fabs(s.relative - 0.01) < 1e-9); /* quartiles 10.0 and 10.1 */
+    assert_true(fabs(s.drift - 10.0 / 10.1) < 1e-9);
+    assert_false(s.noisy);
+}
+
+static void test_one_outlier_is_no_noise(void **state)
+{
+    const double v[] = { 10, 10, 10, 90, 10, 10, 10, 10, 10 };
+    assert_false(spread(v, 9).noisy);
+}
+
+static void test_noise_and_drift_are_told(void **state)
+{
+    const double wide[] = { 10, 14, 10, 14, 12, 10, 14, 10, 14 };
+    const double slower[] = { 10, 10, 10, 10, 11, 11, 12, 12, 12 };
+    assert_true(spread(wide, 9).noisy);
+    assert_true(fabs(spread(slower, 9).drift - 1.2) < 1e-9);
+    assert_true(spread(slower, 9).noisy);
+}
+
+static void test_few_repetitions_tell_nothing(void **state)
+{
+    const double v[] = { 10, 20, 30 };
+    assert_true(isnan(spread(v, 2).relative));
+    assert_false(spread(v, 1).noisy);
+    assert_true(spread(v, 1).median == 10);
+    assert_true(isnan(spread(v, 3).drift));
+    assert_true(spread(v, 3).noisy);
+}
+
+static void test_the_machine_has_a_name(void **state)
+{
+    struct clfcn_machine m;
+    clfcn_machine_get(&m);
+    assert_true(m.cpus >= 1);
+    assert_true(strlen(m.os) > 0);
+}
+
+static void put(const char *root, const char *dir, const char *name, const char *text)
+{
+    char *folder = clfcn_path_join(root, dir), *path = clfcn_path_join(folder, name);
+    assert_int_equal(clfcn_path_mkdir(folder, 0700, NULL), 0);
+    assert_int_equal(clfcn_file_write(path, text, strlen(text), NULL), 0);
+    free(path);
+    free(folder);
+}
+
+static void test_sensors_come_from_sysfs(void **state)
+{
+    char root[] = "/tmp/clfcn-sysfs-XXXXXX", remove[64];
+    struct clfcn_sensors s;
+    assert_non_null(mkdtemp(root));
+    setenv("CLFCN_SYSFS", root, 1);
+    clfcn_sensors_read(&s);
+    assert_true(isnan(s.mhz) && isnan(s.celsius));
+    put(root, "devices/system/cpu/cpu0/cpufreq", "scaling_cur_freq", "2000000\n");
+    put(root, "devices/system/cpu/cpu11/cpufreq", "scaling_cur_freq", "3000000\n");
+    put(root, "class/thermal/thermal_zone0", "temp", "41000\n");
+    put(root, "class/hwmon/hwmon2", "temp1_input", "66500\n");
+    put(root, "class/hwmon/hwmon3", "temp1_input", "nonsense\n");
+    clfcn_sensors_read(&s);
+    assert_true(fabs(s.mhz - 2500) < 1e-9);
+    assert_true(fabs(s.celsius - 66.5) < 1e-9);
+    unsetenv("CLFCN_SYSFS");
+    snprintf(remove, sizeof(remove), "rm -r %s", root);
+    assert_int_equal(system(remove), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_spread_of_a_steady_run),
+        cmocka_unit_test(test_one_outlier_is_no_noise),
+        cmocka_unit_test(test_noise_and_drift_are_told),
+        cmocka_unit_test(test_few_repetitions_tell_nothing),
+        cmocka_unit_test(test_the_machine_has_a_name),
+        cmocka_unit_test(test_sensors_come_from_sysfs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
