@@ -33,6 +33,7 @@ struct cli_env {
 };
 
 int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
+int cmd_compare(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_data(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_devices(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);

@@ -16,6 +16,8 @@ static const struct cli_command commands[] = {
       2, -1, true, cmd_predict },
     { "bench", "[--device all] [options]", "time training and inference, layer by layer",
       0, 0, true, cmd_bench },
+    { "compare", "BENCH.json... [--out PAGE.html]", "lay what bench measured side by side",
+      1, -1, false, cmd_compare },
     { "tune", "[options]", "measure which algorithms are fastest on a device",
       0, 0, true, cmd_tune },
     { "plan", "[options]", "say how much device memory a network takes",

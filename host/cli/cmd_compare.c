@@ -1,0 +1,214 @@
+/* cmd_compare.c - clfcn compare: what clfcn bench measured, side by side. */
+#include "../report/compare.h"
+#include "../train/runlog.h"
+#include "../util/file.h"
+#include "options.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char letter(int run)
+{
+    return (char)('A' + run);
+}
+
+static const char *verdict(enum clfcn_verdict v)
+{
+    return v == CLFCN_UNKNOWN ? "unverified" : v == CLFCN_RIGHT ? "correct" : "WRONG";
+}
+
+/* --- JSON: an object a run --- */
+
+static json_t *ratio_to_json(const struct clfcn_bench_time *base,
+                             const struct clfcn_bench_time *other)
+{
+    const struct clfcn_compare_ratio r = clfcn_compare_ratio(base, other);
+    return json_pack("{sf sf sf sb}", "times_as_fast", r.value, "low", r.low, "high",
+                     r.high, "differs", r.differs);
+}
+
+static int print_json(const struct clfcn_compare *c, const struct clfcn_compare_group *g,
+                      int index, struct clfcn_err *err)
+{
+    const struct clfcn_bench_run *r = &c->runs[index];
+    char title[512], name[] = { letter(index), '\0' }, base[] = { '\0', '\0' };
+    clfcn_compare_title(r, title, sizeof(title));
+    if (r->failure) {
+        return cli_print_json(json_pack("{ss ss ss ss ss}", "run", name, "file", r->file,
+                                        "device", r->device, "of", title, "error",
+                                        r->failure),
+                              err);
+    }
+    const struct clfcn_bench_run *b = &c->runs[g->base];
+    base[0] = letter(g->base);
+    return cli_print_json(
+        json_pack("{ss ss ss ss sf sf sf sf sf so sb ss so so}", "run", name, "file",
+                  r->file, "device", r->device, "of", title, "train_step_ms", r->train.ms,
+                  "train_images_per_s", 1e3 * r->batch / r->train.ms, "infer_ms",
+                  r->infer.ms, "infer_images_per_s", 1e3 * r->batch / r->infer.ms,
+                  "device_bytes", r->device_bytes, "correct",
+                  r->correct == CLFCN_UNKNOWN ? json_null()
+                                              : json_boolean(r->correct == CLFCN_RIGHT),
+                  "noisy", r->noisy, "against", base, "train",
+                  ratio_to_json(&b->train, &r->train), "infer",
+                  ratio_to_json(&b->infer, &r->infer)),
+        err);
+}
+
+/* --- text --- */
+
+/* "1.84x (1.71-1.98)", or that nothing can be said. */
+static const char *ratio_cell(const struct clfcn_bench_time *base,
+                              const struct clfcn_bench_time *other, char buf[40])
+{
+    const struct clfcn_compare_ratio r = clfcn_compare_ratio(base, other);
+    snprintf(buf, 40, r.differs ? "%.3gx (%.3g-%.3g)" : "no difference", r.value, r.low,
+             r.high);
+    return buf;
+}
+
+static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_group *g,
+                      int index)
+{
+    const struct clfcn_bench_run *r = &c->runs[index];
+    char bytes[CLI_BYTES_LEN], train[40] = "", infer[40] = "";
+    if (r->failure) {
+        printf("%c  failed: %s\n", letter(index), r->failure);
+        return;
+    }
+    if (index != g->base) {
+        ratio_cell(&c->runs[g->base].train, &r->train, train);
+        ratio_cell(&c->runs[g->base].infer, &r->infer, infer);
+    }
+    printf("%c %9.4g ms %5.1f%% %9.4g %9.4g ms %5.1f%% %10s  %-10s %-19s %-19s%s\n",
+           letter(index), r->train.ms, 100 * r->train.unsure,
+           1e3 * r->batch / r->train.ms, r->infer.ms, 100 * r->infer.unsure,
+           cli_format_bytes((uint64_t)r->device_bytes, bytes), verdict(r->correct), train,
+           infer, r->noisy ? " noisy" : "");
+}
+
+static void print_group(const struct clfcn_compare *c,
+                        const struct clfcn_compare_group *g)
+{
+    char title[512], base[3][24] = { "", "", "" };
+    clfcn_compare_title(&c->runs[g->runs[0]], title, sizeof(title));
+    printf("%s\n", title);
+    for (int i = 0; i < g->count; ++i) {
+        const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
+        printf("%c  %s, in %s\n", letter(g->runs[i]), r->device, r->file);
+    }
+    if (g->base >= 0 && g->count > 1) {
+        snprintf(base[0], sizeof(base[0]), "step against %c", letter(g->base));
+        snprintf(base[1], sizeof(base[1]), "inference against %c", letter(g->base));
+    }
+    printf("\n  %19s %9s %19s %10s  %-10s %-19s %s\n", "training step", "images/s",
+           "inference", "memory", "results", base[0], base[1]);
+    for (int i = 0; i < g->count; ++i) {
+        print_run(c, g, g->runs[i]);
+    }
+    printf("\n");
+}
+
+static void print_left_out(const struct clfcn_compare *c)
+{
+    char title[512];
+    for (int i = 0; i < c->left_out_count; ++i) {
+        const struct clfcn_bench_run *r = &c->runs[c->left_out[i]];
+        clfcn_compare_title(r, title, sizeof(title));
+        printf("left out, as no other run is like it: %s on %s, in %s\n", title,
+               r->device, r->file);
+    }
+}
+
+static int print(const struct cli_env *env, const struct clfcn_compare *c,
+                 struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    for (int g = 0; g < c->group_count && rc == CLFCN_OK; ++g) {
+        if (!env->json) {
+            print_group(c, &c->groups[g]);
+        }
+        for (int i = 0; i < c->groups[g].count && env->json && rc == CLFCN_OK; ++i) {
+            rc = print_json(c, &c->groups[g], c->groups[g].runs[i], err);
+        }
+    }
+    if (!env->json) {
+        print_left_out(c);
+    }
+    return rc;
+}
+
+static int write_page(const struct cli_env *env, const struct clfcn_compare *c,
+                      const char *path, struct clfcn_err *err)
+{
+    struct clfcn_strbuf page = { 0 };
+    clfcn_compare_page(&page, c);
+    const int rc = page.failed ? clfcn_err_nomem(err)
+                               : clfcn_file_write(path, page.str, page.len, err);
+    clfcn_strbuf_free(&page);
+    if (rc == CLFCN_OK && !env->json && !env->quiet) {
+        printf("wrote %s\n", path);
+    }
+    return rc;
+}
+
+/* "5%" or "5" into 0.05. */
+static int parse_percent(const char *text, double *out, struct clfcn_err *err)
+{
+    char *end;
+    const double v = strtod(text, &end);
+    end += *end == '%';
+    if (end == text || *end || !(v >= 0 && v <= 1000)) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--fail-if-slower %s: not a percentage, such as 5%%", text);
+    }
+    *out = v / 100;
+    return CLFCN_OK;
+}
+
+int cmd_compare(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
+{
+    const char *out = NULL, *percent = NULL;
+    struct cli_option options[] = {
+        { .name = "out",
+          .kind = CLI_STRING,
+          .target = &out,
+          .arg = "FILE",
+          .help = "write an HTML page too: charts, rooflines, every layer" },
+        { .name = "fail-if-slower",
+          .kind = CLI_STRING,
+          .target = &percent,
+          .arg = "5%",
+          .help = "exit with 1 if a later file is slower than the first by more, beyond "
+                  "noise; or failed, or is wrong" },
+        { 0 },
+    };
+    struct clfcn_compare *c = calloc(1, sizeof(*c));
+    struct cli_line line;
+    double limit = 0;
+    int rc = cli_line_read(&line, env, options, argc, argv, err);
+    if (rc == CLFCN_OK && !c) {
+        rc = clfcn_err_nomem(err);
+    }
+    if (rc == CLFCN_OK && percent) {
+        rc = parse_percent(percent, &limit, err);
+    }
+    if (rc != CLFCN_OK) {
+        goto out;
+    }
+    rc = cli_input(clfcn_compare_open(c, line.args, line.arg_count, err), err);
+    if (rc == CLFCN_OK) {
+        rc = print(env, c, err);
+    }
+    if (rc == CLFCN_OK && out) {
+        rc = write_page(env, c, out, err);
+    }
+    if (rc == CLFCN_OK && percent) {
+        rc = clfcn_compare_slower(c, limit, err);
+    }
+    clfcn_compare_close(c);
+out:
+    free(c);
+    cli_line_free(&line);
+    return rc;
+}

@@ -1,0 +1,27 @@
+/* compare_impl.h - what the files of the comparison page share. */
+#ifndef CLFCN_REPORT_COMPARE_IMPL_H
+#define CLFCN_REPORT_COMPARE_IMPL_H
+
+#include "compare.h"
+
+/* Beside the report's style sheet; and the script that makes tables sortable, without
+ * which they stay as they are. (compare_style.c) */
+extern const char clfcn_compare_css[], clfcn_compare_script[];
+
+/* The letter of run i, and the class of its colour. */
+static inline char clfcn_compare_letter(int i)
+{
+    return (char)('A' + i);
+}
+enum { CLFCN_COMPARE_COLORS = 8 };
+
+/* Step times, rates, layers and rooflines of one group. (compare_charts.c,
+ * compare_roofline.c) */
+void clfcn_compare_bars(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                        const struct clfcn_compare_group *g);
+void clfcn_compare_layers(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                          const struct clfcn_compare_group *g);
+void clfcn_compare_roofline(struct clfcn_strbuf *out, const struct clfcn_bench_run *run,
+                            int index);
+
+#endif

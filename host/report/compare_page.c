@@ -1,0 +1,355 @@
+/* compare_page.c - the comparison's sections, top to bottom. */
+#include "../util/sys.h"
+#include "compare_impl.h"
+#include "html.h"
+#include <math.h>
+#include <stdio.h>
+
+#define DASH "\xe2\x80\x93"
+#define TIMES "\xc3\x97"
+
+/* --- a card for each run --- */
+
+static void row_text(struct clfcn_strbuf *out, const char *name, const char *value)
+{
+    clfcn_strbuf_add(out, "<div><dt>%s</dt><dd>", name);
+    clfcn_html_text(out, value);
+    clfcn_strbuf_add(out, "</dd></div>\n");
+}
+
+static void row_ratio(struct clfcn_strbuf *out, const char *name, char base,
+                      const struct clfcn_compare_ratio *r)
+{
+    clfcn_strbuf_add(out, "<div><dt>%s, against %c</dt>", name, base);
+    if (r->differs) {
+        clfcn_strbuf_add(out,
+                         "<dd class=\"%s\">%.3g" TIMES " as fast <span "
+                         "class=\"soft\">(%.3g" DASH "%.3g)</span></dd></div>\n",
+                         r->value > 1 ? "good" : "bad", r->value, r->low, r->high);
+    } else {
+        clfcn_strbuf_add(out,
+                         "<dd>no difference beyond noise <span class=\"soft\">"
+                         "(%.3g" DASH "%.3g" TIMES ")</span></dd></div>\n",
+                         r->low, r->high);
+    }
+}
+
+static void row_time(struct clfcn_strbuf *out, const char *name,
+                     const struct clfcn_bench_time *t, int batch)
+{
+    clfcn_strbuf_add(out,
+                     "<div><dt>%s</dt><dd>%.4g ms <span class=\"soft\">\xc2\xb1%.1f "
+                     "%%</span>, %.4g images/s</dd></div>\n",
+                     name, t->ms, 100 * t->unsure, 1e3 * batch / t->ms);
+}
+
+static const char *verdict_text(const struct clfcn_bench_run *r)
+{
+    return r->correct == CLFCN_UNKNOWN ? "not verified"
+           : r->correct == CLFCN_RIGHT ? "correct"
+                                       : "WRONG";
+}
+
+static const char *verdict_class(enum clfcn_verdict v)
+{
+    return v == CLFCN_UNKNOWN ? "soft" : v == CLFCN_RIGHT ? "good" : "bad";
+}
+
+static void card_results(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                         const struct clfcn_compare_group *g, int index)
+{
+    const struct clfcn_bench_run *r = &c->runs[index];
+    char memory[32];
+    row_time(out, "Training step", &r->train, r->batch);
+    row_time(out, "Inference", &r->infer, r->batch);
+    if (g->base >= 0 && g->base != index) {
+        const char base = clfcn_compare_letter(g->base);
+        const struct clfcn_compare_ratio train =
+            clfcn_compare_ratio(&c->runs[g->base].train, &r->train);
+        const struct clfcn_compare_ratio infer =
+            clfcn_compare_ratio(&c->runs[g->base].infer, &r->infer);
+        row_ratio(out, "Training", base, &train);
+        row_ratio(out, "Inference", base, &infer);
+    }
+    row_text(out, "Device memory",
+             clfcn_format_bytes((uint64_t)r->device_bytes, memory, sizeof(memory)));
+    clfcn_strbuf_add(out, "<div><dt>Results</dt><dd class=\"%s\">%s</dd></div>\n",
+                     verdict_class(r->correct), verdict_text(r));
+}
+
+static void card(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                 const struct clfcn_compare_group *g, int index)
+{
+    const struct clfcn_bench_run *r = &c->runs[index];
+    clfcn_strbuf_add(out, "<section class=\"run s%d\"><h3>%c ",
+                     index % CLFCN_COMPARE_COLORS, clfcn_compare_letter(index));
+    clfcn_html_text(out, r->hardware);
+    clfcn_strbuf_add(out, "</h3>\n<p class=\"soft\">");
+    clfcn_html_text(out, r->platform);
+    clfcn_strbuf_add(out, ", ");
+    clfcn_html_text(out, r->driver);
+    clfcn_strbuf_add(out, "; ");
+    clfcn_html_text(out, r->file);
+    clfcn_strbuf_add(out, "</p>\n");
+    if (r->failure) {
+        clfcn_strbuf_add(out, "<p class=\"bad\">Failed: ");
+        clfcn_html_text(out, r->failure);
+        clfcn_strbuf_add(out, "</p></section>\n");
+        return;
+    }
+    clfcn_strbuf_add(out, "<dl>\n");
+    card_results(out, c, g, index);
+    clfcn_strbuf_add(out, "</dl>\n%s</section>\n",
+                     r->noisy ? "<p class=\"bad\">Too noisy to trust: measure again with "
+                                "nothing else running.</p>\n"
+                              : "");
+}
+
+static void cards(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                  const struct clfcn_compare_group *g)
+{
+    clfcn_strbuf_add(out, "<div class=\"runs\">\n");
+    for (int i = 0; i < g->count; ++i) {
+        card(out, c, g, g->runs[i]);
+    }
+    clfcn_strbuf_add(out, "</div>\n");
+}
+
+/* --- rooflines --- */
+
+static void rooflines(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                      const struct clfcn_compare_group *g)
+{
+    clfcn_strbuf_add(
+        out,
+        "<h2>Rooflines</h2>\n<p class=\"soft\">Each point is a pass of a layer, by the "
+        "arithmetic that its algorithm really does (Winograd's multiplies less than "
+        "direct convolution) and the bytes it must at least read and write. Solid: "
+        "the measured peak, and the bandwidth of caches; dashed: that of memory, which "
+        "layers that fit a cache exceed.</p>\n"
+        "<p class=\"legend\"><span><i class=\"p0\"></i>forward</span> <span><i "
+        "class=\"p1\"></i>input gradient</span> <span><i class=\"p2\"></i>weight "
+        "gradient</span></p>\n<div class=\"charts\">\n");
+    for (int i = 0; i < g->count; ++i) {
+        if (!c->runs[g->runs[i]].failure) {
+            clfcn_compare_roofline(out, &c->runs[g->runs[i]], g->runs[i]);
+        }
+    }
+    clfcn_strbuf_add(out, "</div>\n");
+}
+
+/* --- tables --- */
+
+/* A cell that sorts by its number. */
+static void cell(struct clfcn_strbuf *out, double v, const char *format)
+{
+    char text[32];
+    snprintf(text, sizeof(text), format, v);
+    if (isfinite(v)) {
+        clfcn_strbuf_add(out, "<td data-v=\"%.6g\">%s</td>", v, text);
+    } else {
+        clfcn_strbuf_add(out, "<td data-v=\"\">" DASH "</td>");
+    }
+}
+
+static void text_cell(struct clfcn_strbuf *out, const char *text)
+{
+    clfcn_strbuf_add(out, "<td class=\"text\">");
+    clfcn_html_text(out, text);
+    clfcn_strbuf_add(out, "</td>");
+}
+
+static void run_cell(struct clfcn_strbuf *out, int index)
+{
+    clfcn_strbuf_add(out, "<tr><td><i class=\"key s%d\"></i>%c</td>",
+                     index % CLFCN_COMPARE_COLORS, clfcn_compare_letter(index));
+}
+
+static const char *yes_no(bool yes)
+{
+    return yes ? "yes" : "NO";
+}
+
+static void correctness(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                        const struct clfcn_compare_group *g)
+{
+    clfcn_strbuf_add(
+        out,
+        "<h2>Are the results right?</h2>\n<p class=\"soft\">Passes of convolutions on "
+        "random data against float64, relative error in the 2-norm; training and "
+        "inference twice from the same state; the network built for inference against "
+        "the one that trains.</p>\n<div class=\"scroll wide\"><table "
+        "class=\"sortable\"><thead><tr><th>run</th><th class=\"text\">verdict</th>"
+        "<th>passes</th><th>wrong</th><th>largest error</th><th "
+        "class=\"text\">at</th><th>training repeats</th><th>inference repeats</th>"
+        "<th>inference error</th></tr></thead><tbody>\n");
+    for (int i = 0; i < g->count; ++i) {
+        const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
+        const struct clfcn_bench_checks *k = &r->checks;
+        if (r->failure) {
+            continue;
+        }
+        run_cell(out, g->runs[i]);
+        clfcn_strbuf_add(out, "<td class=\"text %s\">%s</td>", verdict_class(r->correct),
+                         verdict_text(r));
+        cell(out, k->known ? k->passes : NAN, "%.0f");
+        cell(out, k->known ? k->wrong : NAN, "%.0f");
+        cell(out, k->known ? k->worst_error : NAN, "%.1e");
+        text_cell(out, k->known && k->worst_at ? k->worst_at : DASH);
+        text_cell(out, k->known ? yes_no(k->training_repeats) : DASH);
+        text_cell(out, k->known ? yes_no(k->inference_repeats) : DASH);
+        cell(out, k->known ? k->inference_error : NAN, "%.1e");
+        clfcn_strbuf_add(out, "</tr>\n");
+    }
+    clfcn_strbuf_add(out, "</tbody></table></div>\n");
+}
+
+static void pass_row(struct clfcn_strbuf *out, int run, const char *layer,
+                     const struct clfcn_bench_pass *p)
+{
+    double intensity, own = NAN;
+    if (!clfcn_compare_point(p, &intensity, &own)) {
+        own = NAN;
+    }
+    run_cell(out, run);
+    text_cell(out, layer);
+    text_cell(out, p->name);
+    text_cell(out, p->algorithm);
+    cell(out, p->ms, "%.4g");
+    cell(out, p->gflops, "%.1f");
+    cell(out, own, "%.1f");
+    cell(out, 100 * p->of_peak, "%.1f");
+    cell(out, p->error, "%.1e");
+    clfcn_strbuf_add(out, "<td class=\"text %s\">%s</td></tr>\n",
+                     verdict_class(p->correct),
+                     p->correct == CLFCN_UNKNOWN ? DASH
+                     : p->correct == CLFCN_RIGHT ? "yes"
+                                                 : "WRONG");
+}
+
+static void passes(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                   const struct clfcn_compare_group *g)
+{
+    clfcn_strbuf_add(
+        out,
+        "<h2>Every pass</h2>\n<p class=\"soft\">GFLOP/s and share of the peak count "
+        "direct convolution's arithmetic, so that Winograd's algorithm may exceed 100 "
+        "%%; own GFLOP/s count what it really multiplies.</p>\n<div class=\"scroll "
+        "wide passes\"><table class=\"sortable\"><thead><tr><th>run</th><th "
+        "class=\"text\">layer</th><th class=\"text\">pass</th><th "
+        "class=\"text\">algorithm</th><th>ms</th><th>GFLOP/s</th><th>own "
+        "GFLOP/s</th><th>%% of peak</th><th>error</th><th "
+        "class=\"text\">correct</th></tr></thead><tbody>\n");
+    for (int i = 0; i < g->count; ++i) {
+        const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
+        for (int l = 0; l < r->layer_count; ++l) {
+            for (int p = 0; p < r->layers[l].pass_count; ++p) {
+                pass_row(out, g->runs[i], r->layers[l].name, &r->layers[l].passes[p]);
+            }
+        }
+    }
+    clfcn_strbuf_add(out, "</tbody></table></div>\n");
+}
+
+/* --- how it was measured --- */
+
+static void conditions_of(struct clfcn_strbuf *out, const struct clfcn_bench_run *r,
+                          int index)
+{
+    char text[96];
+    clfcn_strbuf_add(out, "<section class=\"run s%d\"><h3>%c</h3><dl>\n",
+                     index % CLFCN_COMPARE_COLORS, clfcn_compare_letter(index));
+    row_text(out, "Device", r->device);
+    row_text(out, "File", r->file);
+    row_text(out, "Date", r->date);
+    row_text(out, "clfcn", r->clfcn);
+    row_text(out, "System", r->os ? r->os : DASH);
+    snprintf(text, sizeof(text), "%d " TIMES " ", r->cpus);
+    clfcn_strbuf_add(out, "<div><dt>CPU</dt><dd>%s", text);
+    clfcn_html_text(out, r->cpu ? r->cpu : DASH);
+    clfcn_strbuf_add(out, "</dd></div>\n");
+    row_text(out, "Matrix products", r->gemm);
+    snprintf(text, sizeof(text), "%d", r->steps);
+    row_text(out, "Repetitions", text);
+    if (!r->failure) {
+        row_text(out, "Tuned", r->tuned ? "yes" : "no: defaults");
+        snprintf(text, sizeof(text), "%.4g, %.4g after", r->peak_before, r->peak_after);
+        row_text(out, "Peak GFLOP/s before", text);
+        snprintf(text, sizeof(text), "%.1f %%, %.1f %%", 100 * (r->train.drift - 1),
+                 100 * (r->infer.drift - 1));
+        row_text(out, "Drift, training and inference",
+                 isfinite(r->train.drift) && isfinite(r->infer.drift) ? text : DASH);
+        snprintf(text, sizeof(text), "%.3g s", r->first_step_s);
+        row_text(out, "First step", text);
+        snprintf(text, sizeof(text), "%.3g us", r->launch_us);
+        row_text(out, "Launching a kernel", text);
+    }
+    clfcn_strbuf_add(out, "</dl></section>\n");
+}
+
+static void conditions(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                       const struct clfcn_compare_group *g)
+{
+    clfcn_strbuf_add(out, "<h2>How it was measured</h2>\n<div class=\"runs\">\n");
+    for (int i = 0; i < g->count; ++i) {
+        conditions_of(out, &c->runs[g->runs[i]], g->runs[i]);
+    }
+    clfcn_strbuf_add(out, "</div>\n");
+}
+
+static void left_out(struct clfcn_strbuf *out, const struct clfcn_compare *c)
+{
+    char title[512];
+    for (int i = 0; i < c->left_out_count; ++i) {
+        const struct clfcn_bench_run *r = &c->runs[c->left_out[i]];
+        clfcn_compare_title(r, title, sizeof(title));
+        clfcn_strbuf_add(out,
+                         "<p class=\"soft\">Left out, as no other run is of the same "
+                         "network, size and batch: ");
+        clfcn_html_text(out, r->hardware);
+        clfcn_strbuf_add(out, ", ");
+        clfcn_html_text(out, title);
+        clfcn_strbuf_add(out, " (");
+        clfcn_html_text(out, r->file);
+        clfcn_strbuf_add(out, ")</p>\n");
+    }
+}
+
+static void section(struct clfcn_strbuf *out, const struct clfcn_compare *c,
+                    const struct clfcn_compare_group *g)
+{
+    char title[512];
+    clfcn_compare_title(&c->runs[g->runs[0]], title, sizeof(title));
+    clfcn_strbuf_add(out, "<h2>");
+    clfcn_html_text(out, title);
+    clfcn_strbuf_add(out, "</h2>\n");
+    cards(out, c, g);
+    clfcn_compare_bars(out, c, g);
+    clfcn_compare_layers(out, c, g);
+    rooflines(out, c, g);
+    correctness(out, c, g);
+    passes(out, c, g);
+    conditions(out, c, g);
+}
+
+void clfcn_compare_page(struct clfcn_strbuf *out, const struct clfcn_compare *c)
+{
+    char now[32];
+    clfcn_clock_iso(now, sizeof(now));
+    clfcn_strbuf_add(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+        "<title>clfcn: devices compared</title>\n<style>\n%s%s</style>\n</head>\n"
+        "<body><main>\n<header><h1>Devices compared</h1>\n<p class=\"soft\">%d %s of "
+        "clfcn bench</p></header>\n",
+        clfcn_report_css, clfcn_compare_css, c->count, c->count == 1 ? "run" : "runs");
+    for (int g = 0; g < c->group_count; ++g) {
+        section(out, c, &c->groups[g]);
+    }
+    left_out(out, c);
+    clfcn_strbuf_add(out,
+                     "<footer>Written by clfcn %s, %s</footer>\n</main>\n"
+                     "<script>\n%s</script>\n</body>\n</html>\n",
+                     clfcn_version(), now, clfcn_compare_script);
+}
