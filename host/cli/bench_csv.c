@@ -81,15 +81,18 @@ static void add_layer(struct clfcn_strbuf *out, const struct cli_bench *b, int l
         }
     }
     if (l.rest_ms >= 0) {
-        const struct row r = { .layer = l.name,
-                               .kind = l.kind,
-                               .pass =
-                                   l.backward_flop > 0 ? "rest of backward" : "backward",
-                               .algorithm = "direct",
-                               .ms = l.rest_ms,
-                               .gflops = NAN,
-                               .own_gflops = NAN,
-                               .bytes = NAN };
+        const bool weights = l.backward_flop > 0;
+        struct row r = { .layer = l.name,
+                         .kind = l.kind,
+                         .pass = weights ? "rest of backward" : "backward",
+                         .algorithm = "direct",
+                         .ms = l.rest_ms,
+                         .gflops = NAN,
+                         .own_gflops = NAN,
+                         .bytes = NAN };
+        if (b->verdicts && !weights) {
+            r.verdict = b->verdicts[layer][CLFCN_PASS_INPUT];
+        }
         add_row(out, b, &r);
     }
 }

@@ -21,6 +21,28 @@ static json_t *text(const char *s)
     return *s ? json_string(s) : json_null();
 }
 
+/* Of a layer without weights, whose backward pass is no pass of its own in the list. */
+static const struct clfcn_net_verdict *backward_verdict(const struct cli_bench *b,
+                                                        int layer)
+{
+    struct clfcn_net_layer l;
+    clfcn_net_layer_get(b->net, layer, &l);
+    return b->verdicts && l.pass[CLFCN_PASS_INPUT].ms < 0
+               ? &b->verdicts[layer][CLFCN_PASS_INPUT]
+               : NULL;
+}
+
+/* null where nothing was checked; v may be NULL. */
+static json_t *error_to_json(const struct clfcn_net_verdict *v)
+{
+    return v && v->checked ? clfcn_json_number(v->error) : json_null();
+}
+
+static json_t *verdict_to_json(const struct clfcn_net_verdict *v)
+{
+    return v && v->checked ? json_boolean(v->correct) : json_null();
+}
+
 static json_t *pass_to_json(const struct cli_bench *b, const struct clfcn_net_pass *p,
                             enum clfcn_pass pass, const struct clfcn_net_verdict *v)
 {
@@ -40,10 +62,9 @@ static json_t *passes_to_json(const struct cli_bench *b, int layer,
     json_t *list = json_array();
     for (int i = 0; i < CLFCN_PASS_COUNT; ++i) {
         const struct clfcn_net_verdict *v = b->verdicts ? &b->verdicts[layer][i] : NULL;
-        const bool checked = v && v->checked;
         if (l->pass[i].ms >= 0) {
-            json_array_append_new(list, pass_to_json(b, &l->pass[i], (enum clfcn_pass)i,
-                                                     checked ? v : NULL));
+            json_array_append_new(list,
+                                  pass_to_json(b, &l->pass[i], (enum clfcn_pass)i, v));
         }
     }
     return list;
@@ -54,15 +75,17 @@ static json_t *layer_to_json(const struct cli_bench *b, int layer)
     struct clfcn_net_layer l;
     clfcn_net_layer_get(b->net, layer, &l);
     const struct clfcn_net_pass *forward = &l.pass[CLFCN_PASS_FORWARD];
-    return json_pack("{ss ss ss so so so so so so}", "name", l.name, "kind", l.kind,
+    const struct clfcn_net_verdict *backward = backward_verdict(b, layer);
+    return json_pack("{ss ss ss so so so so so so so so}", "name", l.name, "kind", l.kind,
                      "algorithm", cli_bench_algorithm(forward), "forward_ms",
                      clfcn_json_number(measured(forward->ms)), "backward_ms",
                      clfcn_json_number(measured(l.backward_ms)), "forward_gflops",
                      clfcn_json_number(cli_bench_rate(forward->flop, forward->ms)),
                      "backward_gflops",
                      clfcn_json_number(cli_bench_rate(l.backward_flop, l.backward_ms)),
-                     "backward_rest_ms", clfcn_json_number(measured(l.rest_ms)), "passes",
-                     passes_to_json(b, layer, &l));
+                     "backward_rest_ms", clfcn_json_number(measured(l.rest_ms)),
+                     "backward_error", error_to_json(backward), "backward_correct",
+                     verdict_to_json(backward), "passes", passes_to_json(b, layer, &l));
 }
 
 static json_t *layers_to_json(const struct cli_bench *b)

@@ -62,8 +62,10 @@ static void print_layer(const struct cli_bench *b, int layer)
         }
     }
     if (l.rest_ms >= 0) {
-        print_pass(name, l.backward_flop > 0 ? "rest of backward" : "backward", "direct",
-                   l.rest_ms, NAN, NAN, NULL);
+        const bool weights = l.backward_flop > 0;
+        print_pass(
+            name, weights ? "rest of backward" : "backward", "direct", l.rest_ms, NAN,
+            NAN, b->verdicts && !weights ? &b->verdicts[layer][CLFCN_PASS_INPUT] : NULL);
     }
 }
 
@@ -120,10 +122,9 @@ static void print_checks(const struct cli_bench *b)
                  "when repeated"
                : err.msg);
     if (c->passes > 0) {
-        printf(
-            "               %d passes of convolutions against float64: largest relative "
-            "error %.1e (%s), allowed %.0e\n",
-            c->passes, c->worst, c->worst_at, CLFCN_SAMPLES_BOUND);
+        printf("               %d passes of layers against float64: largest relative "
+               "error %.1e (%s), allowed %.0e\n",
+               c->passes, c->worst, c->worst_at, CLFCN_SAMPLES_BOUND);
     }
 }
 

@@ -129,10 +129,10 @@ struct clfcn_net_verdict {
     bool correct;
     double error; /* relative, in the 2-norm over samples; NaN: not finite */
 };
-/* Run the algorithm of a pass on random data of the layer's shape, with the network's
- * workspace (ops/verify.h). The network must be idle; its tensors and weights stay as they
- * are. Only convolutions are checked. CLFCN_EDEVMEM or CLFCN_ENOMEM where there is no
- * memory for the data; CLFCN_ECL. */
+/* Run a pass of a layer on random data of its shape, with the network's workspace
+ * (ops/verify.h); of a layer without weights, CLFCN_PASS_INPUT is its whole backward pass.
+ * The network must be idle; its tensors and weights stay as they are. CLFCN_EDEVMEM or
+ * CLFCN_ENOMEM where there is no memory for the data; CLFCN_ECL. */
 int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
                      struct clfcn_net_verdict *out, struct clfcn_err *err);
 /* One training step whose kernels' times are added to the layers'; waits for it.

@@ -2,24 +2,39 @@
 #include "../ops/verify.h"
 #include "net_impl.h"
 
-int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
-                     struct clfcn_net_verdict *out, struct clfcn_err *err)
+/* CLFCN_OK with out->checked false where there is nothing to check. */
+static int verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
+                  struct clfcn_net_verdict *out, struct clfcn_err *err)
 {
-    const struct clfcn_op *op = net->graph.ops[layer];
+    struct clfcn_op *op = net->graph.ops[layer];
     const struct clfcn_op_run run = { .dev = net->dev,
                                       .training = true,
                                       .columns = net->columns,
                                       .scratch = net->scratch };
-    *out = (struct clfcn_net_verdict){ 0 };
-    if (!clfcn_net_has_pass(net, layer, pass) || !op->impl->conv) {
-        return CLFCN_OK;
+    if (op->impl->conv) {
+        out->checked = clfcn_net_has_pass(net, layer, pass);
+        return out->checked
+                   ? clfcn_verify_conv(op->impl->conv(op, pass), &run, &out->error, err)
+                   : CLFCN_OK;
     }
-    const int rc = clfcn_verify_conv(op->impl->conv(op, pass), &run, &out->error, err);
+    const bool backward = pass == CLFCN_PASS_INPUT;
+    out->checked = net->options.training && clfcn_verify_knows(op) &&
+                   pass != CLFCN_PASS_WEIGHT && (op->dx || !backward);
+    return out->checked ? clfcn_verify_op(op, &run, backward, &out->error, err)
+                        : CLFCN_OK;
+}
+
+int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
+                     struct clfcn_net_verdict *out, struct clfcn_err *err)
+{
+    *out = (struct clfcn_net_verdict){ 0 };
+    const int rc = verify(net, layer, pass, out, err);
     if (rc < 0) {
-        clfcn_err_note(err, "verifying layer '%s', %s", op->name, clfcn_pass_name(pass));
+        *out = (struct clfcn_net_verdict){ 0 };
+        clfcn_err_note(err, "verifying layer '%s', %s", net->graph.ops[layer]->name,
+                       clfcn_pass_name(pass));
         return rc;
     }
-    out->checked = true;
-    out->correct = out->error <= CLFCN_SAMPLES_BOUND; /* not if it is NaN */
+    out->correct = out->checked && out->error <= CLFCN_SAMPLES_BOUND; /* not if NaN */
     return CLFCN_OK;
 }

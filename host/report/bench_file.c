@@ -193,6 +193,8 @@ static void read_layer(struct reader *r, const json_t *o, struct clfcn_bench_lay
     l->kind = text(r, o, "kind");
     l->forward_ms = number_or_nan(r, o, "forward_ms");
     l->backward_ms = number_or_nan(r, o, "backward_ms");
+    l->backward_error = number_or_nan(r, o, "backward_error");
+    l->backward_correct = verdict(r, o, "backward_correct");
     if (!json_is_array(passes) || json_array_size(passes) > CLFCN_BENCH_PASSES) {
         bad(r, "passes", "is missing or no short list");
         return;

@@ -24,6 +24,8 @@ enum { CLFCN_BENCH_PASSES = 3 };
 struct clfcn_bench_layer {
     const char *name, *kind;
     double forward_ms, backward_ms;
+    double backward_error; /* of a layer without weights, as is the next */
+    enum clfcn_verdict backward_correct;
     struct clfcn_bench_pass passes[CLFCN_BENCH_PASSES];
     int pass_count;
 };

@@ -175,7 +175,7 @@ static void correctness(struct clfcn_strbuf *out, const struct clfcn_compare *c,
 {
     clfcn_strbuf_add(
         out,
-        "<h2>Are the results right?</h2>\n<p class=\"soft\">Passes of convolutions on "
+        "<h2>Are the results right?</h2>\n<p class=\"soft\">Passes of layers on "
         "random data against float64, relative error in the 2-norm; training and "
         "inference twice from the same state; the network built for inference against "
         "the one that trains.</p>\n<div class=\"scroll wide\"><table "
@@ -227,6 +227,27 @@ static void pass_row(struct clfcn_strbuf *out, int run, const char *layer,
                                                  : "WRONG");
 }
 
+/* The passes of a layer; of one without weights, its backward pass too. */
+static void layer_rows(struct clfcn_strbuf *out, int run,
+                       const struct clfcn_bench_layer *l)
+{
+    const struct clfcn_bench_pass backward = { .name = "backward",
+                                               .algorithm = "direct",
+                                               .ms = l->backward_ms,
+                                               .gflops = NAN,
+                                               .of_peak = NAN,
+                                               .own_flop = NAN,
+                                               .bytes = NAN,
+                                               .error = l->backward_error,
+                                               .correct = l->backward_correct };
+    for (int p = 0; p < l->pass_count; ++p) {
+        pass_row(out, run, l->name, &l->passes[p]);
+    }
+    if (l->backward_correct != CLFCN_UNKNOWN) {
+        pass_row(out, run, l->name, &backward);
+    }
+}
+
 static void passes(struct clfcn_strbuf *out, const struct clfcn_compare *c,
                    const struct clfcn_compare_group *g)
 {
@@ -243,9 +264,7 @@ static void passes(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     for (int i = 0; i < g->count; ++i) {
         const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
         for (int l = 0; l < r->layer_count; ++l) {
-            for (int p = 0; p < r->layers[l].pass_count; ++p) {
-                pass_row(out, g->runs[i], r->layers[l].name, &r->layers[l].passes[p]);
-            }
+            layer_rows(out, g->runs[i], &r->layers[l]);
         }
     }
     clfcn_strbuf_add(out, "</tbody></table></div>\n");

@@ -63,11 +63,14 @@ class Measured(Bench):
             self.assertTrue(checks["training_repeats"] and checks["inference_repeats"])
             verified = 0
             for layer in r["layers"]:
+                has_weights = layer["kind"] in ("conv2d", "deconv2d")
+                self.assertIs(layer["backward_correct"], None if has_weights else True, layer)
+                verified += not has_weights
                 for p in layer["passes"]:
-                    has_weights = layer["kind"] in ("conv2d", "deconv2d")
-                    self.assertIs(p["correct"], True if has_weights else None, (layer, p))
+                    self.assertIs(p["correct"], True, (layer, p))
+                    self.assertLessEqual(p["error"], checks["bound"])
+                    verified += 1
                     if has_weights:
-                        self.assertLessEqual(p["error"], checks["bound"])
                         # Winograd's tiles of 4x4 cost more than they save on smaller images.
                         if p["algorithm"].startswith("im2col"):
                             self.assertEqual(p["own_flop"], p["flop"])
@@ -75,7 +78,6 @@ class Measured(Bench):
                             self.assertEqual(p["own_flop"], p["flop"] / 4)
                         self.assertGreater(p["own_flop"], 0)
                         self.assertGreater(p["bytes"], 0)
-                        verified += 1
             self.assertEqual(checks["passes"], verified)
             self.assertGreater(len(r["products"]), 0)
             self.assertTrue(all(p["correct"] for p in r["products"]))

@@ -2,7 +2,7 @@
  * The wrong ones are im2col, and what can be wrong with it. */
 #include "../../host/ops/gemm_rate.h"
 #include "../../host/ops/verify.h"
-#include "../kernel/rig.h"
+#include "../kernel/rig_op.h"
 #include <math.h>
 
 static const struct clfcn_conv_shape plain = { 5, 7, 3, 2, 9, 11, false },
@@ -122,6 +122,75 @@ static void test_failing_passes_say_so(void **state)
     assert_true(isnan(error));
 }
 
+/* Writes nothing; and what is not asked for. */
+static int idle(struct clfcn_op *op, const struct clfcn_op_run *run,
+                struct clfcn_err *err)
+{
+    return CLFCN_OK;
+}
+
+static int copy_dy(struct clfcn_op *op, const struct clfcn_op_run *run,
+                   struct clfcn_err *err)
+{
+    const cl_int code =
+        clEnqueueCopyBuffer(run->dev->compute, op->dy->mem, op->dx->mem, 0, 0,
+                            clfcn_tensor_count(op->dy) * sizeof(float), 0, NULL, NULL);
+    return code == CL_SUCCESS ? CLFCN_OK : clfcn_cl_err(err, code, "copying");
+}
+
+static double error_of_op(struct rig_op *t, bool backward)
+{
+    const struct clfcn_op_run run = { .dev = t->rig->dev,
+                                      .training = true,
+                                      .columns = t->columns.mem,
+                                      .scratch = t->scratch.mem };
+    const struct clfcn_op before = *t->op;
+    struct clfcn_err err;
+    double error;
+    rig_ok(clfcn_verify_op(t->op, &run, backward, &error, &err), &err);
+    assert_memory_equal(&before, t->op, sizeof(before)); /* its own tensors are back */
+    return error;
+}
+
+typedef int (*create_fn)(struct clfcn_op **out, struct clfcn_err *err);
+
+static void check_op(struct rig *rig, create_fn create, const struct rig_use *use)
+{
+    struct rig_op t;
+    struct clfcn_op *op = NULL;
+    struct clfcn_err err;
+    rig_ok(create(&op, &err), &err);
+    rig_op_open(&t, rig, op, 5, 3, 6, 10, use);
+    assert_true(clfcn_verify_knows(op));
+    assert_true(error_of_op(&t, false) <= CLFCN_SAMPLES_BOUND);
+    assert_true(error_of_op(&t, true) <= CLFCN_SAMPLES_BOUND);
+    struct clfcn_op_impl broken = *op->impl;
+    broken.forward = idle;
+    broken.backward = idle;
+    const struct clfcn_op_impl *const own = op->impl;
+    op->impl = &broken;
+    assert_true(isnan(error_of_op(&t, false)));
+    assert_true(isnan(error_of_op(&t, true)));
+    broken = *own;
+    if (own->masks_dx && use->mask_dx && t.ty.h == t.tx.h) {
+        broken.backward = copy_dy; /* forgets the mask */
+        assert_true(error_of_op(&t, true) > 10 * CLFCN_SAMPLES_BOUND);
+    }
+    op->impl = own;
+    rig_op_close(&t);
+}
+
+static void test_other_layers_are_verified(void **state)
+{
+    const struct rig_use plain_use = { 0 }, masked = { .mask_dx = true },
+                         sum = { .with_x2 = true, .mask_dx = true };
+    check_op(*state, clfcn_maxpool_create, &plain_use);
+    check_op(*state, clfcn_maxpool_create, &masked);
+    check_op(*state, clfcn_batchnorm_create, &masked);
+    check_op(*state, clfcn_batchnorm_create, &sum);
+    check_op(*state, clfcn_add_create, &sum);
+}
+
 static void test_products_are_timed_and_checked(void **state)
 {
     struct rig *rig = *state;
@@ -141,6 +210,7 @@ int main(void)
         RIG_TEST(test_right_passes_are_within_the_bound),
         RIG_TEST(test_wrong_passes_are_not),
         RIG_TEST(test_failing_passes_say_so),
+        RIG_TEST(test_other_layers_are_verified),
         RIG_TEST(test_products_are_timed_and_checked),
     };
     return RIG_RUN(tests);

@@ -1,0 +1,232 @@
+/* verify_op.c - layers without convolutions, run on data of their own and held against
+ * their definitions in a few channels: poolings, batch norms and sums treat each channel
+ * by itself. */
+#include "ref.h"
+#include "trial_data.h"
+#include "verify.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    X,
+    X2,
+    Y,
+    DY,
+    DX,
+    STATE,
+    PARAMS,
+    GRADS = PARAMS + CLFCN_OP_MAX_PARAMS,
+    ARRAYS = GRADS + CLFCN_OP_MAX_PARAMS
+};
+enum { GAMMA, BETA };
+enum { CHANNELS = 4 }; /* that are compared */
+
+struct check {
+    struct clfcn_dev *dev;
+    struct clfcn_op *op;
+    bool backward;
+    struct clfcn_trial_array arrays[ARRAYS];
+    struct clfcn_tensor tensors[STATE];
+    size_t x_row, y_row; /* floats of a channel */
+    double distance, norm;
+    struct clfcn_trial_noise noise;
+};
+
+static int open_array(struct check *c, int i, const char *what, size_t count, bool random,
+                      struct clfcn_err *err)
+{
+    return clfcn_trial_array_open(c->dev, &c->arrays[i], what, count,
+                                  random ? &c->noise : NULL, err);
+}
+
+static int open_arrays(struct check *c, struct clfcn_err *err)
+{
+    static const char *const names[] = { "x", "x2", "y", "dy", "dx" };
+    const struct clfcn_op *op = c->op;
+    const struct clfcn_tensor *shapes[] = { op->x, op->x2, op->y,
+                                            c->backward ? op->y : NULL,
+                                            c->backward ? op->x : NULL };
+    int rc = CLFCN_OK;
+    clfcn_trial_noise_init(&c->noise);
+    for (int i = 0; rc == CLFCN_OK && i < STATE; ++i) {
+        const size_t count = shapes[i] ? clfcn_tensor_count(shapes[i]) : 0;
+        rc = open_array(c, i, names[i], count, i != Y && i != DX, err);
+        if (shapes[i]) {
+            c->tensors[i] = *shapes[i];
+            c->tensors[i].mem = c->arrays[i].mem;
+        }
+    }
+    if (rc == CLFCN_OK) {
+        rc = open_array(c, STATE, "state", op->state_bytes / sizeof(float), false, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < op->param_count; ++i) {
+        const struct clfcn_param *p = &op->params[i];
+        rc = open_array(c, PARAMS + i, p->suffix, p->count, true, err);
+        if (rc == CLFCN_OK && p->grad) {
+            rc = open_array(c, GRADS + i, p->suffix, p->count, false, err);
+        }
+    }
+    c->x_row = clfcn_tensor_row(op->x);
+    c->y_row = clfcn_tensor_row(op->y);
+    return rc;
+}
+
+/* Run the op on the arrays in the place of its own tensors and parameters. */
+static int run_once(struct check *c, const struct clfcn_op_run *run,
+                    struct clfcn_err *err)
+{
+    struct clfcn_op *op = c->op;
+    const struct clfcn_op own = *op;
+    op->x = &c->tensors[X];
+    op->x2 = op->x2 ? &c->tensors[X2] : NULL;
+    op->y = &c->tensors[Y];
+    op->dy = &c->tensors[DY];
+    op->dx = &c->tensors[DX];
+    op->state = c->arrays[STATE].mem;
+    for (int i = 0; i < op->param_count; ++i) {
+        op->params[i].value = c->arrays[PARAMS + i].mem;
+        op->params[i].grad = c->arrays[GRADS + i].mem;
+    }
+    int rc = clfcn_trial_poison(c->dev, run->scratch, op->scratch_bytes, err);
+    if (rc == CLFCN_OK) {
+        rc = op->impl->forward(op, run, err);
+    }
+    if (rc == CLFCN_OK && c->backward) {
+        rc = op->impl->backward(op, run, err);
+    }
+    *op = own;
+    return rc;
+}
+
+/* --- definitions, of one channel --- */
+
+/* Floats as doubles. */
+static void widen(const struct clfcn_trial_array *a, size_t from, size_t count,
+                  double *out)
+{
+    for (size_t i = 0; i < count; ++i) {
+        out[i] = a->host[from + i];
+    }
+}
+
+static void define_pool(const struct check *c, const double *x, const double *dy,
+                        double *want)
+{
+    const struct clfcn_tensor *t = &c->tensors[X];
+    if (c->backward) {
+        clfcn_ref_maxpool_backward(t->n, t->h, t->w, x, dy, want);
+    } else {
+        clfcn_ref_maxpool(t->n, t->h, t->w, x, want);
+    }
+}
+
+static void define_norm(const struct check *c, int channel, const double *x,
+                        const double *dy, double *want)
+{
+    const double gamma = c->arrays[PARAMS + GAMMA].host[channel];
+    const double beta = c->arrays[PARAMS + BETA].host[channel];
+    double mean = 0, var = 1, dgamma, dbeta;
+    if (c->backward) {
+        clfcn_ref_batchnorm_backward(1, c->x_row, x, &gamma, dy, want, &dgamma, &dbeta);
+    } else {
+        clfcn_ref_batchnorm(1, c->x_row, x, &gamma, &beta, &mean, &var, want);
+    }
+}
+
+/* What the op makes of x, or of dy, in a channel. */
+static void define(const struct check *c, int channel, const double *x, const double *x2,
+                   const double *dy, double *want)
+{
+    const struct clfcn_op *op = c->op;
+    if (strcmp(op->impl->kind, "maxpool") == 0) {
+        define_pool(c, x, dy, want);
+    } else if (strcmp(op->impl->kind, "batchnorm") == 0) {
+        define_norm(c, channel, x, dy, want);
+    } else {
+        memcpy(want, c->backward ? dy : x, c->x_row * sizeof(*want));
+    }
+    for (size_t i = 0; !c->backward && op->x2 && i < c->y_row; ++i) {
+        want[i] += x2[i];
+    }
+    for (size_t i = 0; c->backward && op->mask_dx && i < c->x_row; ++i) {
+        want[i] = x[i] > 0 ? want[i] : 0;
+    }
+}
+
+static void compare_channel(struct check *c, int channel, double *memory)
+{
+    const struct clfcn_trial_array *made = &c->arrays[c->backward ? DX : Y];
+    const size_t row = c->backward ? c->x_row : c->y_row;
+    const size_t x_from = (size_t)channel * c->x_row, y_from = (size_t)channel * c->y_row;
+    double *x = memory, *x2 = x + c->x_row, *dy = x2 + c->x_row, *want = dy + c->y_row;
+    widen(&c->arrays[X], x_from, c->x_row, x);
+    if (c->op->x2) {
+        widen(&c->arrays[X2], x_from, c->x_row, x2);
+    }
+    if (c->backward) {
+        widen(&c->arrays[DY], y_from, c->y_row, dy);
+    }
+    define(c, channel, x, x2, dy, want);
+    for (size_t i = 0; i < row; ++i) {
+        const double off = made->host[(size_t)channel * row + i] - want[i];
+        c->distance += off * off;
+        c->norm += want[i] * want[i];
+    }
+}
+
+/* The first, the last, and some between; NaN anywhere is told. */
+static int compare(struct check *c, double *error, struct clfcn_err *err)
+{
+    struct clfcn_trial_array *made = &c->arrays[c->backward ? DX : Y];
+    const int channels = c->tensors[X].c;
+    double *memory = calloc(3 * c->x_row + c->y_row, sizeof(*memory));
+    int rc = memory ? clfcn_trial_array_read(c->dev, made, err) : clfcn_err_nomem(err);
+    bool finite = true;
+    for (size_t i = 0; rc == CLFCN_OK && i < made->count; ++i) {
+        finite = finite && isfinite(made->host[i]);
+    }
+    for (int i = 0; rc == CLFCN_OK && finite && i < CHANNELS; ++i) {
+        compare_channel(c, (channels - 1) * i / (CHANNELS - 1), memory);
+    }
+    *error = finite && c->norm > 0 ? sqrt(c->distance / c->norm) : NAN;
+    free(memory);
+    return rc;
+}
+
+bool clfcn_verify_knows(const struct clfcn_op *op)
+{
+    static const char *const kinds[] = { "maxpool", "batchnorm", "add" };
+    for (int i = 0; i < CLFCN_ARRAY_LEN(kinds); ++i) {
+        if (strcmp(op->impl->kind, kinds[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int clfcn_verify_op(struct clfcn_op *op, const struct clfcn_op_run *run, bool backward,
+                    double *error, struct clfcn_err *err)
+{
+    struct check *c = calloc(1, sizeof(*c));
+    *error = NAN;
+    if (!c) {
+        return clfcn_err_nomem(err);
+    }
+    c->dev = run->dev;
+    c->op = op;
+    c->backward = backward;
+    int rc = open_arrays(c, err);
+    if (rc == CLFCN_OK) {
+        rc = run_once(c, run, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = compare(c, error, err);
+    }
+    clFinish(c->dev->compute); /* also after an error: it may still use the arrays */
+    for (int i = 0; i < ARRAYS; ++i) {
+        clfcn_trial_array_close(c->dev, &c->arrays[i]);
+    }
+    free(c);
+    return rc;
+}
