@@ -43,7 +43,7 @@ static size_t host_bytes(const struct plan *plan, const struct clfcn_net_memory 
                          const struct clfcn_device_info *info)
 {
     return clfcn_loader_bytes(plan->desc.width, plan->desc.height, plan->desc.batch) +
-           (info->unified_memory ? m->total : 0);
+           m->host + (info->unified_memory ? m->total : 0);
 }
 
 static int print_json(const struct plan *plan, const struct clfcn_net_forecast *f,

@@ -22,6 +22,7 @@ static const struct {
 /* FLOPs to a byte of memory traffic that devices have in balance. */
 static const double FLOP_PER_BYTE = 8.0;
 static const double LAUNCH_MS = 0.02;
+static const double TRANSFER_GBPS = 8.0; /* between host and device */
 
 /* GFLOP/s: what tuning measured, else what units, clock and usual widths come to. */
 static double peak_gflops(const struct clfcn_net *net)
@@ -112,6 +113,12 @@ double clfcn_estimate_update_each(const struct clfcn_net *net)
     return count * LAUNCH_MS;
 }
 
+double clfcn_estimate_host_states(const struct clfcn_net *net)
+{
+    const int states = clfcn_optim_states(net->options.optimizer);
+    return 1e-6 * 2 * states * (double)net->params.trained_bytes / TRANSFER_GBPS;
+}
+
 double clfcn_estimate_forward(const struct clfcn_net *net, int i)
 {
     bool measured;
@@ -133,6 +140,7 @@ double clfcn_estimate_run(const struct clfcn_net *net, bool *measured)
     if (net->options.training) {
         ms += update_ms(net);
         ms += net->thrift.update_each ? clfcn_estimate_update_each(net) : 0.0;
+        ms += net->thrift.host_states ? clfcn_estimate_host_states(net) : 0.0;
     }
     if (measured) {
         *measured = all;

@@ -2,8 +2,8 @@
 
 #include "../util/strbuf.h"
 #include "estimate.h"
-#include <math.h>
-#include <stdio.h>
+
+static const double LAST_RESORT_MS = 1e9;
 
 /* Segments worth running again: those with an activation of their own and a backward
  * pass. Their bits, and what their forward pass costs but for the last op's. */
@@ -25,6 +25,8 @@ static struct segments find_segments(const struct clfcn_net *net)
     return s;
 }
 
+/* Milliseconds; moving things to the host's memory counts as very long where it is the
+ * device's too, and saves the user nothing. */
 static double cost_of(const struct clfcn_net *net, const struct segments *s,
                       const struct clfcn_thrift *thrift)
 {
@@ -32,13 +34,17 @@ static double cost_of(const struct clfcn_net *net, const struct segments *s,
     for (int i = 0; i < 32; ++i) {
         ms += thrift->again >> i & 1 ? s->ms[i] : 0.0;
     }
+    if (thrift->host_states) {
+        ms += clfcn_estimate_host_states(net);
+        ms += net->dev->info.unified_memory ? LAST_RESORT_MS : 0.0;
+    }
     return ms;
 }
 
 struct best {
     struct clfcn_thrift thrift;
     bool fits;
-    double ms;
+    double cost;
     size_t bytes;
 };
 
@@ -47,8 +53,8 @@ static int try_thrift(struct clfcn_net *net, const struct segments *s,
                       const struct clfcn_thrift *thrift, size_t limit, struct best *best,
                       struct clfcn_err *err)
 {
-    const double ms = cost_of(net, s, thrift);
-    if (best->fits && ms >= best->ms) {
+    const double cost = cost_of(net, s, thrift);
+    if (best->fits && cost >= best->cost) {
         return CLFCN_OK;
     }
     net->thrift = *thrift;
@@ -56,7 +62,7 @@ static int try_thrift(struct clfcn_net *net, const struct segments *s,
     const size_t bytes = net->memory.total;
     const bool fits = bytes <= limit;
     if (rc == CLFCN_OK && (fits || (!best->fits && bytes < best->bytes))) {
-        *best = (struct best){ *thrift, fits, ms, bytes };
+        *best = (struct best){ *thrift, fits, cost, bytes };
     }
     return rc;
 }
@@ -66,12 +72,14 @@ static int try_thrift(struct clfcn_net *net, const struct segments *s,
 int clfcn_fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err)
 {
     const struct segments s = find_segments(net);
-    struct best best = { .ms = INFINITY, .bytes = SIZE_MAX };
+    struct best best = { .bytes = SIZE_MAX };
     int rc = CLFCN_OK;
-    for (int each = 0; rc == CLFCN_OK && each < 2; ++each) {
+    for (int updates = 0; rc == CLFCN_OK && updates < 3; ++updates) {
         unsigned subset = 0;
         do {
-            const struct clfcn_thrift thrift = { .again = subset, .update_each = each };
+            const struct clfcn_thrift thrift = { .again = subset,
+                                                 .update_each = updates > 0,
+                                                 .host_states = updates > 1 };
             rc = try_thrift(net, &s, &thrift, limit, &best, err);
             subset = (subset - s.bits) & s.bits; /* the next subset, in order */
         } while (rc == CLFCN_OK && subset != 0);
@@ -81,6 +89,21 @@ int clfcn_fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err)
         rc = clfcn_net_lay_out(net, err);
     }
     return rc;
+}
+
+bool clfcn_fits_better(const struct clfcn_net *a, const struct clfcn_net *b, size_t limit)
+{
+    const bool a_fits = a->memory.total <= limit, b_fits = b->memory.total <= limit;
+    if (a_fits != b_fits) {
+        return a_fits;
+    }
+    if (!a_fits) {
+        return a->memory.total < b->memory.total;
+    }
+    if (a->dev->info.unified_memory && a->thrift.host_states != b->thrift.host_states) {
+        return b->thrift.host_states;
+    }
+    return clfcn_estimate_run(a, NULL) < clfcn_estimate_run(b, NULL);
 }
 
 /* "conv1_1-conv1_2, deconv5": what every segment that is run again makes anew. */
@@ -111,6 +134,10 @@ char *clfcn_thrift_describe(const struct clfcn_net *net)
                      clfcn_format_bytes(net->memory.workspace, room, sizeof(room)));
     if (net->thrift.update_each) {
         clfcn_strbuf_add(&sb, "; weights updated layer by layer");
+    }
+    if (net->thrift.host_states) {
+        clfcn_strbuf_add(&sb, "; %s of optimizer state in host memory",
+                         clfcn_format_bytes(net->memory.host, room, sizeof(room)));
     }
     if (net->thrift.again) {
         clfcn_strbuf_add(&sb, "; activations made a second time: ");

@@ -84,9 +84,7 @@ int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err)
     if (!fill.blocks) {
         return clfcn_err_nomem(err);
     }
-    for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
-        rc = clfcn_buffer_zero(net->dev, ps->states[s], 0, ps->trained_bytes, err);
-    }
+    rc = clfcn_params_zero_states(net, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_buffer_map(net->dev, ps->values, 0, ps->values_bytes, &values, err);
     }

@@ -77,7 +77,8 @@ static void account(struct clfcn_net *net)
     *m = (struct clfcn_net_memory){
         .weights = ps->values_bytes + (training ? 0 : net->state_bytes),
         .gradients = ps->grads_bytes,
-        .optimizer = ps->trained_bytes * (size_t)ps->state_count,
+        .optimizer = ps->states_bytes * (size_t)ps->state_count,
+        .host = net->thrift.host_states ? ps->trained_bytes * (size_t)ps->state_count : 0,
         .activations = training ? net->state_bytes : 0,
         .workspace = net->columns_bytes + net->scratch_bytes,
         .io = CLFCN_NET_SLOTS * (image_bytes(net) + (training ? label_bytes(net) : 0)) +
@@ -153,6 +154,7 @@ int clfcn_net_lay_out(struct clfcn_net *net, struct clfcn_err *err)
         clfcn_tape_for_inference(&net->tape, &net->graph);
     }
     ps->grads_bytes = net->thrift.update_each ? largest_gradient(net) : ps->trained_bytes;
+    ps->states_bytes = net->thrift.host_states ? ps->grads_bytes : ps->trained_bytes;
     const int rc =
         clfcn_plan_tape(&net->plan, &net->graph, &net->tape, clfcn_net_align(net->dev),
                         net->dev->info.max_alloc_bytes, err);
@@ -288,18 +290,6 @@ static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
     return plan_net(net, err);
 }
 
-/* Whether a is the better of two that should fit into the same memory. b may be NULL. */
-static bool fits_better(const struct clfcn_net *a, const struct clfcn_net *b)
-{
-    const uint64_t limit = a->options.mem_bytes;
-    if (!b || (a->memory.total <= limit) != (b->memory.total <= limit)) {
-        return !b || a->memory.total <= limit;
-    }
-    return a->memory.total <= limit
-               ? clfcn_estimate_run(a, NULL) < clfcn_estimate_run(b, NULL)
-               : a->memory.total < b->memory.total;
-}
-
 /* As new_net(), and if that takes more than options allow, with the workspace and the
  * thrift with which it keeps to that at the least cost; or, if that cannot be, with those
  * that come nearest. */
@@ -323,10 +313,10 @@ static int new_fitting_net(struct clfcn_dev *dev, const struct clfcn_net_desc *d
         if (rc == CLFCN_OK && how.training) {
             rc = clfcn_fit_thrift(net, how.mem_bytes, err);
         }
-        struct clfcn_net **worse =
-            rc == CLFCN_OK && fits_better(net, best) ? &best : &net;
-        clfcn_net_destroy(worse);
-        best = worse == &best ? net : best;
+        const bool better =
+            rc == CLFCN_OK && (!best || clfcn_fits_better(net, best, how.mem_bytes));
+        clfcn_net_destroy(better ? &best : &net);
+        best = better ? net : best;
         how.workspace_bytes /= 2;
     }
     if (best) {

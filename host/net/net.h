@@ -80,6 +80,7 @@ int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_st_file *f,
 struct clfcn_net_memory {
     size_t weights, gradients, optimizer, activations, workspace, io;
     size_t total;          /* peak device bytes */
+    size_t host;           /* optimiser state that lies in host memory instead */
     size_t largest_buffer; /* largest single buffer */
 };
 

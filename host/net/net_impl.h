@@ -18,7 +18,8 @@
  * mirror the first part. */
 struct clfcn_params {
     cl_mem values, grads, states[2];
-    size_t values_bytes, trained_bytes;
+    void *host_states[2]; /* of trained_bytes, with the thrift of that name; else NULL */
+    size_t values_bytes, trained_bytes, states_bytes; /* the last of each states[] */
     size_t grads_bytes; /* trained_bytes, or those of one op if each is updated by itself */
     int state_count; /* of the optimiser, 0 for inference */
 };
@@ -94,6 +95,7 @@ int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err);
 /* Allocate, and give each param its views. Optimiser states and whatever is no parameter
  * are zero; weights and gradients are undefined. */
 int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err);
+int clfcn_params_zero_states(struct clfcn_net *net, struct clfcn_err *err);
 void clfcn_params_release(struct clfcn_net *net);
 
 /* The bytes of op i's trained parameters, which lie together in the values: false if it

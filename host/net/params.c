@@ -188,17 +188,38 @@ int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err)
                  : zero_gaps(net, ps->grads, ps->grads_bytes, err);
     }
     for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
-        rc = clfcn_buffer_create(dev, ps->trained_bytes, "optimizer state",
-                                 &ps->states[s], err);
-        if (rc == CLFCN_OK) {
-            rc = clfcn_buffer_zero(dev, ps->states[s], 0, ps->trained_bytes, err);
+        rc = clfcn_buffer_create(dev, ps->states_bytes, "optimizer state", &ps->states[s],
+                                 err);
+        if (rc == CLFCN_OK && net->thrift.host_states) {
+            ps->host_states[s] = malloc(ps->trained_bytes + 1);
+            rc = ps->host_states[s] ? CLFCN_OK : clfcn_err_nomem(err);
         }
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_params_zero_states(net, err);
     }
     return rc < 0 ? rc : make_views(net, err);
 }
 
+int clfcn_params_zero_states(struct clfcn_net *net, struct clfcn_err *err)
+{
+    struct clfcn_params *ps = &net->params;
+    int rc = CLFCN_OK;
+    for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
+        if (ps->host_states[s]) {
+            clFinish(net->dev->compute);
+            memset(ps->host_states[s], 0, ps->trained_bytes);
+        } else {
+            rc = clfcn_buffer_zero(net->dev, ps->states[s], 0, ps->states_bytes, err);
+        }
+    }
+    return rc;
+}
+
 void clfcn_params_release(struct clfcn_net *net)
 {
+    free(net->params.host_states[0]);
+    free(net->params.host_states[1]);
     for (int i = 0; i < net->graph.op_count; ++i) {
         struct clfcn_op *op = net->graph.ops[i];
         for (int j = 0; j < op->param_count; ++j) {
@@ -235,11 +256,28 @@ static cl_mem buffer_of(const struct clfcn_net *net, const struct clfcn_tensor_e
     return e->place == CLFCN_IN_STATE ? net->params.states[e->state] : net->params.values;
 }
 
+/* The host memory that holds an entry's values, which nothing uses any more; NULL if a
+ * buffer does. */
+static unsigned char *host_of(const struct clfcn_net *net,
+                              const struct clfcn_tensor_entry *e)
+{
+    if (e->place != CLFCN_IN_STATE || !net->params.host_states[e->state]) {
+        return NULL;
+    }
+    clFinish(net->dev->compute);
+    return net->params.host_states[e->state];
+}
+
 int clfcn_net_tensor_read(struct clfcn_net *net, int i, void *data, struct clfcn_err *err)
 {
     const struct clfcn_tensor_entry *e = &net->tensors[i];
     if (e->place == CLFCN_ON_HOST) {
         memcpy(data, &net->batches_tracked, sizeof(net->batches_tracked));
+        return CLFCN_OK;
+    }
+    unsigned char *host = host_of(net, e);
+    if (host) {
+        memcpy(data, host + e->offset, e->param->count * sizeof(float));
         return CLFCN_OK;
     }
     const int rc = clfcn_buffer_read(net->dev, buffer_of(net, e), e->offset,
@@ -256,6 +294,11 @@ int clfcn_net_tensor_write(struct clfcn_net *net, int i, const void *data,
     const struct clfcn_tensor_entry *e = &net->tensors[i];
     if (e->place == CLFCN_ON_HOST) {
         memcpy(&net->batches_tracked, data, sizeof(net->batches_tracked));
+        return CLFCN_OK;
+    }
+    unsigned char *host = host_of(net, e);
+    if (host) {
+        memcpy(host + e->offset, data, e->param->count * sizeof(float));
         return CLFCN_OK;
     }
     net->derived = false;

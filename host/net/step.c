@@ -141,6 +141,26 @@ static int run_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
     return rc;
 }
 
+/* Enqueue the way of a part of the optimiser's states to the device or back, if they lie
+ * in host memory. */
+static int move_states(struct clfcn_net *net, size_t begin, size_t bytes, bool to_device,
+                       struct clfcn_err *err)
+{
+    const struct clfcn_params *ps = &net->params;
+    cl_command_queue queue = net->dev->compute;
+    int rc = CLFCN_OK;
+    for (int s = 0; rc == CLFCN_OK && ps->host_states[s] && s < ps->state_count; ++s) {
+        unsigned char *host = (unsigned char *)ps->host_states[s] + begin;
+        cl_event *event = clfcn_prof_event(net->dev, "move optimizer state");
+        rc = check(to_device ? clEnqueueWriteBuffer(queue, ps->states[s], CL_FALSE, 0,
+                                                    bytes, host, 0, NULL, event)
+                             : clEnqueueReadBuffer(queue, ps->states[s], CL_FALSE, 0,
+                                                   bytes, host, 0, NULL, event),
+                   "moving optimizer state", err);
+    }
+    return rc;
+}
+
 /* Of op i's parameters, or, i being -1, of all. */
 static int run_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
                       struct clfcn_err *err)
@@ -160,9 +180,16 @@ static int run_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper
         clfcn_params_of_op(net, i, &begin, &bytes);
     }
     clfcn_prof_label(net->dev, "update", NULL);
-    const int rc =
-        clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads, ps->states[0],
-                        ps->states[1], begin / sizeof(float), bytes / sizeof(float), err);
+    int rc = move_states(net, begin, bytes, true, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads,
+                             ps->states[0], ps->states[1], begin / sizeof(float),
+                             net->thrift.host_states ? 0 : begin / sizeof(float),
+                             bytes / sizeof(float), err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = move_states(net, begin, bytes, false, err);
+    }
     if (rc < 0) {
         clfcn_err_note(err, "update");
     }

@@ -33,6 +33,9 @@ struct clfcn_thrift {
     /* An op's parameters are updated right after its backward pass, and ops share the
      * memory of their gradients. */
     bool update_each;
+    /* With that: the optimiser's state lies in host memory, and comes to the device for an
+     * op's update. */
+    bool host_states;
 };
 
 void clfcn_tape_for_inference(struct clfcn_tape *tape, const struct clfcn_graph *graph);

@@ -122,6 +122,22 @@ static void assert_same_tensors(struct clfcn_net *a, struct clfcn_net *b)
     }
 }
 
+/* Through the host, as resuming does. */
+static void copy_tensors(struct clfcn_net *from, struct clfcn_net *to)
+{
+    struct clfcn_err err;
+    ok(clfcn_net_init(to, 99, &err), &err);
+    for (int i = 0; i < clfcn_net_tensor_count(from, true); ++i) {
+        struct clfcn_net_tensor t;
+        clfcn_net_tensor_info(from, i, &t);
+        void *data = malloc(t.bytes);
+        assert_non_null(data);
+        ok(clfcn_net_tensor_read(from, i, data, &err), &err);
+        ok(clfcn_net_tensor_write(to, i, data, &err), &err);
+        free(data);
+    }
+}
+
 static void assert_same_logits(const struct rig *rig, struct clfcn_net *a,
                                struct clfcn_net *b)
 {
@@ -173,6 +189,34 @@ static void test_same_bits(void **state)
         };
         check_same_bits(*state, (enum clfcn_arch)arch, how, 0.2);
         check_same_bits(*state, (enum clfcn_arch)arch, how, 0.4);
+    }
+}
+
+/* Optimiser state in host memory too: it moves to and fro, and starts, is read and
+ * written as it would on the device. */
+static void test_host_states(void **state)
+{
+    struct rig *rig = *state;
+    for (int optimizer = CLFCN_SGD; optimizer <= CLFCN_ADAM; ++optimizer) {
+        struct clfcn_net_options how = { .training = true,
+                                         .optimizer = (enum clfcn_optimizer)optimizer };
+        float losses[2][STEPS];
+        struct clfcn_net *usual = create(rig, CLFCN_FCNS, &how);
+        how.mem_bytes = limit_below(usual, 0.2) - usual->memory.optimizer / 2;
+        struct clfcn_net *small = create(rig, CLFCN_FCNS, &how);
+        assert_true(small->thrift.host_states);
+        assert_true(small->memory.total <= how.mem_bytes);
+        assert_int_equal(small->memory.host, usual->memory.optimizer);
+        assert_int_equal(small->memory.workspace, usual->memory.workspace);
+        for (int again = 0; again < 2; ++again) {
+            train(rig, usual, losses[0]);
+            train(rig, small, losses[1]);
+            assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+            assert_same_tensors(usual, small);
+            copy_tensors(usual, small);
+        }
+        clfcn_net_destroy(&usual);
+        clfcn_net_destroy(&small);
     }
 }
 
@@ -245,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_host_states),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_gradients_are_gone),
