@@ -94,6 +94,13 @@ static int build_threads(const struct clfcn_dev *dev)
     return strstr(dev->info.platform, "Oclgrind") ? 1 : clfcn_cpu_count();
 }
 
+static void free_texts(struct program *program)
+{
+    free(program->options);
+    free(program->key);
+    free(program->log);
+}
+
 void clfcn_programs_destroy(struct clfcn_programs **set)
 {
     struct clfcn_programs *s = *set;
@@ -110,9 +117,7 @@ void clfcn_programs_destroy(struct clfcn_programs **set)
     }
     for (int i = 0; i < s->program_count; ++i) {
         release_program(s->dev, &s->programs[i]);
-        free(s->programs[i].options);
-        free(s->programs[i].key);
-        free(s->programs[i].log);
+        free_texts(&s->programs[i]);
     }
     free(s->programs);
     free(s->wanted);
@@ -220,6 +225,39 @@ int clfcn_kernel_want(struct clfcn_programs *set, struct clfcn_kernel *kernel,
     grown[set->wanted_count++] = (struct wanted){ kernel, program };
 out:
     return rc;
+}
+
+/* Whether one of the first count kernels wanted is the same as that of w. */
+static bool wanted_before(const struct clfcn_programs *set, int count,
+                          const struct wanted *w)
+{
+    for (int i = 0; i < count; ++i) {
+        const struct wanted *other = &set->wanted[i];
+        if (other->program == w->program &&
+            strcmp(other->kernel->desc->entry, w->kernel->desc->entry) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int clfcn_programs_kernel_count(const struct clfcn_programs *set)
+{
+    int count = 0;
+    for (int i = 0; i < set->wanted_count; ++i) {
+        count += !wanted_before(set, i, &set->wanted[i]);
+    }
+    return count;
+}
+
+void clfcn_programs_forget(struct clfcn_programs *set)
+{
+    while (set->wanted_count > 0 && !set->wanted[set->wanted_count - 1].kernel->handle) {
+        --set->wanted_count;
+    }
+    while (set->program_count > 0 && !set->programs[set->program_count - 1].handle) {
+        free_texts(&set->programs[--set->program_count]);
+    }
 }
 
 /* Keep what the compiler said, for the thread that reports. */

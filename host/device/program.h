@@ -68,6 +68,11 @@ int clfcn_kernel_want(struct clfcn_programs *set, struct clfcn_kernel *kernel,
                       const struct clfcn_kernel_desc *desc, const int *values,
                       struct clfcn_err *err);
 
+/* Different kernels wanted so far: of another entry, file or -D. */
+int clfcn_programs_kernel_count(const struct clfcn_programs *set);
+/* Take back what was wanted since the last build. */
+void clfcn_programs_forget(struct clfcn_programs *set);
+
 /* Compile what was wanted since the last call, in parallel, or load it from the cache;
  * create the kernels. CLFCN_ECL with the file's name; the device's build log goes to
  * clfcn_log() as an error line by line. A damaged or foreign cache file is ignored and

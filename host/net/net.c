@@ -34,28 +34,9 @@ static struct clfcn_op_env make_env(struct clfcn_net *net)
 {
     struct clfcn_op_env env = clfcn_net_env(net->dev, &net->options);
     env.programs = net->programs;
-    env.gemm = net->gemm;
-    env.other_gemm = net->other_gemm;
+    env.gemms = &net->gemms;
     env.choices = net->options.choices;
     return env;
-}
-
-/* The provider of --gemm, and with --gemm auto the other if a choice needs it. */
-static int create_gemms(struct clfcn_net *net, struct clfcn_err *err)
-{
-    const bool any = net->options.gemm == CLFCN_GEMM_AUTO;
-    const int rc =
-        clfcn_gemm_create(net->dev, net->programs, net->options.gemm, &net->gemm, err);
-    if (rc < 0 || !any) {
-        return rc;
-    }
-    const bool native = strcmp(net->gemm->impl->name, "native") == 0;
-    if (!clfcn_choices_name_gemm(net->options.choices, native ? "clblast" : "native")) {
-        return CLFCN_OK;
-    }
-    return clfcn_gemm_create(net->dev, net->programs,
-                             native ? CLFCN_GEMM_CLBLAST : CLFCN_GEMM_NATIVE,
-                             &net->other_gemm, err);
 }
 
 static size_t label_bytes(const struct clfcn_net *net)
@@ -103,7 +84,9 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
         rc = clfcn_programs_create(net->dev, &net->programs, err);
     }
     if (rc == CLFCN_OK) {
-        rc = create_gemms(net, err);
+        net->gemms = (struct clfcn_gemms){ .dev = net->dev,
+                                           .programs = net->programs,
+                                           .kind = net->options.gemm };
     }
     const struct clfcn_op_env env = make_env(net);
     if (rc == CLFCN_OK) {
@@ -385,9 +368,8 @@ void clfcn_net_destroy(struct clfcn_net **out)
     for (int i = 0; i < net->plan.slab_count; ++i) {
         clfcn_buffer_release(dev, &net->slabs[i]);
     }
-    clfcn_programs_destroy(&net->programs); /* releases kernels inside the next three */
-    clfcn_gemm_destroy(&net->gemm);
-    clfcn_gemm_destroy(&net->other_gemm);
+    clfcn_programs_destroy(&net->programs); /* releases kernels inside the next two */
+    clfcn_gemms_destroy(&net->gemms);
     clfcn_graph_finish(&net->graph);
     clfcn_choices_free(&net->stored);
     free(net);

@@ -61,7 +61,7 @@ struct clfcn_net {
     struct clfcn_net_options options;
     struct clfcn_programs *programs;
     struct clfcn_choices stored; /* of the device, unless options.choices are given */
-    struct clfcn_gemm *gemm, *other_gemm; /* the latter NULL unless a choice names it */
+    struct clfcn_gemms gemms;
     struct clfcn_graph graph;
     struct clfcn_thrift thrift;
     double usual_ms; /* of a run without the limit of memory that it keeps to; 0: none */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double FIRST_LOOK = 5.0; /* seconds */
+static const double FIRST_LOOK = 5.0, FIRST_LOOK_CPU = 2.0; /* seconds */
 
 static struct clfcn_tune_row *find_row(struct clfcn_tuning *t,
                                        const struct clfcn_conv *cv)
@@ -68,7 +68,7 @@ int clfcn_tuning_open(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                       struct clfcn_tuning *out, struct clfcn_err *err)
 {
     struct clfcn_programs *programs = NULL; /* never built: kernels are not run here */
-    struct clfcn_gemm *gemm = NULL;
+    struct clfcn_gemms gemms = { .dev = dev, .kind = options->gemm };
     struct clfcn_graph *graph = calloc(1, sizeof(*graph));
     *out = (struct clfcn_tuning){ .dev = dev, .options = *options };
     out->rows = calloc((size_t)CLFCN_MAX_OPS * CLFCN_PASS_COUNT, sizeof(*out->rows));
@@ -76,19 +76,17 @@ int clfcn_tuning_open(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                                 : clfcn_err_nomem(err);
     if (rc == CLFCN_OK) {
         clfcn_choices_load(dev, level, &out->choices);
-        rc = clfcn_gemm_create(dev, programs, options->gemm, &gemm, err);
-    }
-    if (rc == CLFCN_OK) {
+        gemms.programs = programs;
         struct clfcn_op_env env = clfcn_net_env(dev, options);
         env.programs = programs;
-        env.gemm = gemm;
+        env.gemms = &gemms;
         rc = clfcn_graph_build(graph, desc, options->freeze_backbone, &env, err);
     }
     if (rc == CLFCN_OK) {
         list_rows(out, graph);
     }
     clfcn_programs_destroy(&programs);
-    clfcn_gemm_destroy(&gemm);
+    clfcn_gemms_destroy(&gemms);
     if (graph) {
         clfcn_graph_finish(graph);
     }
@@ -117,8 +115,8 @@ static int heaviest_first(const void *a, const void *b)
 
 /* Measure one row and note its winner. What is wrong with the row is kept in it. */
 static int measure_row(struct clfcn_tuning *t, struct clfcn_tuner *tuner,
-                       struct clfcn_tune_row *row, double race_end, double end,
-                       struct clfcn_err *err)
+                       struct clfcn_tune_row *row, bool same_bits, double race_end,
+                       double end, struct clfcn_err *err)
 {
     const int rc = clfcn_tuner_measure(tuner, &row->shape, row->pass, race_end, end,
                                        &row->result, err);
@@ -134,6 +132,9 @@ static int measure_row(struct clfcn_tuning *t, struct clfcn_tuner *tuner,
         snprintf(row->why, sizeof(row->why), "no algorithm works");
         row->stored = false;
         clfcn_choices_remove(&t->choices, &row->shape, row->pass, t->options.gemm);
+        return CLFCN_OK;
+    }
+    if (same_bits && row->result.best == 0) {
         return CLFCN_OK;
     }
     const struct clfcn_tuner_trial *best = &row->result.trials[row->result.best];
@@ -167,7 +168,7 @@ static int measure_rows(struct clfcn_tuning *t, struct clfcn_tuner *tuner,
             how->progress(how->user, order[i], i);
         }
         const double share = (end - now) * weight(order[i]) / left;
-        rc = measure_row(t, tuner, order[i], now + share, end, err);
+        rc = measure_row(t, tuner, order[i], how->same_bits, now + share, end, err);
         left -= weight(order[i]);
     }
     return rc;
@@ -182,13 +183,15 @@ int clfcn_tuning_measure(struct clfcn_tuning *t, const struct clfcn_tune_how *ho
                                                .gemm = t->options.gemm,
                                                .columns_limit = env.columns_limit,
                                                .workspace_limit = env.workspace_limit,
-                                               .stop = how->stop };
+                                               .stop = how->stop,
+                                               .same_bits = how->same_bits };
     struct clfcn_tuner *tuner = NULL;
     struct clfcn_tune_row *order[CLFCN_MAX_OPS * CLFCN_PASS_COUNT];
     struct clfcn_peak peak;
-    if (clfcn_peak_measure(t->dev, &peak, NULL) == CLFCN_OK) { /* only to be shown */
-        t->choices.peak_gflops = peak.gflops;
+    if (!how->same_bits && clfcn_peak_measure(t->dev, &peak, NULL) == CLFCN_OK) {
+        t->choices.peak_gflops = peak.gflops; /* only to be shown */
     }
+    t->choices.first_look = how->first_look;
     for (int i = 0; i < t->count; ++i) {
         order[i] = &t->rows[i];
     }
@@ -197,7 +200,10 @@ int clfcn_tuning_measure(struct clfcn_tuning *t, const struct clfcn_tune_how *ho
     if (rc < 0) {
         return rc;
     }
+    const double start = clfcn_clock();
     rc = measure_rows(t, tuner, order, how, err);
+    clfcn_debug("measuring took %.2f s; %d choices are stored", clfcn_clock() - start,
+                t->choices.count);
     clfcn_tuner_destroy(&tuner);
     if (rc == CLFCN_OK || rc == CLFCN_EINTR) {
         const int saved = clfcn_choices_save(&t->choices, t->dev, rc < 0 ? NULL : err);
@@ -211,19 +217,23 @@ void clfcn_tune_first(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
 {
     struct clfcn_tuning tuning = { 0 };
     struct clfcn_err err;
-    if (dev->info.is_cpu || clfcn_choices_stored(dev)) {
+    const bool cpu = dev->info.is_cpu;
+    const struct clfcn_tune_how how = { .budget = cpu ? FIRST_LOOK_CPU : FIRST_LOOK,
+                                        .first_look = true,
+                                        .same_bits = cpu,
+                                        .stop = stop };
+    if (clfcn_choices_stored(dev)) {
         return;
     }
-    clfcn_info("nothing is tuned for this device yet: trying algorithms for %.0f s; "
+    clfcn_info("nothing is tuned for this device yet: trying %s for up to %.0f s; "
                "'clfcn tune' does it thoroughly",
-               FIRST_LOOK);
+               cpu ? "parameters" : "algorithms", how.budget);
     int rc = clfcn_tuning_open(dev, desc, options, CLFCN_LOG_DEBUG, &tuning, &err);
     if (rc == CLFCN_OK) {
-        const struct clfcn_tune_how how = { .budget = FIRST_LOOK, .stop = stop };
         rc = clfcn_tuning_measure(&tuning, &how, &err);
     }
     if (rc < 0 && rc != CLFCN_EINTR) {
-        clfcn_warn("algorithms were not tried: %s", err.msg);
+        clfcn_warn("%s were not tried: %s", cpu ? "parameters" : "algorithms", err.msg);
     }
     clfcn_tuning_close(&tuning);
 }

@@ -39,6 +39,8 @@ void clfcn_tuning_close(struct clfcn_tuning *tuning);
 
 struct clfcn_tune_how {
     double budget; /* seconds, compiling included; the heaviest pass is always measured */
+    bool first_look; /* not on behalf of the user: what is stored may be done again */
+    bool same_bits;  /* as in struct clfcn_tuner_config: what is usual is not stored */
     const volatile bool *stop; /* may be NULL */
     /* Before row is measured, as number done + 1 of all; may be NULL. */
     void (*progress)(void *user, const struct clfcn_tune_row *row, int done);
@@ -51,7 +53,9 @@ int clfcn_tuning_measure(struct clfcn_tuning *tuning, const struct clfcn_tune_ho
                          struct clfcn_err *err);
 
 /* A first look at a device for which nothing is stored: a few seconds on the heaviest
- * passes. Nothing on CPUs, whose defaults were measured. A failure is only told. */
+ * passes. On a CPU, whose defaults were measured, only at parameters that leave every bit
+ * of the results as it is: there one seed gives the same bits, whatever a race between
+ * algorithms would have decided. A failure is only told. */
 void clfcn_tune_first(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                       const struct clfcn_net_options *options, const volatile bool *stop);
 

@@ -72,17 +72,6 @@ void clfcn_choices_remove(struct clfcn_choices *choices,
     }
 }
 
-bool clfcn_choices_name_gemm(const struct clfcn_choices *choices, const char *gemm)
-{
-    for (int i = 0; i < choices->count; ++i) {
-        const char *plus = strchr(choices->list[i].algorithm, '+');
-        if (plus && strcmp(plus + 1, gemm) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static const char *const gemm_kinds[] = { [CLFCN_GEMM_AUTO] = "auto",
                                           [CLFCN_GEMM_CLBLAST] = "clblast",
                                           [CLFCN_GEMM_NATIVE] = "native" };
@@ -162,8 +151,9 @@ json_t *clfcn_choices_to_json(const struct clfcn_choices *choices,
         }
     }
     json_t *json =
-        json_pack("{s:i, s:o, s:f, s:o}", "format", (int)FORMAT, "measured on",
-                  identity(dev), "peak gflops", choices->peak_gflops, "choices", list);
+        json_pack("{s:i, s:o, s:f, s:b, s:o}", "format", (int)FORMAT, "measured on",
+                  identity(dev), "peak gflops", choices->peak_gflops, "first look",
+                  (int)choices->first_look, "choices", list);
     if (json &&
         json_object_set_new(json, "sum", json_sprintf("%016" PRIx64, sum_of(json))) < 0) {
         json_decref(json);
@@ -243,6 +233,7 @@ int clfcn_choices_from_json(const json_t *json, const struct clfcn_dev *dev,
         json_integer_value(json_object_get(json, "format")) != FORMAT) {
         return damaged(err);
     }
+    const bool first_look = json_is_true(json_object_get(json, "first look"));
     int rc = check_identity(json_object_get(json, "measured on"), dev, err);
     for (size_t i = 0; rc == CLFCN_OK && i < json_array_size(list); ++i) {
         struct clfcn_choice c;
@@ -254,6 +245,7 @@ int clfcn_choices_from_json(const json_t *json, const struct clfcn_dev *dev,
     if (rc < 0) {
         clfcn_choices_free(out);
     }
+    out->first_look = first_look;
     return rc;
 }
 
@@ -278,15 +270,6 @@ int clfcn_choices_path(const struct clfcn_dev *dev, char **path, struct clfcn_er
     free(dir);
     free(cache);
     return rc;
-}
-
-bool clfcn_choices_stored(const struct clfcn_dev *dev)
-{
-    char *path = NULL;
-    const bool stored =
-        clfcn_choices_path(dev, &path, NULL) == CLFCN_OK && clfcn_path_exists(path);
-    free(path);
-    return stored;
 }
 
 static int read_file(const char *path, const struct clfcn_dev *dev,
@@ -314,11 +297,24 @@ void clfcn_choices_load(const struct clfcn_dev *dev, enum clfcn_log_level level,
     char *path = NULL;
     *out = (struct clfcn_choices){ 0 };
     if (clfcn_choices_path(dev, &path, NULL) == CLFCN_OK && clfcn_path_exists(path) &&
-        read_file(path, dev, out, &err) < 0) {
+        read_file(path, dev, out, &err) < 0 && !out->first_look) {
         clfcn_log(level, "the tuning for this device is left out: %s; run 'clfcn tune'",
                   err.msg);
     }
     free(path);
+}
+
+bool clfcn_choices_stored(const struct clfcn_dev *dev)
+{
+    struct clfcn_choices choices = { 0 };
+    char *path = NULL;
+    bool stored = false;
+    if (clfcn_choices_path(dev, &path, NULL) == CLFCN_OK && clfcn_path_exists(path)) {
+        stored = read_file(path, dev, &choices, NULL) == CLFCN_OK || !choices.first_look;
+    }
+    clfcn_choices_free(&choices);
+    free(path);
+    return stored;
 }
 
 int clfcn_choices_save(const struct clfcn_choices *choices, const struct clfcn_dev *dev,

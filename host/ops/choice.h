@@ -22,6 +22,7 @@ struct clfcn_choices {
     struct clfcn_choice *list;
     int count;
     double peak_gflops; /* of the device, by peak.h; 0 where it was not measured */
+    bool first_look; /* of clfcn_tune_first() only, which does it again if it is stale */
 };
 
 void clfcn_choices_free(struct clfcn_choices *choices);
@@ -44,26 +45,23 @@ void clfcn_choices_remove(struct clfcn_choices *choices,
                           const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                           enum clfcn_gemm_kind gemm);
 
-/* Whether a choice goes through the GEMM provider of this name. */
-bool clfcn_choices_name_gemm(const struct clfcn_choices *choices, const char *gemm);
-
 /* The choices, what they depend on, and a check sum. A new reference, or NULL if memory
  * is exhausted. */
 json_t *clfcn_choices_to_json(const struct clfcn_choices *choices,
                               const struct clfcn_dev *dev);
 /* The opposite. CLFCN_EDATA if json is damaged, or of another device, driver, CLBlast or
- * set of kernels than dev's: the message names what differs, and out is empty. */
+ * set of kernels than dev's: the message names what differs, and out has no choice. */
 int clfcn_choices_from_json(const json_t *json, const struct clfcn_dev *dev,
                             struct clfcn_choices *out, struct clfcn_err *err);
 
 /* What is stored for dev; nothing if there is no file. A file that is of no use counts as
- * none, and one message at level says why and what to do. */
+ * none, and one message at level says why and what to do, unless it is a first look's. */
 void clfcn_choices_load(const struct clfcn_dev *dev, enum clfcn_log_level level,
                         struct clfcn_choices *out);
 /* Replace the file of dev, atomically. */
 int clfcn_choices_save(const struct clfcn_choices *choices, const struct clfcn_dev *dev,
                        struct clfcn_err *err);
-/* Whether there is a file for dev, of use or not. */
+/* Whether there is a file for dev, of use or not; a first look's only if it is. */
 bool clfcn_choices_stored(const struct clfcn_dev *dev);
 /* The name of that file, its folder created; a new string. */
 int clfcn_choices_path(const struct clfcn_dev *dev, char **path, struct clfcn_err *err);

@@ -1,5 +1,6 @@
 #include "conv.h"
 
+#include "../util/hash.h"
 #include "choice.h"
 #include "gemm.h"
 #include <stdio.h>
@@ -59,7 +60,7 @@ int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
     cv->gemm = gemm;
     cv->shape = *shape;
     cv->pass = pass;
-    clfcn_conv_impl_name(impl, variant, gemm ? gemm->impl->name : "", cv->name);
+    clfcn_conv_impl_name(impl, variant, gemm ? gemm->name : "", cv->name);
     const int rc = impl->plan(cv, env, err);
     if (rc < 0) {
         clfcn_conv_destroy(out);
@@ -70,9 +71,12 @@ int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
 int clfcn_conv_want_scratch(struct clfcn_conv *cv, const struct clfcn_gemm_call *call,
                             struct clfcn_err *err)
 {
-    size_t bytes = 0;
-    const int rc = clfcn_gemm_scratch(cv->gemm, call, &bytes, err);
-    cv->scratch_bytes = bytes > cv->scratch_bytes ? bytes : cv->scratch_bytes;
+    struct clfcn_gemm_plan plan;
+    const int rc = clfcn_gemm_make_plan(cv->gemm, call, &plan, err);
+    if (plan.scratch_bytes > cv->scratch_bytes) {
+        cv->scratch_bytes = plan.scratch_bytes;
+    }
+    cv->products = clfcn_hash(cv->products, plan.parameters, sizeof(plan.parameters));
     return rc;
 }
 
@@ -115,38 +119,56 @@ static int create_chosen(const struct clfcn_conv_shape *shape, enum clfcn_pass p
 {
     const struct clfcn_choice *choice =
         clfcn_choices_find(env->choices, shape, pass, env->gemm_kind);
-    const struct clfcn_gemm *const gemms[] = { env->gemm, env->other_gemm };
+    const char *plus = choice ? strchr(choice->algorithm, '+') : NULL;
+    const char *gemm_name = plus ? plus + 1 : "";
     for (int i = 0; choice && clfcn_conv_impls[i]; ++i) {
-        for (int g = 0; g < CLFCN_ARRAY_LEN(gemms) && gemms[g]; ++g) {
-            const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
-            bool found = false;
-            const struct clfcn_conv_variant *variant =
-                find_variant(impl, gemms[g]->impl->name, choice->algorithm, &found);
-            if (!found || !impl->fits(shape, pass, env)) {
-                continue;
-            }
-            const int rc =
-                clfcn_conv_create_by(impl, variant, gemms[g], shape, pass, env, out, err);
-            if (rc == CLFCN_OK && !clfcn_conv_affordable(*out, env)) {
-                clfcn_conv_destroy(out);
-            }
+        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
+        const struct clfcn_gemm *gemm = NULL;
+        bool found = false;
+        const struct clfcn_conv_variant *variant =
+            find_variant(impl, gemm_name, choice->algorithm, &found);
+        if (!found || !impl->fits(shape, pass, env)) {
+            continue;
+        }
+        int rc = impl->uses_gemm ? clfcn_gemms_find(env->gemms, gemm_name, &gemm, err)
+                                 : CLFCN_OK;
+        if (rc < 0 || (impl->uses_gemm && !gemm)) {
             return rc;
         }
+        rc = clfcn_conv_create_by(impl, variant, gemm, shape, pass, env, out, err);
+        if (rc == CLFCN_OK && !clfcn_conv_affordable(*out, env)) {
+            clfcn_conv_destroy(out);
+        }
+        return rc;
     }
     return CLFCN_OK;
 }
 
-static int create_default(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
-                          const struct clfcn_op_env *env, struct clfcn_conv **out,
-                          struct clfcn_err *err)
+/* With the default provider, if it uses one. */
+static int create_usual(const struct clfcn_conv_impl *impl,
+                        const struct clfcn_conv_variant *variant,
+                        const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                        const struct clfcn_op_env *env, struct clfcn_conv **out,
+                        struct clfcn_err *err)
 {
-    for (int i = 0; clfcn_conv_impls[i]; ++i) {
-        const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
-        if (impl->on_request || !impl->fits(shape, pass, env)) {
+    const struct clfcn_gemm *gemm = NULL;
+    const int rc =
+        impl->uses_gemm ? clfcn_gemms_default(env->gemms, &gemm, err) : CLFCN_OK;
+    return rc < 0 ? rc
+                  : clfcn_conv_create_by(impl, variant, gemm, shape, pass, env, out, err);
+}
+
+int clfcn_conv_create_default(const struct clfcn_conv_impl *const *impls,
+                              const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                              const struct clfcn_op_env *env, struct clfcn_conv **out,
+                              struct clfcn_err *err)
+{
+    *out = NULL;
+    for (int i = 0; impls[i]; ++i) {
+        if (impls[i]->on_request || !impls[i]->fits(shape, pass, env)) {
             continue;
         }
-        const int rc =
-            clfcn_conv_create_by(impl, NULL, env->gemm, shape, pass, env, out, err);
+        const int rc = create_usual(impls[i], NULL, shape, pass, env, out, err);
         if (rc < 0 || clfcn_conv_affordable(*out, env)) {
             return rc;
         }
@@ -162,11 +184,12 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
     const struct clfcn_conv_impl *forced = env->conv[pass];
     *out = NULL;
     if (forced && forced->fits(shape, pass, env)) {
-        return clfcn_conv_create_by(forced, env->conv_variant, env->gemm, shape, pass,
-                                    env, out, err);
+        return create_usual(forced, env->conv_variant, shape, pass, env, out, err);
     }
     const int rc = create_chosen(shape, pass, env, out, err);
-    return rc < 0 || *out ? rc : create_default(shape, pass, env, out, err);
+    return rc < 0 || *out
+               ? rc
+               : clfcn_conv_create_default(clfcn_conv_impls, shape, pass, env, out, err);
 }
 
 void clfcn_conv_destroy(struct clfcn_conv **cv)

@@ -36,6 +36,7 @@ struct clfcn_conv_call {
 };
 
 struct clfcn_conv;
+struct clfcn_gemm;
 struct clfcn_gemm_call;
 
 /* A choice of parameters: for `clfcn tune` to try. */
@@ -90,6 +91,7 @@ struct clfcn_conv {
     enum clfcn_pass pass;
     size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
     size_t kept_bytes; /* inference: transformed weights, kept from run to run */
+    uint64_t products; /* hash of what the provider makes of the matrix products */
 };
 
 /* The candidates, NULL-terminated: the first that fits, is not for requests only, and is
@@ -100,8 +102,8 @@ extern const struct clfcn_conv_impl *const clfcn_conv_impls[];
 const char *clfcn_pass_name(enum clfcn_pass pass);
 
 /* The name to show and to store: the algorithm's, with its variant if there is one
- * ("winograd4:tiles=48"), and with the provider of its matrix products if it uses one
- * ("im2col+native"). */
+ * ("winograd4:tiles=48"), and with the name of the provider of its matrix products if it
+ * uses one ("im2col+native", "im2col+native:kt=32"). */
 void clfcn_conv_impl_name(const struct clfcn_conv_impl *impl,
                           const struct clfcn_conv_variant *variant, const char *gemm,
                           char name[CLFCN_CONV_NAME]);
@@ -117,7 +119,7 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
                       const struct clfcn_op_env *env, struct clfcn_conv **out,
                       struct clfcn_err *err);
 /* Plan this algorithm, which must fit, with one of its variants or NULL, and with this
- * provider. Free it likewise. */
+ * provider, NULL if it uses none. Free it likewise. */
 int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
                          const struct clfcn_conv_variant *variant,
                          const struct clfcn_gemm *gemm,
@@ -126,7 +128,14 @@ int clfcn_conv_create_by(const struct clfcn_conv_impl *impl,
                          struct clfcn_err *err);
 void clfcn_conv_destroy(struct clfcn_conv **cv);
 
-/* For plan(): raise scratch_bytes to what a product by cv's provider needs. */
+/* Plan the first of impls that fits, is not for requests only, and is affordable. */
+int clfcn_conv_create_default(const struct clfcn_conv_impl *const *impls,
+                              const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                              const struct clfcn_op_env *env, struct clfcn_conv **out,
+                              struct clfcn_err *err);
+
+/* For plan(): raise scratch_bytes to what a product by cv's provider needs, and note in
+ * products how it is done. */
 int clfcn_conv_want_scratch(struct clfcn_conv *cv, const struct clfcn_gemm_call *call,
                             struct clfcn_err *err);
 /* Whether it is thrifty or stays within the workspace. */

@@ -1,18 +1,64 @@
 #include "gemm_impl.h"
 
 #include "defaults.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Packed panels suit devices with wide vectors, which are CPUs; local memory suits the
+ * others, and also a CPU runtime that compiles for single lanes. */
+const struct clfcn_gemm_impl *clfcn_gemm_impl_of(const struct clfcn_device_info *info,
+                                                 enum clfcn_gemm_kind kind)
+{
+    if (kind == CLFCN_GEMM_AUTO) {
+        kind = clfcn_defaults_for(info).gemm;
+    }
+    if (kind == CLFCN_GEMM_CLBLAST) {
+        return &clfcn_gemm_clblast;
+    }
+    return info->is_cpu && info->vector_width >= 4 ? &clfcn_gemm_panels
+                                                   : &clfcn_gemm_tiled;
+}
+
+const struct clfcn_gemm_variant *
+clfcn_gemm_next_variant(const struct clfcn_gemm_impl *impl,
+                        const struct clfcn_device_info *info,
+                        const struct clfcn_gemm_variant *v)
+{
+    v = v ? v + 1 : impl->variants;
+    while (v->name && !impl->fits(v, info)) {
+        ++v;
+    }
+    return v->name ? v : NULL;
+}
+
+static void make_name(const struct clfcn_gemm_impl *impl,
+                      const struct clfcn_gemm_variant *variant,
+                      char name[CLFCN_GEMM_NAME])
+{
+    snprintf(name, CLFCN_GEMM_NAME, "%s%s%s", impl->name, variant ? ":" : "",
+             variant ? variant->name : "");
+}
+
+int clfcn_gemm_create_by(const struct clfcn_gemm_impl *impl,
+                         const struct clfcn_gemm_variant *variant, struct clfcn_dev *dev,
+                         struct clfcn_programs *programs, struct clfcn_gemm **out,
+                         struct clfcn_err *err)
+{
+    const int rc = impl->create(dev, programs, variant, out, err);
+    if (rc == CLFCN_OK) {
+        (*out)->impl = impl;
+        (*out)->dev = dev;
+        make_name(impl, variant, (*out)->name);
+    }
+    return rc;
+}
 
 int clfcn_gemm_create(struct clfcn_dev *dev, struct clfcn_programs *programs,
                       enum clfcn_gemm_kind kind, struct clfcn_gemm **out,
                       struct clfcn_err *err)
 {
-    if (kind == CLFCN_GEMM_AUTO) {
-        kind = clfcn_defaults_for(&dev->info).gemm;
-    }
-    if (kind == CLFCN_GEMM_CLBLAST) {
-        return clfcn_gemm_clblast_create(dev, out, err);
-    }
-    return clfcn_gemm_native_create(dev, programs, out, err);
+    return clfcn_gemm_create_by(clfcn_gemm_impl_of(&dev->info, kind), NULL, dev, programs,
+                                out, err);
 }
 
 void clfcn_gemm_destroy(struct clfcn_gemm **gemm)
@@ -38,10 +84,11 @@ struct clfcn_gemm_call clfcn_gemm_at(const struct clfcn_gemm_call *call, int ind
     return one;
 }
 
-int clfcn_gemm_scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
-                       size_t *bytes, struct clfcn_err *err)
+int clfcn_gemm_make_plan(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+                         struct clfcn_gemm_plan *out, struct clfcn_err *err)
 {
-    return g->impl->scratch(g, call, bytes, err);
+    *out = (struct clfcn_gemm_plan){ 0 };
+    return g->impl->plan(g, call, out, err);
 }
 
 int clfcn_gemm_run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
@@ -49,8 +96,69 @@ int clfcn_gemm_run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *cal
 {
     const int rc = g->impl->run(g, call, scratch, err);
     if (rc < 0) {
-        clfcn_err_note(err, "%s GEMM of %dx%dx%d", g->impl->name, call->m, call->n,
-                       call->k);
+        clfcn_err_note(err, "%s GEMM of %dx%dx%d", g->name, call->m, call->n, call->k);
     }
     return rc;
+}
+
+/* The one of this provider and variant, made if it is not there yet. */
+static int get(struct clfcn_gemms *gemms, const struct clfcn_gemm_impl *impl,
+               const struct clfcn_gemm_variant *variant, const struct clfcn_gemm **out,
+               struct clfcn_err *err)
+{
+    char name[CLFCN_GEMM_NAME];
+    make_name(impl, variant, name);
+    for (int i = 0; i < gemms->count; ++i) {
+        if (strcmp(gemms->list[i]->name, name) == 0) {
+            *out = gemms->list[i];
+            return CLFCN_OK;
+        }
+    }
+    *out = NULL;
+    if (gemms->count == CLFCN_MAX_GEMMS) {
+        return CLFCN_OK;
+    }
+    struct clfcn_gemm **made = &gemms->list[gemms->count];
+    const int rc =
+        clfcn_gemm_create_by(impl, variant, gemms->dev, gemms->programs, made, err);
+    if (rc == CLFCN_OK) {
+        *out = *made;
+        ++gemms->count;
+    }
+    return rc;
+}
+
+int clfcn_gemms_default(struct clfcn_gemms *gemms, const struct clfcn_gemm **out,
+                        struct clfcn_err *err)
+{
+    return get(gemms, clfcn_gemm_impl_of(&gemms->dev->info, gemms->kind), NULL, out, err);
+}
+
+int clfcn_gemms_find(struct clfcn_gemms *gemms, const char *name,
+                     const struct clfcn_gemm **out, struct clfcn_err *err)
+{
+    static const enum clfcn_gemm_kind kinds[] = { CLFCN_GEMM_NATIVE, CLFCN_GEMM_CLBLAST };
+    const struct clfcn_device_info *info = &gemms->dev->info;
+    *out = NULL;
+    for (int i = 0; i < CLFCN_ARRAY_LEN(kinds); ++i) {
+        const struct clfcn_gemm_impl *impl = clfcn_gemm_impl_of(info, kinds[i]);
+        const struct clfcn_gemm_variant *v = NULL;
+        bool wanted = gemms->kind == CLFCN_GEMM_AUTO || gemms->kind == kinds[i];
+        for (; wanted; wanted = (v = clfcn_gemm_next_variant(impl, info, v)) != NULL) {
+            char candidate[CLFCN_GEMM_NAME];
+            make_name(impl, v, candidate);
+            if (strcmp(candidate, name) == 0) {
+                return get(gemms, impl, v, out, err);
+            }
+        }
+    }
+    return CLFCN_OK;
+}
+
+void clfcn_gemms_destroy(struct clfcn_gemms *gemms)
+{
+    for (int i = 0; i < gemms->count; ++i) {
+        clfcn_gemm_destroy(&gemms->list[i]);
+    }
+    gemms->count = 0;
 }

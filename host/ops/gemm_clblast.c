@@ -17,6 +17,18 @@ struct override {
  * CPU twice as slow as this many values at a time. A multiple of KWG below. */
 enum { CPU_K_PART = 256 };
 
+/* The parameters of CLBlast's own kernels are no variants: CLBlast knows one set for a
+ * device in the whole process, so that two could not be used by turns. */
+static const struct clfcn_gemm_variant variants[] = { { "part=128", 0, 128 },
+                                                      { "part=512", 0, 512 },
+                                                      { 0 } };
+
+static bool fits(const struct clfcn_gemm_variant *variant,
+                 const struct clfcn_device_info *info)
+{
+    return info->is_cpu;
+}
+
 /* CLBlast's database knows no CPU runtime, and its tuner never tries work-groups of one
  * item, which are fastest there: 5 to 8 times its own choice. MWG and NWG may differ only
  * with GEMMK 0: before 1.6.3 the other kernel then computes wrong results (CLBlast issue
@@ -105,16 +117,18 @@ static bool batched(const struct clblast *cb, const struct clfcn_gemm_call *call
            lies_right(&call->c, m, n, call->batch.stride_c);
 }
 
-/* What a product by itself needs, even of a batch: the batched one takes no memory from
- * outside. Of a batch the last: CLBlast copies more of what has an offset. */
-static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
-                   size_t *bytes, struct clfcn_err *err)
+/* Scratch memory is what a product by itself needs, even of a batch: the batched one
+ * takes none from outside. Of a batch the last: CLBlast copies more of what has an
+ * offset.
+ */
+static int plan(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+                struct clfcn_gemm_plan *out, struct clfcn_err *err)
 {
     const struct clblast *cb = (const struct clblast *)g;
     const struct clfcn_gemm_call last = clfcn_gemm_at(call, clfcn_gemm_count(call) - 1);
     cl_command_queue queue = g->dev->compute;
     int rc = CLFCN_OK;
-    *bytes = 0;
+    out->parameters[0] = part_of(cb, call, 0).k;
     for (int k0 = 0; rc == CLFCN_OK && k0 < call->k;) {
         const struct clfcn_gemm_call part = part_of(cb, &last, k0);
         size_t need = 0;
@@ -124,7 +138,7 @@ static int scratch(const struct clfcn_gemm *g, const struct clfcn_gemm_call *cal
                        (size_t)part.b.ld, part.a.offset, (size_t)part.a.ld, part.c.offset,
                        (size_t)part.c.ld, &queue, &need),
                    err);
-        *bytes = need > *bytes ? need : *bytes;
+        out->scratch_bytes = need > out->scratch_bytes ? need : out->scratch_bytes;
         k0 += part.k;
     }
     return rc;
@@ -192,24 +206,15 @@ static void finish(struct clfcn_gemm *g)
     free(g);
 }
 
-static const struct clfcn_gemm_impl clblast_impl = {
-    .name = "clblast",
-    .algorithm = "im2col+clblast",
-    .scratch = scratch,
-    .run = run,
-    .finish = finish,
-};
-
-int clfcn_gemm_clblast_create(struct clfcn_dev *dev, struct clfcn_gemm **out,
-                              struct clfcn_err *err)
+static int create(struct clfcn_dev *dev, struct clfcn_programs *programs,
+                  const struct clfcn_gemm_variant *variant, struct clfcn_gemm **out,
+                  struct clfcn_err *err)
 {
     struct clblast *cb = calloc(1, sizeof(*cb));
     if (!cb) {
         return clfcn_err_nomem(err);
     }
-    cb->base.impl = &clblast_impl;
-    cb->base.dev = dev;
-    cb->k_part = dev->info.is_cpu ? CPU_K_PART : 0;
+    cb->k_part = variant ? variant->value : dev->info.is_cpu ? CPU_K_PART : 0;
     for (int i = 0; dev->info.is_cpu && i < CLFCN_ARRAY_LEN(cpu_overrides); ++i) {
         const struct override *o = &cpu_overrides[i];
         const int status =
@@ -223,3 +228,13 @@ int clfcn_gemm_clblast_create(struct clfcn_dev *dev, struct clfcn_gemm **out,
     *out = &cb->base;
     return CLFCN_OK;
 }
+
+const struct clfcn_gemm_impl clfcn_gemm_clblast = {
+    .name = "clblast",
+    .variants = variants,
+    .fits = fits,
+    .create = create,
+    .plan = plan,
+    .run = run,
+    .finish = finish,
+};

@@ -5,10 +5,8 @@
 
 #include "gemm.h"
 
-int clfcn_gemm_clblast_create(struct clfcn_dev *dev, struct clfcn_gemm **out,
-                              struct clfcn_err *err);
-int clfcn_gemm_native_create(struct clfcn_dev *dev, struct clfcn_programs *programs,
-                             struct clfcn_gemm **out, struct clfcn_err *err);
+extern const struct clfcn_gemm_impl clfcn_gemm_clblast, clfcn_gemm_panels,
+    clfcn_gemm_tiled;
 
 /* Rows of a panel of the left operand: MR of cl/panel.clh. */
 enum { CLFCN_PANEL_ROWS = 12 };

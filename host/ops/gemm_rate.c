@@ -57,7 +57,7 @@ static int open_product(struct product *p, enum clfcn_gemm_kind kind,
 {
     const size_t m = (size_t)r->m, n = (size_t)r->n, k = (size_t)r->k;
     const size_t counts[] = { m * k, k * n, m * n };
-    size_t bytes = 0;
+    struct clfcn_gemm_plan plan = { 0 };
     clfcn_rng_init(&p->rng, 0, "gemm", 0, 0);
     int rc = clfcn_programs_create(p->dev, &p->programs, err);
     if (rc == CLFCN_OK) {
@@ -76,10 +76,10 @@ static int open_product(struct product *p, enum clfcn_gemm_kind kind,
                                         .b = { .mem = p->mem[B], .ld = r->n },
                                         .c = { .mem = p->mem[C], .ld = r->n } };
     if (rc == CLFCN_OK) {
-        rc = clfcn_gemm_scratch(p->gemm, &p->call, &bytes, err);
+        rc = clfcn_gemm_make_plan(p->gemm, &p->call, &plan, err);
     }
-    if (rc == CLFCN_OK && bytes > 0) {
-        rc = clfcn_buffer_create(p->dev, bytes, "scratch", &p->scratch, err);
+    if (rc == CLFCN_OK && plan.scratch_bytes > 0) {
+        rc = clfcn_buffer_create(p->dev, plan.scratch_bytes, "scratch", &p->scratch, err);
     }
     return rc;
 }

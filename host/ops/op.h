@@ -51,7 +51,7 @@ enum clfcn_pass {
     CLFCN_PASS_COUNT
 };
 
-struct clfcn_gemm;
+struct clfcn_gemms;
 struct clfcn_conv;
 struct clfcn_conv_impl;
 struct clfcn_conv_variant;
@@ -61,11 +61,10 @@ struct clfcn_choices;
 struct clfcn_op_env {
     struct clfcn_dev *dev;
     struct clfcn_programs *programs;
-    const struct clfcn_gemm *gemm;
-    const struct clfcn_gemm *other_gemm; /* if a choice names it; else NULL */
-    enum clfcn_gemm_kind gemm_kind;      /* what the user asked for */
-    size_t columns_limit;                /* bytes of im2col columns an op may ask for */
-    size_t workspace_limit;              /* bytes that a convolution may ask for in all */
+    struct clfcn_gemms *gemms;      /* the matrix products (gemm.h) */
+    enum clfcn_gemm_kind gemm_kind; /* what the user asked for */
+    size_t columns_limit;           /* bytes of im2col columns an op may ask for */
+    size_t workspace_limit;         /* bytes that a convolution may ask for in all */
     bool training;
     /* A convolution's algorithm for each pass (conv.h) where it fits; NULL: choose. */
     const struct clfcn_conv_impl *conv[CLFCN_PASS_COUNT];

@@ -9,8 +9,11 @@
 #include <string.h>
 
 /* A candidate that stands further up in the table is kept unless another is faster by
- * this factor: less than that is noise. */
-static const double CLEARLY = 1.03;
+ * this factor: less than that is noise. With same_bits, where runs are few, by the second
+ * one. */
+static const double CLEARLY = 1.03, MORE_CLEARLY = 1.05;
+/* Milliseconds of a run, with same_bits, which are not worth the trouble. */
+static const double SHORT_RUN = 0.2;
 /* Whose fastest run takes so many times what the best usually does is not timed again. */
 static const double HOPELESS = 1.5;
 /* A round of so many seconds is steady enough to need no second one. */
@@ -19,33 +22,37 @@ static const double LONG_ROUND = 1.0;
 enum {
     MIN_RUNS = 3, /* before a candidate may be given up, or the race ends */
     MAX_RUNS = 31,
-    PROVIDERS = 2,
-    NOISE = 65537, /* prime: no tensor has rows that repeat with it */
+    SAME_BITS_RUNS = 7, /* instead of these */
+    NOISE = 65537,      /* prime: no tensor has rows that repeat with it */
     ARRAYS = 3,
 };
 
-/* A GEMM provider with its own kernels; gemm NULL: not to be had, and why. */
+/* A GEMM provider in one of its variants, with kernels of its own, which are built when
+ * they are first needed; with same_bits with those of the first provider. */
 struct provider {
-    const char *name;
-    struct clfcn_programs *programs;
-    struct clfcn_gemm *gemm;
+    struct clfcn_programs *programs; /* NULL: those of the first */
+    struct clfcn_gemm *gemm;         /* NULL: it cannot be made */
+    const struct provider *own;      /* the same, as it chooses by itself */
+    bool tried;                      /* to make or build it, and what that gave: */
+    int rc;
     struct clfcn_err err;
 };
 
 struct clfcn_tuner {
     struct clfcn_tuner_config config;
-    struct provider providers[PROVIDERS];
+    struct provider providers[CLFCN_MAX_GEMMS];
     int provider_count;
     struct clfcn_rng rng;
     float noise[NOISE];
 };
 
-/* A candidate in the race, and the kernels that are its own. */
+/* A candidate in the race, and the kernels that are its own; with same_bits those of the
+ * first candidate, the usual one, are everyone's. */
 struct candidate {
     struct clfcn_tuner_trial *trial;
-    struct clfcn_programs *programs;
-    struct clfcn_conv *cv;       /* NULL: lost before it was planned */
-    struct clfcn_bias_relu bias; /* forward, for one that does not finish */
+    struct clfcn_programs *programs; /* NULL: those of the first */
+    struct clfcn_conv *cv;           /* NULL: lost before it was planned */
+    struct clfcn_bias_relu bias;     /* forward, for one that does not finish */
     double ms[MAX_RUNS];
     bool racing;
 };
@@ -61,6 +68,7 @@ struct bench {
     int made; /* which of the arrays the pass writes */
     size_t count[ARRAYS];
     float *host[ARRAYS], *bias_host;
+    float *usual; /* with same_bits: what the usual candidate gave */
     cl_mem mem[ARRAYS], bias, columns, scratch;
     size_t columns_bytes, scratch_bytes;
     struct clfcn_samples samples;
@@ -68,20 +76,59 @@ struct bench {
     double race_end, end; /* clfcn_clock() times */
 };
 
-static void open_provider(struct clfcn_tuner *t, enum clfcn_gemm_kind kind)
+/* Build what p, which is there, needs, if that has not been tried yet. */
+static int use_provider(struct clfcn_tuner *t, struct provider *p)
+{
+    if (!p->tried) {
+        p->tried = true;
+        p->rc = clfcn_programs_build(p->programs ? p->programs : t->providers[0].programs,
+                                     &p->err);
+    }
+    return p->rc;
+}
+
+/* Make a provider. With same_bits not one that shares too little with the first, which
+ * therefore is built at once. */
+static int add_provider(struct clfcn_tuner *t, const struct clfcn_gemm_impl *impl,
+                        const struct clfcn_gemm_variant *variant,
+                        const struct provider *own)
 {
     struct provider *p = &t->providers[t->provider_count++];
-    p->name = kind == CLFCN_GEMM_NATIVE ? "native" : "clblast";
-    int rc = clfcn_programs_create(t->config.dev, &p->programs, &p->err);
-    if (rc == CLFCN_OK) {
-        rc = clfcn_gemm_create(t->config.dev, p->programs, kind, &p->gemm, &p->err);
+    struct clfcn_programs *programs = t->providers[0].programs;
+    const bool borrows = t->config.same_bits && p != t->providers;
+    p->own = own ? own : p;
+    if (!borrows) {
+        p->rc = clfcn_programs_create(t->config.dev, &p->programs, &p->err);
+        programs = p->programs;
     }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_programs_build(p->programs, &p->err);
+    const int before = p->rc < 0 ? 0 : clfcn_programs_kernel_count(programs);
+    if (p->rc == CLFCN_OK) {
+        p->rc = clfcn_gemm_create_by(impl, variant, t->config.dev, programs, &p->gemm,
+                                     &p->err);
     }
-    if (rc < 0) {
-        clfcn_programs_destroy(&p->programs);
+    p->tried = p->rc < 0;
+    if (borrows && p->gemm && clfcn_programs_kernel_count(programs) > before) {
+        clfcn_programs_forget(programs);
         clfcn_gemm_destroy(&p->gemm);
+        --t->provider_count;
+        return CLFCN_OK;
+    }
+    return t->config.same_bits ? use_provider(t, p) : p->rc;
+}
+
+/* A provider, and its variants if it can be made. */
+static void add_providers(struct clfcn_tuner *t, enum clfcn_gemm_kind kind)
+{
+    const struct clfcn_device_info *info = &t->config.dev->info;
+    const struct clfcn_gemm_impl *impl = clfcn_gemm_impl_of(info, kind);
+    const struct provider *own = &t->providers[t->provider_count];
+    const struct clfcn_gemm_variant *v = NULL;
+    if (add_provider(t, impl, NULL, NULL) < 0) {
+        return;
+    }
+    while (t->provider_count < CLFCN_MAX_GEMMS &&
+           (v = clfcn_gemm_next_variant(impl, info, v))) {
+        add_provider(t, impl, v, own);
     }
 }
 
@@ -98,13 +145,14 @@ int clfcn_tuner_create(const struct clfcn_tuner_config *config, struct clfcn_tun
     for (int i = 0; i < NOISE; ++i) {
         t->noise[i] = (float)clfcn_rng_normal(&t->rng);
     }
-    if (config->gemm != CLFCN_GEMM_AUTO) {
-        open_provider(t, config->gemm);
-        return CLFCN_OK;
+    const bool all = config->gemm == CLFCN_GEMM_AUTO;
+    const enum clfcn_gemm_kind usual =
+        all ? clfcn_defaults_for(&config->dev->info).gemm : config->gemm;
+    add_providers(t, usual);
+    if (all && !config->same_bits) {
+        add_providers(t, usual == CLFCN_GEMM_NATIVE ? CLFCN_GEMM_CLBLAST
+                                                    : CLFCN_GEMM_NATIVE);
     }
-    const enum clfcn_gemm_kind usual = clfcn_defaults_for(&config->dev->info).gemm;
-    open_provider(t, usual);
-    open_provider(t, usual == CLFCN_GEMM_NATIVE ? CLFCN_GEMM_CLBLAST : CLFCN_GEMM_NATIVE);
     return CLFCN_OK;
 }
 
@@ -196,6 +244,7 @@ static void close_bench(struct bench *b)
     clfcn_buffer_release(dev, &b->columns);
     clfcn_buffer_release(dev, &b->scratch);
     free(b->bias_host);
+    free(b->usual);
     free(b);
 }
 
@@ -231,13 +280,44 @@ static bool finishes(const struct bench *b, const struct candidate *c)
     return b->pass == CLFCN_PASS_FORWARD && c->cv->impl->finishes;
 }
 
+static bool is_usual(const struct bench *b, const struct candidate *c)
+{
+    return c == &b->candidates[0];
+}
+
+/* Ask for the kernels, and build them: those of the usual candidate, or its own. */
+static int build(struct bench *b, struct candidate *c, struct clfcn_op_env *env,
+                 struct clfcn_err *err)
+{
+    const bool borrows = b->tuner->config.same_bits && !is_usual(b, c);
+    int rc = borrows ? CLFCN_OK : clfcn_programs_create(env->dev, &c->programs, err);
+    env->programs = borrows ? b->candidates[0].programs : c->programs;
+    const int before = rc < 0 ? 0 : clfcn_programs_kernel_count(env->programs);
+    if (rc == CLFCN_OK) {
+        rc = c->cv->impl->prepare(c->cv, env, err);
+    }
+    if (rc == CLFCN_OK && b->pass == CLFCN_PASS_FORWARD && !finishes(b, c)) {
+        rc = clfcn_bias_relu_prepare(&c->bias, true, false, env, err);
+    }
+    if (rc == CLFCN_OK && borrows &&
+        clfcn_programs_kernel_count(env->programs) > before) {
+        rc = clfcn_err_set(err, CLFCN_EINVAL, 0, "needs kernels of its own");
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_programs_build(env->programs, err);
+    }
+    if (rc < 0 && borrows) {
+        clfcn_programs_forget(env->programs);
+    }
+    return rc;
+}
+
 static int plan(struct bench *b, struct candidate *c, const struct clfcn_conv_impl *impl,
-                const struct clfcn_conv_variant *variant, const struct provider *provider,
+                const struct clfcn_conv_variant *variant, struct provider *provider,
                 struct clfcn_op_env *env, struct clfcn_err *err)
 {
-    struct clfcn_dev *dev = env->dev;
-    if (impl->uses_gemm && !provider->gemm) {
-        return clfcn_err_set(err, provider->err.code, 0, "%s", provider->err.msg);
+    if (impl->uses_gemm && use_provider(b->tuner, provider) < 0) {
+        return clfcn_err_set(err, provider->rc, 0, "%s", provider->err.msg);
     }
     int rc = clfcn_conv_create_by(impl, variant, provider->gemm, &b->shape, b->pass, env,
                                   &c->cv, err);
@@ -246,17 +326,7 @@ static int plan(struct bench *b, struct candidate *c, const struct clfcn_conv_im
             err, CLFCN_EDEVMEM, 0, "takes %zu bytes of workspace, %zu are allowed",
             c->cv->columns_bytes + c->cv->scratch_bytes, env->workspace_limit);
     }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_programs_create(dev, &c->programs, err);
-    }
-    env->programs = c->programs;
-    if (rc == CLFCN_OK) {
-        rc = impl->prepare(c->cv, env, err);
-    }
-    if (rc == CLFCN_OK && b->pass == CLFCN_PASS_FORWARD && !finishes(b, c)) {
-        rc = clfcn_bias_relu_prepare(&c->bias, true, false, env, err);
-    }
-    return rc < 0 ? rc : clfcn_programs_build(c->programs, err);
+    return rc < 0 ? rc : build(b, c, env, err);
 }
 
 /* One run, and whatever the layer would have to add to it, to its end. */
@@ -322,25 +392,56 @@ static int verify(struct bench *b, struct candidate *c, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
-static void lose(struct candidate *c, const struct clfcn_err *err)
+/* With same_bits: keep what the usual candidate gave, compare what another did.
+ *
+ * This decides for all data, not only for these. What a variant changes is which tiles,
+ * columns or values of k are taken together, and hence at most the order of a sum; each
+ * element of the result comes from the same instructions, the kernels being the same.
+ * Winograd's blocks of tiles, for one: forward, and for the input gradient, the sum over
+ * channels for a tile is made by itself, whatever block it lies in; but the gradient of
+ * the weights is a sum over tiles, block by block, and so depends on them. Where the
+ * order differs it does so for every element, and of thousands of random ones some show
+ * it. */
+static int compare_bits(struct bench *b, struct candidate *c, struct clfcn_err *err)
+{
+    const size_t bytes = b->count[b->made] * sizeof(*b->usual);
+    if (is_usual(b, c)) {
+        b->usual = malloc(bytes);
+        if (!b->usual) {
+            return clfcn_err_nomem(err);
+        }
+        memcpy(b->usual, b->host[b->made], bytes);
+    }
+    if (memcmp(b->usual, b->host[b->made], bytes) == 0) {
+        return CLFCN_OK;
+    }
+    return clfcn_err_set(err, CLFCN_ENUMERIC, 0, "gives other bits than the default");
+}
+
+/* With same_bits the kernels of the usual candidate know where those of the others lie:
+ * these stay until the end. */
+static void lose(struct bench *b, struct candidate *c, const struct clfcn_err *err)
 {
     snprintf(c->trial->why, sizeof(c->trial->why), "%.200s", err->msg);
     c->trial->correct = c->racing = false;
-    close_candidate(c);
+    if (!b->tuner->config.same_bits) {
+        close_candidate(c);
+    }
 }
 
 /* Build and check one candidate; late: there is no time left for it. */
 static void enter(struct bench *b, struct clfcn_tuner_result *out,
                   const struct clfcn_conv_impl *impl,
-                  const struct clfcn_conv_variant *variant,
-                  const struct provider *provider, struct clfcn_op_env env, bool late)
+                  const struct clfcn_conv_variant *variant, struct provider *provider,
+                  struct clfcn_op_env env, bool late)
 {
     struct candidate *c = &b->candidates[out->count];
     struct clfcn_err err = { 0 };
     int rc;
     c->trial = &out->trials[out->count++];
     *c->trial = (struct clfcn_tuner_trial){ .ms = -1.0, .error = NAN };
-    clfcn_conv_impl_name(impl, variant, provider->name, c->trial->name);
+    clfcn_conv_impl_name(impl, variant, provider->gemm ? provider->gemm->name : "?",
+                         c->trial->name);
     if (late) {
         rc = clfcn_err_set(&err, CLFCN_EINTR, 0, "not tried: the budget is used up");
     } else {
@@ -357,9 +458,12 @@ static void enter(struct bench *b, struct clfcn_tuner_result *out,
     if (rc == CLFCN_OK) {
         rc = verify(b, c, &err);
     }
+    if (rc == CLFCN_OK && b->tuner->config.same_bits) {
+        rc = compare_bits(b, c, &err);
+    }
     c->racing = rc == CLFCN_OK;
     if (rc < 0) {
-        lose(c, &err);
+        lose(b, c, &err);
     }
 }
 
@@ -368,69 +472,36 @@ static bool stopped(const struct clfcn_tuner *t)
     return t->config.stop && *t->config.stop;
 }
 
-/* Whether a variant plans what the algorithm chooses by itself: the structs are the same
- * behind what names them. */
-static bool is_own_choice(const struct bench *b, const struct clfcn_conv_impl *impl,
-                          const struct clfcn_conv_variant *v,
-                          const struct clfcn_gemm *gemm, const struct clfcn_op_env *env)
+/* Whether two variants of an algorithm, with variants of a provider, plan the same: the
+ * structs are the same behind what names them, and the matrix products too. */
+static bool plan_the_same(const struct bench *b, const struct clfcn_conv_impl *impl,
+                          const struct clfcn_conv_variant *v1, const struct provider *p1,
+                          const struct clfcn_conv_variant *v2, const struct provider *p2,
+                          const struct clfcn_op_env *env)
 {
     const size_t head = sizeof(struct clfcn_conv);
-    struct clfcn_conv *own = NULL, *other = NULL;
+    struct clfcn_conv *one = NULL, *other = NULL;
     const bool same =
-        clfcn_conv_create_by(impl, NULL, gemm, &b->shape, b->pass, env, &own, NULL) ==
+        (!impl->uses_gemm || (p1->gemm && p2->gemm)) &&
+        clfcn_conv_create_by(impl, v1, p1->gemm, &b->shape, b->pass, env, &one, NULL) ==
             CLFCN_OK &&
-        clfcn_conv_create_by(impl, v, gemm, &b->shape, b->pass, env, &other, NULL) ==
+        clfcn_conv_create_by(impl, v2, p2->gemm, &b->shape, b->pass, env, &other, NULL) ==
             CLFCN_OK &&
-        memcmp((char *)own + head, (char *)other + head, impl->size - head) == 0;
-    clfcn_conv_destroy(&own);
+        one->products == other->products &&
+        memcmp((char *)one + head, (char *)other + head, impl->size - head) == 0;
+    clfcn_conv_destroy(&one);
     clfcn_conv_destroy(&other);
     return same;
 }
 
-/* An algorithm in all its variants, with every provider if it uses one. */
-static int enter_impl(struct bench *b, struct clfcn_tuner_result *out,
-                      const struct clfcn_conv_impl *impl, const struct clfcn_op_env *env,
-                      bool *any, struct clfcn_err *err)
+/* Whether a variant, of the algorithm or of the provider, plans what either chooses by
+ * itself. */
+static bool is_own_choice(const struct bench *b, const struct clfcn_conv_impl *impl,
+                          const struct clfcn_conv_variant *v, const struct provider *p,
+                          const struct clfcn_op_env *env)
 {
-    struct clfcn_tuner *t = b->tuner;
-    const int count = impl->uses_gemm ? t->provider_count : 1;
-    const struct clfcn_conv_variant *v = NULL;
-    do {
-        for (int p = 0; p < count && out->count < CLFCN_MAX_TRIALS; ++p) {
-            if (stopped(t)) {
-                return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
-            }
-            if (v && is_own_choice(b, impl, v, t->providers[p].gemm, env)) {
-                continue;
-            }
-            const bool late = *any && clfcn_clock() > b->end;
-            enter(b, out, impl, v, &t->providers[p], *env, late);
-            *any = *any || out->trials[out->count - 1].correct;
-        }
-    } while ((v = clfcn_conv_next_variant(impl, v)));
-    return CLFCN_OK;
-}
-
-/* Every algorithm that fits. */
-static int enter_all(struct bench *b, struct clfcn_tuner_result *out,
-                     struct clfcn_err *err)
-{
-    struct clfcn_tuner *t = b->tuner;
-    const struct clfcn_tuner_config *config = &t->config;
-    const struct clfcn_op_env env = { .dev = config->dev,
-                                      .gemm = t->providers[0].gemm,
-                                      .gemm_kind = config->gemm,
-                                      .columns_limit = config->columns_limit,
-                                      .workspace_limit = config->workspace_limit,
-                                      .training = true };
-    bool any = false;
-    int rc = CLFCN_OK;
-    for (int i = 0; rc == CLFCN_OK && config->impls[i]; ++i) {
-        if (config->impls[i]->fits(&b->shape, b->pass, &env)) {
-            rc = enter_impl(b, out, config->impls[i], &env, &any, err);
-        }
-    }
-    return rc;
+    return (v && plan_the_same(b, impl, v, p, NULL, p, env)) ||
+           (p->own != p && plan_the_same(b, impl, v, p, v, p->own, env));
 }
 
 static int by_value(const void *a, const void *b)
@@ -447,18 +518,122 @@ static void take_median(struct candidate *c)
     c->trial->ms = (c->ms[(n - 1) / 2] + c->ms[n / 2]) / 2;
 }
 
-/* One timed run of each that is still in the race. */
-static void run_round(struct bench *b, int count)
+/* With same_bits, after the usual candidate: whether variants could gain anything. */
+static bool worth_variants(struct bench *b)
+{
+    struct candidate *c = &b->candidates[0];
+    struct clfcn_err err;
+    if (!c->racing) {
+        return false;
+    }
+    if (run(b, c, &c->ms[0], &err) < 0) {
+        lose(b, c, &err);
+        return false;
+    }
+    c->trial->runs = 1;
+    take_median(c);
+    return c->trial->ms >= SHORT_RUN;
+}
+
+/* An algorithm in all its variants, with every provider in all of its own if it uses one.
+ */
+static int enter_impl(struct bench *b, struct clfcn_tuner_result *out,
+                      const struct clfcn_conv_impl *impl, const struct clfcn_op_env *env,
+                      bool *any, struct clfcn_err *err)
+{
+    struct clfcn_tuner *t = b->tuner;
+    const int count = impl->uses_gemm ? t->provider_count : 1;
+    const struct clfcn_conv_variant *v = NULL;
+    do {
+        for (int p = 0; p < count && out->count < CLFCN_MAX_TRIALS; ++p) {
+            if (stopped(t)) {
+                return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
+            }
+            if (is_own_choice(b, impl, v, &t->providers[p], env)) {
+                continue;
+            }
+            const bool late = *any && clfcn_clock() > b->end;
+            enter(b, out, impl, v, &t->providers[p], *env, late);
+            *any = *any || out->trials[out->count - 1].correct;
+            if (t->config.same_bits && out->count == 1 && !worth_variants(b)) {
+                return CLFCN_OK;
+            }
+        }
+    } while ((v = clfcn_conv_next_variant(impl, v)));
+    return CLFCN_OK;
+}
+
+/* With same_bits: the algorithm that is used where nothing is known. */
+static int enter_usual(struct bench *b, struct clfcn_tuner_result *out,
+                       struct clfcn_op_env *env, bool *any, struct clfcn_err *err)
+{
+    struct clfcn_gemms gemms = { .dev = env->dev, .kind = env->gemm_kind };
+    struct clfcn_conv *usual = NULL;
+    int rc = clfcn_programs_create(env->dev, &gemms.programs, err); /* never built */
+    env->gemms = &gemms;
+    if (rc == CLFCN_OK) {
+        rc = clfcn_conv_create_default(b->tuner->config.impls, &b->shape, b->pass, env,
+                                       &usual, err);
+    }
+    const struct clfcn_conv_impl *impl = rc < 0 ? NULL : usual->impl;
+    clfcn_conv_destroy(&usual);
+    clfcn_programs_destroy(&gemms.programs);
+    clfcn_gemms_destroy(&gemms);
+    env->gemms = NULL;
+    return rc < 0 ? rc : enter_impl(b, out, impl, env, any, err);
+}
+
+/* Every algorithm that fits. */
+static int enter_all(struct bench *b, struct clfcn_tuner_result *out,
+                     struct clfcn_err *err)
+{
+    struct clfcn_tuner *t = b->tuner;
+    const struct clfcn_tuner_config *config = &t->config;
+    struct clfcn_op_env env = { .dev = config->dev,
+                                .gemm_kind = config->gemm,
+                                .columns_limit = config->columns_limit,
+                                .workspace_limit = config->workspace_limit,
+                                .training = true };
+    bool any = false;
+    int rc = CLFCN_OK;
+    if (config->same_bits) {
+        return enter_usual(b, out, &env, &any, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && config->impls[i]; ++i) {
+        if (config->impls[i]->fits(&b->shape, b->pass, &env)) {
+            rc = enter_impl(b, out, config->impls[i], &env, &any, err);
+        }
+    }
+    return rc;
+}
+
+/* Whether c need not be timed again. With same_bits: if its fastest run was not clearly
+ * faster than the fastest of the usual candidate. */
+static bool hopeless(const struct bench *b, const struct candidate *c, double best)
+{
+    if (c->trial->runs < MIN_RUNS) {
+        return false;
+    }
+    if (b->tuner->config.same_bits) {
+        return !is_usual(b, c) && MORE_CLEARLY * c->ms[0] > b->candidates[0].ms[0];
+    }
+    return c->ms[0] > HOPELESS * best;
+}
+
+/* One timed run of each that is still in the race, beginning with another one in each
+ * round: what ran before leaves its traces in the caches. Returns how many remain. */
+static int run_round(struct bench *b, int round, int count)
 {
     double best = INFINITY;
+    int left = 0;
     for (int i = 0; i < count; ++i) {
-        struct candidate *c = &b->candidates[i];
+        struct candidate *c = &b->candidates[(round + i) % count];
         struct clfcn_err err;
         if (!c->racing) {
             continue;
         }
         if (run(b, c, &c->ms[c->trial->runs], &err) < 0) {
-            lose(c, &err);
+            lose(b, c, &err);
             continue;
         }
         ++c->trial->runs;
@@ -467,26 +642,30 @@ static void run_round(struct bench *b, int count)
     }
     for (int i = 0; i < count; ++i) {
         struct candidate *c = &b->candidates[i];
-        const bool hopeless = c->trial->runs >= MIN_RUNS && c->ms[0] > HOPELESS * best;
-        c->racing = c->racing && !hopeless;
+        c->racing = c->racing && !hopeless(b, c, best);
+        left += c->racing;
     }
+    return left;
 }
 
 /* A candidate's runs are spread over the whole race, so that a slow moment of the machine
  * meets all of them. */
 static int race(struct bench *b, int count, struct clfcn_err *err)
 {
+    const bool same_bits = b->tuner->config.same_bits;
+    const int rounds = same_bits ? SAME_BITS_RUNS : MAX_RUNS;
+    int left = count;
     double last = 0.0;
-    for (int round = 0; round < MAX_RUNS; ++round) {
+    for (int round = 0; round < rounds; ++round) {
         const double now = clfcn_clock();
         const bool enough = round >= MIN_RUNS || last > LONG_ROUND;
         if (stopped(b->tuner)) {
             return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
         }
-        if (enough && now > b->race_end) {
+        if (same_bits ? left < 2 || now > b->end : enough && now > b->race_end) {
             break;
         }
-        run_round(b, count);
+        left = run_round(b, round, count);
         last = clfcn_clock() - now;
     }
     return CLFCN_OK;
@@ -507,6 +686,24 @@ static int choose(const struct clfcn_tuner_result *r)
         }
     }
     return -1;
+}
+
+/* The usual one, unless one that went all the way is clearly faster. */
+static int choose_same_bits(const struct clfcn_tuner_result *r)
+{
+    const struct clfcn_tuner_trial *usual = &r->trials[0];
+    int best = 0;
+    if (r->count == 0 || !usual->correct || usual->ms < 0) {
+        return -1;
+    }
+    for (int i = 1; i < r->count; ++i) {
+        const struct clfcn_tuner_trial *t = &r->trials[i];
+        if (t->correct && t->runs == SAME_BITS_RUNS &&
+            MORE_CLEARLY * t->ms <= usual->ms && t->ms < r->trials[best].ms) {
+            best = i;
+        }
+    }
+    return best;
 }
 
 int clfcn_tuner_measure(struct clfcn_tuner *tuner, const struct clfcn_conv_shape *shape,
@@ -531,7 +728,7 @@ int clfcn_tuner_measure(struct clfcn_tuner *tuner, const struct clfcn_conv_shape
         rc = race(b, out->count, err);
     }
     if (rc == CLFCN_OK) {
-        out->best = choose(out);
+        out->best = tuner->config.same_bits ? choose_same_bits(out) : choose(out);
     }
     close_bench(b);
     return rc;

@@ -5,7 +5,7 @@
 
 #include "conv.h"
 
-enum { CLFCN_MAX_TRIALS = 24 };
+enum { CLFCN_MAX_TRIALS = 40 };
 
 struct clfcn_tuner_config {
     struct clfcn_dev *dev;                      /* borrowed */
@@ -13,6 +13,11 @@ struct clfcn_tuner_config {
     enum clfcn_gemm_kind gemm;                  /* AUTO: every provider there is */
     size_t columns_limit, workspace_limit;      /* as in struct clfcn_op_env */
     const volatile bool *stop; /* give up when this becomes true; may be NULL */
+    /* Try only what cannot change what a network computes: the algorithm and provider
+     * that are used where nothing is known, and those of their variants that give the
+     * same bits and need no kernel besides. A variant must be clearly faster to be best,
+     * and none is tried where a run is short anyway. */
+    bool same_bits;
 };
 
 /* How one candidate did. */
@@ -38,11 +43,11 @@ int clfcn_tuner_create(const struct clfcn_tuner_config *config, struct clfcn_tun
                        struct clfcn_err *err);
 void clfcn_tuner_destroy(struct clfcn_tuner **tuner);
 
-/* Measure every candidate that fits: they are tried until end, and those that are correct
- * are timed again and again until race_end (clfcn_clock() times), but at least one is
- * tried, and timed three times or for a second. What is wrong with a candidate only takes
- * it out of the race. CLFCN_EDEVMEM or CLFCN_ENOMEM if the layer itself finds no memory;
- * CLFCN_EINTR. */
+/* Measure every candidate that fits, or with same_bits those: they are tried until end,
+ * and those that are correct are timed again and again until race_end (clfcn_clock()
+ * times), but at least one is tried, and timed three times or for a second. What is wrong
+ * with a candidate only takes it out of the race. CLFCN_EDEVMEM or CLFCN_ENOMEM if the
+ * layer itself finds no memory; CLFCN_EINTR. */
 int clfcn_tuner_measure(struct clfcn_tuner *tuner, const struct clfcn_conv_shape *shape,
                         enum clfcn_pass pass, double race_end, double end,
                         struct clfcn_tuner_result *out, struct clfcn_err *err);

@@ -86,7 +86,7 @@ static int product_open(struct bench *b, int m, int n, int k, struct product *p,
                         struct clfcn_err *err)
 {
     struct clfcn_rng rng;
-    size_t bytes = 0;
+    struct clfcn_gemm_plan plan = { 0 };
     *p = (struct product){ .call = { .m = m, .n = n, .k = k } };
     clfcn_rng_init(&rng, 0, "gemm_bench", 0, 0);
     int rc = matrix_open(b, &rng, m, k, &p->call.a, err);
@@ -97,10 +97,10 @@ static int product_open(struct bench *b, int m, int n, int k, struct product *p,
         rc = matrix_open(b, &rng, m, n, &p->call.c, err);
     }
     if (rc == CLFCN_OK && b->gemm) {
-        rc = clfcn_gemm_scratch(b->gemm, &p->call, &bytes, err);
+        rc = clfcn_gemm_make_plan(b->gemm, &p->call, &plan, err);
     }
-    if (rc == CLFCN_OK && bytes > 0) {
-        rc = clfcn_buffer_create(b->dev, bytes, "scratch", &p->scratch, err);
+    if (rc == CLFCN_OK && plan.scratch_bytes > 0) {
+        rc = clfcn_buffer_create(b->dev, plan.scratch_bytes, "scratch", &p->scratch, err);
     }
     return rc;
 }

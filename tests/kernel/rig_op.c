@@ -1,6 +1,5 @@
 #include "rig_op.h"
 #include "../../host/ops/conv.h"
-#include "../../host/ops/gemm.h"
 #include "../../host/ops/ref.h"
 #include <stdlib.h>
 
@@ -125,7 +124,8 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
         use->gemm == CLFCN_GEMM_AUTO ? CLFCN_GEMM_NATIVE : use->gemm;
     *t = (struct rig_op){ .rig = rig, .use = *use, .op = op };
     rig_ok(clfcn_programs_create(rig->dev, &t->programs, &err), &err);
-    rig_ok(clfcn_gemm_create(rig->dev, t->programs, gemm, &t->gemm, &err), &err);
+    t->gemms =
+        (struct clfcn_gemms){ .dev = rig->dev, .programs = t->programs, .kind = gemm };
     t->tx = (struct clfcn_tensor){ .c = c, .n = n, .h = h, .w = w };
     t->tx2 = t->tx;
     op->x = &t->tx;
@@ -136,7 +136,7 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
     const struct clfcn_op_env env = {
         .dev = rig->dev,
         .programs = t->programs,
-        .gemm = t->gemm,
+        .gemms = &t->gemms,
         .gemm_kind = use->gemm,
         .columns_limit = use->columns_limit > 0 ? use->columns_limit : PLENTY,
         .workspace_limit = SIZE_MAX,
@@ -172,7 +172,7 @@ void rig_op_close(struct rig_op *t)
     }
     clfcn_programs_destroy(&t->programs); /* before the others, whose kernels it knows */
     close_norm(t);
-    clfcn_gemm_destroy(&t->gemm);
+    clfcn_gemms_destroy(&t->gemms);
     clfcn_op_destroy(&t->op);
 }
 

@@ -2,6 +2,7 @@
 #ifndef CLFCN_TESTS_RIG_OP_H
 #define CLFCN_TESTS_RIG_OP_H
 
+#include "../../host/ops/gemm.h"
 #include "rig.h"
 #include <clfcn/net.h>
 
@@ -28,7 +29,7 @@ struct rig_op {
     struct rig_use use;
     struct clfcn_op *op;
     struct clfcn_programs *programs;
-    struct clfcn_gemm *gemm;
+    struct clfcn_gemms gemms;
     struct clfcn_tensor tx, tx2, ty, tdx, tdy;
     struct vec x, x2, y, dy, dx;
     struct vec value[CLFCN_OP_MAX_PARAMS], grad[CLFCN_OP_MAX_PARAMS];

@@ -34,13 +34,21 @@ struct fixture {
     struct clfcn_gemm *gemm;
 };
 
-static void open_fixture(struct fixture *f, struct rig *rig, enum clfcn_gemm_kind kind)
+static void open_fixture_by(struct fixture *f, struct rig *rig,
+                            const struct clfcn_gemm_impl *impl,
+                            const struct clfcn_gemm_variant *variant)
 {
     struct clfcn_err err;
     *f = (struct fixture){ .rig = rig };
     rig_ok(clfcn_programs_create(rig->dev, &f->programs, &err), &err);
-    rig_ok(clfcn_gemm_create(rig->dev, f->programs, kind, &f->gemm, &err), &err);
+    rig_ok(clfcn_gemm_create_by(impl, variant, rig->dev, f->programs, &f->gemm, &err),
+           &err);
     rig_ok(clfcn_programs_build(f->programs, &err), &err);
+}
+
+static void open_fixture(struct fixture *f, struct rig *rig, enum clfcn_gemm_kind kind)
+{
+    open_fixture_by(f, rig, clfcn_gemm_impl_of(&rig->dev->info, kind), NULL);
 }
 
 static void close_fixture(struct fixture *f)
@@ -135,10 +143,10 @@ static void multiply(struct fixture *f, const struct product *p, const struct ma
     };
     struct clfcn_err err;
     struct vec scratch;
-    size_t bytes = 0;
-    rig_ok(clfcn_gemm_scratch(f->gemm, &call, &bytes, &err), &err);
+    struct clfcn_gemm_plan plan;
+    rig_ok(clfcn_gemm_make_plan(f->gemm, &call, &plan, &err), &err);
     vec_open_whole(f->rig, &scratch, "scratch",
-                   (bytes + sizeof(float) - 1) / sizeof(float));
+                   (plan.scratch_bytes + sizeof(float) - 1) / sizeof(float));
     rig_ok(clfcn_gemm_run(f->gemm, &call, scratch.mem, &err), &err);
     vec_check_guards(f->rig, &scratch);
     vec_close(f->rig, &scratch);
@@ -167,7 +175,7 @@ static void check(struct fixture *f, const struct product *p)
     double *got = dense(&c);
     char what[96];
     snprintf(what, sizeof(what), "c of %s %d times %dx%dx%d trans %d %d beta %g",
-             f->gemm->impl->name, c.count, p->m, p->n, p->k, p->trans_a, p->trans_b,
+             f->gemm->name, c.count, p->m, p->n, p->k, p->trans_a, p->trans_b,
              (double)p->beta);
     assert_close(what, got, want, (size_t)row_count(&c) * p->n, TOLERANCE_SUM);
     vec_close(f->rig, &a.v);
@@ -278,6 +286,71 @@ static void test_native_long_k(void **state)
         check(&f, &p[i]);
     }
     close_fixture(&f);
+}
+
+/* Every choice of parameters: margins of all kinds, and sizes for which it takes other
+ * parts and blocks than the provider by itself. */
+static void check_provider(struct rig *rig, enum clfcn_gemm_kind kind)
+{
+    static const struct product p[] = {
+        { .m = 13, .n = 18, .k = 7 },
+        { true, true, .m = 65, .n = 33, .k = 130, .pad = 1, .offset = 3, .beta = 1.0f },
+        { .m = 3, .n = 35, .k = 1300, .trans_b = true },
+        { .m = 26, .n = 1100, .k = 35, .trans_a = true },
+        { .m = 9, .n = 21, .k = 600, .pad = 2, .batch = 3, .gap = 5 },
+    };
+    const struct clfcn_device_info *info = &rig->dev->info;
+    const struct clfcn_gemm_impl *impl = clfcn_gemm_impl_of(info, kind);
+    const struct clfcn_gemm_variant *v = NULL;
+    while ((v = clfcn_gemm_next_variant(impl, info, v))) {
+        struct fixture f;
+        open_fixture_by(&f, rig, impl, v);
+        assert_non_null(strstr(f.gemm->name, v->name));
+        for (int i = 0; i < (rig->small ? 1 : CLFCN_ARRAY_LEN(p)); ++i) {
+            check(&f, &p[i]);
+        }
+        close_fixture(&f);
+    }
+}
+
+static void test_variants(void **state)
+{
+    struct rig *rig = *state;
+    check_provider(rig, CLFCN_GEMM_NATIVE);
+    if (!rig->small) {
+        check_provider(rig, CLFCN_GEMM_CLBLAST);
+    }
+}
+
+/* How far variants may differ from the provider's own choice is seen in their plans. */
+static void test_plans_tell_variants_apart(void **state)
+{
+    const struct clfcn_gemm_call call = {
+        .m = 8,
+        .n = 1100,
+        .k = 2000,
+        .a = { .ld = 2000 },
+        .b = { .ld = 1100 },
+        .c = { .ld = 1100 },
+    };
+    struct rig *rig = *state;
+    const struct clfcn_device_info *info = &rig->dev->info;
+    const struct clfcn_gemm_impl *impl = clfcn_gemm_impl_of(info, CLFCN_GEMM_NATIVE);
+    const struct clfcn_gemm_variant *v = NULL;
+    struct clfcn_gemm_plan own, plan;
+    struct clfcn_err err;
+    struct fixture f;
+    int count = 0;
+    open_fixture(&f, rig, CLFCN_GEMM_NATIVE);
+    rig_ok(clfcn_gemm_make_plan(f.gemm, &call, &own, &err), &err);
+    close_fixture(&f);
+    for (; (v = clfcn_gemm_next_variant(impl, info, v)); ++count) {
+        open_fixture_by(&f, rig, impl, v);
+        rig_ok(clfcn_gemm_make_plan(f.gemm, &call, &plan, &err), &err);
+        assert_memory_not_equal(own.parameters, plan.parameters, sizeof(own.parameters));
+        close_fixture(&f);
+    }
+    assert_true(count > 0);
 }
 
 /* gemm_pack by itself, into a buffer of one panel: whole vectors must end with it. */
@@ -401,6 +474,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_TEST(test_native),
         RIG_TEST(test_native_long_k),
+        RIG_TEST(test_variants),
+        RIG_TEST(test_plans_tell_variants_apart),
         RIG_TEST(test_pack_keeps_to_its_panel),
         RIG_TEST(test_clblast),
         RIG_TEST(test_native_batch),

@@ -1,6 +1,7 @@
 /* test_tune.c - a whole network tuned: what is listed, stored, and used by the next. */
 #include "../../host/net/tune.h"
 #include "../../host/device/dev.h"
+#include "../../host/ops/gemm.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,6 +9,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "../skip.h"
 
 static const struct clfcn_net_desc desc = { .arch = CLFCN_FCN32S,
                                             .backbone = CLFCN_VGG11,
@@ -92,7 +95,7 @@ static void test_rows(void **state)
 
 static const char *algorithm_of(const struct clfcn_net_options *options, const char *name)
 {
-    static char found[32];
+    static char found[CLFCN_CONV_NAME];
     struct clfcn_net *net = NULL;
     struct clfcn_err err;
     found[0] = '\0';
@@ -140,14 +143,20 @@ static void test_used(void **state)
     struct clfcn_err err;
     ok(clfcn_tuning_open(dev, &desc, &training, CLFCN_LOG_WARN, &t, &err), &err);
     const struct clfcn_tune_row *row = row_of(&t, "conv3_2", CLFCN_PASS_FORWARD);
-    const char *other =
-        strcmp(row->usual, "im2col+clblast") == 0 ? "im2col+native" : "im2col+clblast";
-    struct clfcn_choice choice = { .shape = row->shape, .ms = 1.0, .error = 1e-7 };
-    snprintf(choice.algorithm, sizeof(choice.algorithm), "%s", other);
+    const struct clfcn_gemm_impl *native =
+        clfcn_gemm_impl_of(&dev->info, CLFCN_GEMM_NATIVE);
+    char variant[CLFCN_CONV_NAME];
+    snprintf(variant, sizeof(variant), "im2col+native:%s",
+             clfcn_gemm_next_variant(native, &dev->info, NULL)->name);
+    const char *const others[] = { variant, "im2col+clblast" };
     assert_string_equal(algorithm_of(&training, "conv3_2"), row->usual);
-    ok(clfcn_choices_set(&t.choices, &choice, &err), &err);
-    ok(clfcn_choices_save(&t.choices, dev, &err), &err);
-    assert_string_equal(algorithm_of(&training, "conv3_2"), other);
+    for (int i = 0; i < CLFCN_ARRAY_LEN(others); ++i) {
+        struct clfcn_choice choice = { .shape = row->shape, .ms = 1.0, .error = 1e-7 };
+        snprintf(choice.algorithm, sizeof(choice.algorithm), "%s", others[i]);
+        ok(clfcn_choices_set(&t.choices, &choice, &err), &err);
+        ok(clfcn_choices_save(&t.choices, dev, &err), &err);
+        assert_string_equal(algorithm_of(&training, "conv3_2"), others[i]);
+    }
     options.choices = &none;
     assert_string_equal(algorithm_of(&options, "conv3_2"), row->usual);
     options.choices = NULL;
@@ -163,25 +172,55 @@ static void note(void *user, enum clfcn_log_level level, const char *msg)
     snprintf(message, sizeof(message), "%s", msg);
 }
 
-/* The trial of a device that nothing is known of, by the device being called a GPU. */
-static void test_first_look(void **state)
+/* The trial of a device that nothing is known of, and none when it was done. */
+static void check_first_look(const char *tried)
 {
     clfcn_log_set(CLFCN_LOG_INFO, note, NULL);
-    dev->info.is_cpu = true;
-    clfcn_tune_first(dev, &desc, &training, NULL);
-    assert_false(clfcn_choices_stored(dev));
-    assert_string_equal(message, "");
-    dev->info.is_cpu = false;
-    dev->info.is_gpu = true;
-    dev->info.device_class = CLFCN_CLASS_OTHER;
-    dev->info.vector_width = 1;
+    message[0] = '\0';
     clfcn_tune_first(dev, &desc, &training, NULL);
     assert_true(clfcn_choices_stored(dev));
-    assert_non_null(strstr(message, "tune"));
+    assert_non_null(strstr(message, "clfcn tune"));
+    assert_non_null(strstr(message, tried));
     message[0] = '\0';
     clfcn_tune_first(dev, &desc, &training, NULL);
     assert_string_equal(message, "");
     clfcn_log_set(CLFCN_LOG_ERROR, NULL, NULL);
+}
+
+/* By the device being called a GPU. */
+static void test_first_look(void **state)
+{
+    dev->info.is_cpu = false;
+    dev->info.is_gpu = true;
+    dev->info.device_class = CLFCN_CLASS_OTHER;
+    dev->info.vector_width = 1;
+    check_first_look("trying algorithms");
+}
+
+/* Nothing is chosen but variants of what would be used anyway, and `clfcn tune` takes
+ * over what was stored. */
+static void test_first_look_on_a_cpu(void **state)
+{
+    const struct clfcn_tune_how thoroughly = { .budget = 1e-9 };
+    struct clfcn_tuning t;
+    struct clfcn_err err;
+    if (!dev->info.is_cpu) {
+        SKIP_TEST("the device is no CPU");
+    }
+    check_first_look("trying parameters");
+    ok(clfcn_tuning_open(dev, &desc, &training, CLFCN_LOG_WARN, &t, &err), &err);
+    for (int i = 0; i < t.count; ++i) {
+        const struct clfcn_tune_row *row = &t.rows[i];
+        const size_t algorithm = strcspn(row->usual, "+");
+        if (row->stored) {
+            assert_memory_equal(row->choice.algorithm, row->usual, algorithm);
+            assert_string_not_equal(row->choice.algorithm, row->usual);
+        }
+    }
+    assert_true(t.choices.first_look);
+    ok(clfcn_tuning_measure(&t, &thoroughly, &err), &err);
+    assert_false(t.choices.first_look);
+    clfcn_tuning_close(&t);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
@@ -189,10 +228,8 @@ static void test_first_look(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows),
-        TEST(test_measured_stored_and_used),
-        TEST(test_used),
-        TEST(test_first_look),
+        TEST(test_rows),       TEST(test_measured_stored_and_used), TEST(test_used),
+        TEST(test_first_look), TEST(test_first_look_on_a_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,8 +110,6 @@ static void test_found_by_all_of_the_key(void **state)
     assert_null(clfcn_choices_find(&made, &small, CLFCN_PASS_INPUT, CLFCN_GEMM_AUTO));
     assert_null(clfcn_choices_find(&made, &small, CLFCN_PASS_FORWARD, CLFCN_GEMM_NATIVE));
     assert_null(clfcn_choices_find(NULL, &small, CLFCN_PASS_FORWARD, CLFCN_GEMM_AUTO));
-    assert_true(clfcn_choices_name_gemm(&made, "native"));
-    assert_false(clfcn_choices_name_gemm(&made, "clblast"));
     clfcn_choices_free(&made);
 }
 
@@ -238,25 +236,23 @@ static void test_another_users_file(void **state)
     check_stale(rig->dev, "user");
 }
 
-/* What clfcn_conv_create() takes, with this one choice stored. */
-static void check_created(struct rig *rig, const struct clfcn_choice *stored,
-                          size_t workspace, const struct clfcn_conv_impl *forced,
-                          const char *want)
+/* What clfcn_conv_create() takes, with this one choice stored. No provider is made but
+ * the one that is used. */
+static void check_created_by(struct rig *rig, enum clfcn_gemm_kind allowed,
+                             const struct clfcn_choice *stored, size_t workspace,
+                             const struct clfcn_conv_impl *forced, const char *want)
 {
     struct clfcn_choices choices = { 0 };
     struct clfcn_programs *programs = NULL;
-    struct clfcn_gemm *native = NULL, *clblast = NULL;
     struct clfcn_conv *cv = NULL;
     struct clfcn_err err;
     rig_ok(clfcn_choices_set(&choices, stored, &err), &err);
     rig_ok(clfcn_programs_create(rig->dev, &programs, &err), &err);
-    rig_ok(clfcn_gemm_create(rig->dev, programs, CLFCN_GEMM_NATIVE, &native, &err), &err);
-    rig_ok(clfcn_gemm_create(rig->dev, programs, CLFCN_GEMM_CLBLAST, &clblast, &err),
-           &err);
+    struct clfcn_gemms gemms = { .dev = rig->dev, .programs = programs, .kind = allowed };
     const struct clfcn_op_env env = { .dev = rig->dev,
                                       .programs = programs,
-                                      .gemm = native,
-                                      .other_gemm = clblast,
+                                      .gemms = &gemms,
+                                      .gemm_kind = stored->gemm,
                                       .columns_limit = 1 << 20,
                                       .workspace_limit = workspace,
                                       .training = true,
@@ -268,24 +264,37 @@ static void check_created(struct rig *rig, const struct clfcn_choice *stored,
     } else {
         assert_string_not_equal(cv->name, stored->algorithm);
     }
+    if (!want || strcmp(want, stored->algorithm) == 0) {
+        assert_int_equal(gemms.count, cv->gemm ? 1 : 0);
+    }
     clfcn_conv_destroy(&cv);
     clfcn_programs_destroy(&programs);
-    clfcn_gemm_destroy(&native);
-    clfcn_gemm_destroy(&clblast);
+    clfcn_gemms_destroy(&gemms);
     clfcn_choices_free(&choices);
+}
+
+static void check_created(struct rig *rig, const struct clfcn_choice *stored,
+                          size_t workspace, const struct clfcn_conv_impl *forced,
+                          const char *want)
+{
+    check_created_by(rig, CLFCN_GEMM_AUTO, stored, workspace, forced, want);
 }
 
 static void test_convolutions_follow(void **state)
 {
     struct rig *rig = *state;
+    char usual[CLFCN_CONV_NAME];
+    clfcn_conv_impl_name(&clfcn_conv_im2col, NULL,
+                         clfcn_gemm_impl_of(&rig->dev->info, CLFCN_GEMM_AUTO)->name,
+                         usual);
     struct clfcn_choice c = choice(&large, CLFCN_PASS_FORWARD, "im2col+clblast");
     check_created(rig, &c, SIZE_MAX, NULL, "im2col+clblast");
-    check_created(rig, &c, SIZE_MAX, &clfcn_conv_im2col, "im2col+native");
+    check_created(rig, &c, SIZE_MAX, &clfcn_conv_im2col, usual);
     check_created(rig, &c, 1, NULL, "im2col+clblast"); /* it is thrifty */
     c = choice(&large, CLFCN_PASS_FORWARD, "im2col+native");
     check_created(rig, &c, SIZE_MAX, NULL, "im2col+native");
     c = choice(&large, CLFCN_PASS_FORWARD, "winograd2");
-    check_created(rig, &c, 1, NULL, "im2col+native"); /* that is not */
+    check_created(rig, &c, 1, NULL, usual); /* that is not */
     if (rig_has_vectors(rig)) {
         c = choice(&large, CLFCN_PASS_FORWARD, "winograd2:tiles=48");
         check_created(rig, &c, SIZE_MAX, NULL, "winograd2:tiles=48");
@@ -296,6 +305,62 @@ static void test_convolutions_follow(void **state)
     check_created(rig, &c, SIZE_MAX, NULL, NULL);
     c = choice(&large, CLFCN_PASS_INPUT, "im2col+clblast");
     check_created(rig, &c, SIZE_MAX, NULL, NULL);
+}
+
+static void test_variants_of_providers(void **state)
+{
+    struct rig *rig = *state;
+    const bool vectors = rig_has_vectors(rig);
+    const char *const native = vectors ? "im2col+native:part=320" : "im2col+native:kt=32";
+    struct clfcn_choice c = choice(&large, CLFCN_PASS_FORWARD, native);
+    check_created(rig, &c, SIZE_MAX, NULL, native);
+    check_created(rig, &c, 1, NULL, native);
+    c = choice(&large, CLFCN_PASS_FORWARD,
+               vectors ? "im2col+native:part=321" : "im2col+native:kt=33");
+    check_created(rig, &c, SIZE_MAX, NULL, NULL);
+    c = choice(&large, CLFCN_PASS_FORWARD, "im2col+");
+    check_created(rig, &c, SIZE_MAX, NULL, NULL);
+    c = choice(&large, CLFCN_PASS_FORWARD, "im2col:x=1+native");
+    check_created(rig, &c, SIZE_MAX, NULL, NULL);
+    if (vectors) {
+        c = choice(&large, CLFCN_PASS_FORWARD, "im2col+clblast:part=512");
+        check_created(rig, &c, SIZE_MAX, NULL, "im2col+clblast:part=512");
+    } else {
+        c = choice(&large, CLFCN_PASS_FORWARD, "winograd4-batched+native:side=8");
+        check_created(rig, &c, SIZE_MAX, NULL, "winograd4-batched+native:side=8");
+    }
+    c = choice(&large, CLFCN_PASS_FORWARD, native);
+    c.gemm = CLFCN_GEMM_CLBLAST; /* no such choice can be, but a file may say so */
+    check_created_by(rig, CLFCN_GEMM_CLBLAST, &c, SIZE_MAX, NULL, NULL);
+}
+
+/* A first look's file is told apart, and gives way when it is stale. */
+static void test_a_first_look(void **state)
+{
+    struct rig *rig = *state;
+    const struct clfcn_device_info info = rig->dev->info;
+    struct clfcn_choices made, loaded;
+    struct clfcn_err err;
+    make_file(rig, &made);
+    made.first_look = true;
+    rig_ok(clfcn_choices_save(&made, rig->dev, &err), &err);
+    clfcn_choices_load(rig->dev, CLFCN_LOG_WARN, &loaded);
+    assert_true(loaded.first_look);
+    assert_true(equal(&made, &loaded));
+    assert_true(clfcn_choices_stored(rig->dev));
+    clfcn_choices_free(&loaded);
+    snprintf(rig->dev->info.driver, sizeof(rig->dev->info.driver), "another 9.9");
+    clfcn_choices_load(rig->dev, CLFCN_LOG_WARN, &loaded);
+    assert_int_equal(loaded.count, 0);
+    assert_int_equal(message_count, 0);
+    assert_false(clfcn_choices_stored(rig->dev));
+    made.first_look = false;
+    rig->dev->info = info;
+    rig_ok(clfcn_choices_save(&made, rig->dev, &err), &err);
+    snprintf(rig->dev->info.driver, sizeof(rig->dev->info.driver), "another 9.9");
+    assert_true(clfcn_choices_stored(rig->dev));
+    rig->dev->info = info;
+    clfcn_choices_free(&made);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
@@ -311,6 +376,8 @@ int main(void)
         TEST(test_damaged_at_any_byte),
         TEST(test_another_users_file),
         TEST(test_convolutions_follow),
+        TEST(test_variants_of_providers),
+        TEST(test_a_first_look),
     };
     return RIG_RUN(tests);
 }

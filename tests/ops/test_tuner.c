@@ -13,6 +13,8 @@
 static const struct clfcn_conv_shape shapes[] = { { 5, 7, 3, 2, 9, 11, false },
                                                   { 8, 3, 1, 1, 6, 5, false },
                                                   { 3, 16, 5, 1, 8, 8, false } };
+/* Sums so long that the variants of providers plan something of their own. */
+static const struct clfcn_conv_shape deep = { 100, 3, 3, 1, 5, 6, false };
 static const struct clfcn_conv_shape transposed = { 6, 5, 3, 2, 4, 7, true };
 enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 
@@ -66,11 +68,16 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *how,
     return clfcn_conv_im2col.run(cv, how, call, err);
 }
 
+static void sleep_ms(int ms)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = ms * 1000 * 1000 }, NULL);
+}
+
 /* By far more than what else happens on the machine could take. */
 static int run_slowly(struct clfcn_conv *cv, const struct clfcn_op_run *how,
                       const struct clfcn_conv_call *call, struct clfcn_err *err)
 {
-    nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
+    sleep_ms(50);
     return run(cv, how, call, err);
 }
 
@@ -92,6 +99,36 @@ static int run_failing_later(struct clfcn_conv *cv, const struct clfcn_op_run *h
 {
     static int runs;
     return runs++ % 2 == 0 ? run(cv, how, call, err) : run_failing(cv, how, call, err);
+}
+
+/* Slow but with one variant of the provider. */
+static int run_slowly_unless_tiled_so(struct clfcn_conv *cv,
+                                      const struct clfcn_op_run *how,
+                                      const struct clfcn_conv_call *call,
+                                      struct clfcn_err *err)
+{
+    const char *plus = strchr(cv->name, '+');
+    if (strcmp(plus, "+native:part=320") != 0 && strcmp(plus, "+native:kt=32") != 0) {
+        sleep_ms(50);
+    }
+    return run(cv, how, call, err);
+}
+
+/* As an algorithm chooses by itself. */
+static int run_usual_slowly(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                            const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    if (!cv->variant) {
+        sleep_ms(50);
+    }
+    return run(cv, how, call, err);
+}
+
+static int run_variants_slowly(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                               const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    sleep_ms(cv->variant ? 100 : 50);
+    return run(cv, how, call, err);
 }
 
 /* Write value over the last element of every plane of what the pass makes: one corner. */
@@ -158,21 +195,38 @@ static const struct clfcn_tuner_trial *find(const struct clfcn_tuner_result *r,
     return NULL;
 }
 
-static void measure_with(struct rig *rig, const struct clfcn_conv_impl *const *impls,
-                         const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
-                         enum clfcn_gemm_kind gemm, struct clfcn_tuner_result *out)
+/* Trials with a provider as it chooses by itself. */
+static int count_own(const struct clfcn_tuner_result *r)
 {
-    const struct clfcn_tuner_config config = { .dev = rig->dev,
-                                               .impls = impls,
-                                               .gemm = gemm,
-                                               .columns_limit = 1 << 20,
-                                               .workspace_limit = 1 << 30 };
+    int count = 0;
+    for (int i = 0; i < r->count; ++i) {
+        count += strchr(strchr(r->trials[i].name, '+'), ':') == NULL;
+    }
+    return count;
+}
+
+static void measure(struct rig *rig, const struct clfcn_tuner_config *how,
+                    const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                    struct clfcn_tuner_result *out)
+{
+    struct clfcn_tuner_config config = *how;
     struct clfcn_tuner *tuner = NULL;
     struct clfcn_err err;
+    config.dev = rig->dev;
+    config.columns_limit = 1 << 20;
+    config.workspace_limit = 1 << 30;
     rig_ok(clfcn_tuner_create(&config, &tuner, &err), &err);
     const double end = clfcn_clock() + 20;
     rig_ok(clfcn_tuner_measure(tuner, shape, pass, end, end, out, &err), &err);
     clfcn_tuner_destroy(&tuner);
+}
+
+static void measure_with(struct rig *rig, const struct clfcn_conv_impl *const *impls,
+                         const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                         enum clfcn_gemm_kind gemm, struct clfcn_tuner_result *out)
+{
+    const struct clfcn_tuner_config config = { .impls = impls, .gemm = gemm };
+    measure(rig, &config, shape, pass, out);
 }
 
 static void assert_lost(const struct clfcn_tuner_result *r, const char *name,
@@ -198,7 +252,7 @@ static void test_only_correct_ones_are_chosen(void **state)
         for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
             measure_with(*state, impls, &shapes[s], (enum clfcn_pass)p, CLFCN_GEMM_NATIVE,
                          &r);
-            assert_int_equal(r.count, 9);
+            assert_int_equal(count_own(&r), 9);
             assert_null(find(&r, "unfit"));
             assert_lost(&r, "idle", "not finite");
             assert_lost(&r, "broken", "does not build");
@@ -211,7 +265,7 @@ static void test_only_correct_ones_are_chosen(void **state)
             assert_true(find(&r, "slow")->ms > find(&r, "good")->ms);
             assert_true(find(&r, "good")->error < 1e-5);
             assert_in_range(r.best, 0, r.count - 1);
-            assert_string_equal(r.trials[r.best].name, "good+native");
+            assert_memory_equal(r.trials[r.best].name, "good+native", 11);
         }
     }
 }
@@ -245,23 +299,138 @@ static void test_every_variant(void **state)
     impl.plan = plan_variant;
     impl.variants = variants;
     measure_with(*state, impls, &shapes[0], CLFCN_PASS_FORWARD, CLFCN_GEMM_NATIVE, &r);
-    assert_int_equal(r.count, 2);
-    assert_string_equal(r.trials[0].name, "good+native");
-    assert_string_equal(r.trials[1].name, "good:slices=small+native");
-    assert_true(r.trials[0].correct && r.trials[1].correct);
+    assert_int_equal(count_own(&r), 2);
+    assert_true(find(&r, "good+native")->correct);
+    assert_true(find(&r, "good:slices=small+native")->correct);
 }
 
+static void assert_all_correct(const struct clfcn_tuner_result *r)
+{
+    for (int i = 0; i < r->count; ++i) {
+        if (!r->trials[i].correct) {
+            fail_msg("%s: %s", r->trials[i].name, r->trials[i].why);
+        }
+    }
+}
+
+/* In its variants too, as far as they plan something of their own. */
 static void test_every_provider(void **state)
 {
     static const struct clfcn_conv_impl *const impls[] = { &good, NULL };
+    struct rig *rig = *state;
     struct clfcn_tuner_result r;
-    measure_with(*state, impls, &shapes[0], CLFCN_PASS_WEIGHT, CLFCN_GEMM_AUTO, &r);
-    assert_int_equal(r.count, 2);
-    assert_true(find(&r, "good+native")->correct);
-    assert_true(find(&r, "good+clblast")->correct);
-    measure_with(*state, impls, &shapes[0], CLFCN_PASS_WEIGHT, CLFCN_GEMM_CLBLAST, &r);
+    measure_with(rig, impls, &deep, CLFCN_PASS_FORWARD, CLFCN_GEMM_AUTO, &r);
+    assert_all_correct(&r);
+    assert_non_null(find(&r, "good+native"));
+    assert_non_null(find(&r, "good+clblast"));
+    if (rig_has_vectors(rig)) {
+        assert_int_equal(r.count, 6);
+        assert_non_null(find(&r, "good+native:part=320"));
+        assert_non_null(find(&r, "good+native:part=1280"));
+        assert_non_null(find(&r, "good+clblast:part=128"));
+        assert_non_null(find(&r, "good+clblast:part=512"));
+    } else {
+        assert_non_null(find(&r, "good+native:side=8"));
+        assert_non_null(find(&r, "good+native:kt=8"));
+    }
+    measure_with(rig, impls, &deep, CLFCN_PASS_FORWARD, CLFCN_GEMM_CLBLAST, &r);
+    for (int i = 0; i < r.count; ++i) {
+        assert_non_null(strstr(r.trials[i].name, "clblast"));
+    }
+}
+
+static void test_a_variant_of_a_provider_may_win(void **state)
+{
+    struct clfcn_conv_impl impl = good;
+    const struct clfcn_conv_impl *const impls[] = { &impl, NULL };
+    struct rig *rig = *state;
+    struct clfcn_tuner_result r;
+    impl.run = run_slowly_unless_tiled_so;
+    measure_with(rig, impls, &deep, CLFCN_PASS_FORWARD, CLFCN_GEMM_NATIVE, &r);
+    assert_in_range(r.best, 1, r.count - 1);
+    assert_string_equal(r.trials[r.best].name, rig_has_vectors(rig)
+                                                   ? "good+native:part=320"
+                                                   : "good+native:kt=32");
+}
+
+/* Small slices; the weight gradient is a sum over them. */
+static const struct clfcn_conv_variant sliced[] = { { "sliced", 4 << 10 }, { 0 } };
+
+/* What is tried if the bits must stay as they are, where impl is the usual one. */
+static void measure_same_bits(struct rig *rig, const struct clfcn_conv_impl *impl,
+                              enum clfcn_pass pass, struct clfcn_tuner_result *out)
+{
+    const struct clfcn_conv_impl *const impls[] = { &unfit, impl, &good, NULL };
+    const struct clfcn_tuner_config config = { .impls = impls,
+                                               .gemm = CLFCN_GEMM_NATIVE,
+                                               .same_bits = true };
+    measure(rig, &config, &shapes[0], pass, out);
+    for (int i = 0; i < out->count; ++i) {
+        assert_int_equal(strncmp(out->trials[i].name, impl->name, strlen(impl->name)), 0);
+    }
+}
+
+static void test_same_bits(void **state)
+{
+    struct clfcn_conv_impl impl = slow;
+    struct clfcn_tuner_result r;
+    impl.plan = plan_variant;
+    impl.variants = sliced;
+    impl.run = run_usual_slowly;
+    measure_same_bits(*state, &impl, CLFCN_PASS_FORWARD, &r);
+    assert_int_equal(r.best, 1);
+    assert_string_equal(r.trials[1].name, "slow:sliced+native");
+    measure_same_bits(*state, &impl, CLFCN_PASS_WEIGHT, &r);
+    assert_int_equal(r.best, 0);
+    assert_lost(&r, "slow:sliced", "other bits");
+}
+
+static void test_same_bits_but_slower(void **state)
+{
+    struct clfcn_conv_impl impl = slow;
+    struct clfcn_tuner_result r;
+    impl.plan = plan_variant;
+    impl.variants = sliced;
+    impl.run = run_variants_slowly;
+    measure_same_bits(*state, &impl, CLFCN_PASS_FORWARD, &r);
+    assert_int_equal(r.best, 0);
+    assert_true(find(&r, "slow:sliced")->correct);
+}
+
+/* The variant brings a kernel along. */
+static int prepare_more(struct clfcn_conv *cv, const struct clfcn_op_env *env,
+                        struct clfcn_err *err)
+{
+    static const struct clfcn_kernel_desc more = { .stem = "add",
+                                                   .entry = "add_forward",
+                                                   .params = { { "VW", .dflt = 2 } } };
+    static struct clfcn_kernel kernel;
+    const int rc = prepare(cv, env, err);
+    return rc < 0 || !cv->variant
+               ? rc
+               : clfcn_kernel_want(env->programs, &kernel, &more, NULL, err);
+}
+
+static void test_same_bits_by_other_kernels(void **state)
+{
+    struct clfcn_conv_impl impl = slow;
+    struct clfcn_tuner_result r;
+    impl.plan = plan_variant;
+    impl.variants = sliced;
+    impl.prepare = prepare_more;
+    impl.run = run_usual_slowly;
+    measure_same_bits(*state, &impl, CLFCN_PASS_FORWARD, &r);
+    assert_int_equal(r.best, 0);
+    assert_lost(&r, "slow:sliced", "kernels of its own");
+}
+
+/* Then there is nothing to compare with. */
+static void test_same_bits_as_what_is_wrong(void **state)
+{
+    struct clfcn_tuner_result r;
+    measure_same_bits(*state, &corner, CLFCN_PASS_FORWARD, &r);
+    assert_int_equal(r.best, -1);
     assert_int_equal(r.count, 1);
-    assert_string_equal(r.trials[0].name, "good+clblast");
 }
 
 static void check_real_ones(struct rig *rig, const struct clfcn_conv_shape *shape,
@@ -270,11 +439,7 @@ static void check_real_ones(struct rig *rig, const struct clfcn_conv_shape *shap
     struct clfcn_tuner_result r;
     measure_with(rig, clfcn_conv_impls, shape, pass, CLFCN_GEMM_NATIVE, &r);
     assert_in_range(r.best, 0, r.count - 1);
-    for (int i = 0; i < r.count; ++i) {
-        if (!r.trials[i].correct) {
-            fail_msg("%s: %s", r.trials[i].name, r.trials[i].why);
-        }
-    }
+    assert_all_correct(&r);
 }
 
 /* Every algorithm there is, bias included where it finishes. */
@@ -316,6 +481,11 @@ int main(void)
         RIG_TEST(test_nothing_is_chosen_where_all_are_wrong),
         RIG_TEST(test_every_variant),
         RIG_TEST(test_every_provider),
+        RIG_TEST(test_a_variant_of_a_provider_may_win),
+        RIG_TEST(test_same_bits),
+        RIG_TEST(test_same_bits_but_slower),
+        RIG_TEST(test_same_bits_by_other_kernels),
+        RIG_TEST(test_same_bits_as_what_is_wrong),
         RIG_TEST(test_the_real_ones_are_correct),
         RIG_TEST(test_stops),
     };

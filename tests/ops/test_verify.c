@@ -53,15 +53,18 @@ static int verify(struct rig *rig, const struct clfcn_conv_shape *shape,
 {
     struct clfcn_conv_impl impl = clfcn_conv_im2col;
     struct clfcn_programs *programs = NULL;
-    struct clfcn_gemm *gemm = NULL;
+    const struct clfcn_gemm *gemm = NULL;
     struct clfcn_conv *cv = NULL;
     struct vec columns = { 0 }, scratch = { 0 };
     struct clfcn_err err;
     rig_ok(clfcn_programs_create(rig->dev, &programs, &err), &err);
-    rig_ok(clfcn_gemm_create(rig->dev, programs, CLFCN_GEMM_NATIVE, &gemm, &err), &err);
+    struct clfcn_gemms gemms = { .dev = rig->dev,
+                                 .programs = programs,
+                                 .kind = CLFCN_GEMM_NATIVE };
+    rig_ok(clfcn_gemms_default(&gemms, &gemm, &err), &err);
     const struct clfcn_op_env env = { .dev = rig->dev,
                                       .programs = programs,
-                                      .gemm = gemm,
+                                      .gemms = &gemms,
                                       .gemm_kind = CLFCN_GEMM_NATIVE,
                                       .columns_limit = 1 << 20,
                                       .workspace_limit = 1 << 30,
@@ -85,7 +88,7 @@ static int verify(struct rig *rig, const struct clfcn_conv_shape *shape,
     vec_close(rig, &scratch);
     clfcn_programs_destroy(&programs);
     clfcn_conv_destroy(&cv);
-    clfcn_gemm_destroy(&gemm);
+    clfcn_gemms_destroy(&gemms);
     return rc;
 }
 
