@@ -117,7 +117,7 @@ static int print_row(const struct tune *t, const struct clfcn_tune_row *row,
     if (!isnan(share_of_peak(t, row))) {
         snprintf(share, sizeof(share), "%.0f", 100 * share_of_peak(t, row));
     }
-    printf("%-24s %-15s %-16s %9s %8s %9s%s%s\n", row->layers, clfcn_pass_name(row->pass),
+    printf("%-24s %-15s %-24s %9s %8s %9s%s%s\n", row->layers, clfcn_pass_name(row->pass),
            row->stored ? row->choice.algorithm : row->usual, ms, speed, share,
            others.str ? "  " : "", others.str ? others.str : "");
     clfcn_strbuf_free(&others);
@@ -128,7 +128,7 @@ static int print(const struct tune *t, struct clfcn_err *err)
 {
     int rc = CLFCN_OK;
     if (!t->env->json) {
-        printf("%-24s %-15s %-16s %9s %8s %9s  %s\n", "layers", "pass", "algorithm", "ms",
+        printf("%-24s %-15s %-24s %9s %8s %9s  %s\n", "layers", "pass", "algorithm", "ms",
                "GFLOP/s", "% of peak", "others, ms");
     }
     for (int i = 0; rc == CLFCN_OK && i < t->tuning.count; ++i) {

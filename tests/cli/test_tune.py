@@ -1,6 +1,7 @@
 """clfcn tune: measures, stores, shows; what is built later uses it; resuming keeps what a run had."""
 
 import json
+import pathlib
 import unittest
 
 import harness as h
@@ -19,7 +20,7 @@ class Tune(h.Case):
 
     def stored(self):
         """The one tuning file, or None."""
-        folder = self.tmp / "cache" / "tuning"
+        folder = pathlib.Path(self.env["CLFCN_CACHE_DIR"]) / "tuning"
         files = list(folder.iterdir()) if folder.is_dir() else []
         self.assertLessEqual(len(files), 1)
         return files[0] if files else None
@@ -64,11 +65,14 @@ class Tune(h.Case):
             self.assertNotIn("clblast", json.dumps(r))
 
     def force(self, algorithm):
-        """Make every choice in the tuning file this one, with the sum that clfcn computes."""
+        """Make every choice in the tuning file this one, or if it is None leave them out; with
+        the sum that clfcn computes."""
         path = self.stored()
         content = json.loads(path.read_text())
         for c in content["choices"]:
             c["algorithm"], c["ms"], c["error"] = algorithm, 1.0, 0.5
+        if algorithm is None:
+            content["choices"] = []
         content["peak gflops"] = 1.0
         del content["sum"]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -90,10 +94,10 @@ class Tune(h.Case):
         self.assertEqual(self.ok("tune", *NET, "--show", "--quiet", env=self.env).err, "")
         self.assertIn("measured", [r["source"] for r in rows])
 
-    def train(self, out, *more):
+    def train(self, out, *more, loud=False):
         net = ["--backbone", "vgg11", "--size", "32x32", "--batch", "2"]
-        return self.ok(*h.train_args(self.data, out, "--epochs", 2, *more, net=net), "--quiet",
-                       env=self.env)
+        return self.ok(*h.train_args(self.data, out, "--epochs", 2, *more, net=net),
+                       *([] if loud else ["--quiet"]), env=self.env)
 
     def final(self, out):
         return h.read_safetensors(out / "checkpoints/last.safetensors")[1]
@@ -129,6 +133,24 @@ class Tune(h.Case):
         self.ok("train", "--resume", self.tmp / "plain", "--max-steps", "-1", "--quiet",
                 env=self.env)
         self.assertTrue(self.final(self.tmp / "default") == self.final(self.tmp / "plain"))
+
+    def test_the_first_look_keeps_the_bits(self):
+        """Two runs in fresh cache folders, where nothing is tuned, and one whose first look found
+        nothing: on a CPU they compute the same."""
+        self.data = h.make_dataset(self.tmp / "d", count=6)
+        for name in "one", "other":
+            self.env = {"CLFCN_CACHE_DIR": str(self.tmp / name)}
+            run = self.train(self.tmp / f"by-{name}", loud=True)
+            if "trying algorithms" in run.err:
+                self.skipTest("the device is no CPU")
+            self.assertIn("trying parameters", run.err)
+            self.assertIsNotNone(self.stored())
+        again = self.train(self.tmp / "again", loud=True)
+        self.assertNotIn("trying", again.err)
+        self.force(None)
+        self.train(self.tmp / "by-neither")
+        self.assertTrue(self.final(self.tmp / "by-one") == self.final(self.tmp / "by-other"))
+        self.assertTrue(self.final(self.tmp / "by-one") == self.final(self.tmp / "by-neither"))
 
     def test_wrong_usage(self):
         self.fails(h.USAGE, ["--budget"], "tune", *NET, "--budget", "0", env=self.env)
