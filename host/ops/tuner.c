@@ -12,8 +12,9 @@
  * this factor: less than that is noise. With same_bits, where runs are few, by the second
  * one. */
 static const double CLEARLY = 1.03, MORE_CLEARLY = 1.05;
-/* Milliseconds of a run, with same_bits, which are not worth the trouble. */
-static const double SHORT_RUN = 0.2;
+/* Milliseconds of a run, with same_bits, that is not worth the trouble: what launching it
+ * costs, which a network does meanwhile, would decide. */
+static const double SHORT_RUN = 1.0;
 /* Whose fastest run takes so many times what the best usually does is not timed again. */
 static const double HOPELESS = 1.5;
 /* A round of so many seconds is steady enough to need no second one. */

@@ -5,7 +5,7 @@
 
 #include "conv.h"
 
-enum { CLFCN_MAX_TRIALS = 32 };
+enum { CLFCN_MAX_TRIALS = 40 };
 
 struct clfcn_tuner_config {
     struct clfcn_dev *dev;                      /* borrowed */
