@@ -17,13 +17,17 @@ static const double CLEARLY = 1.03, MORE_CLEARLY = 1.05;
 static const double SHORT_RUN = 1.0;
 /* Whose fastest run takes so many times what the best usually does is not timed again. */
 static const double HOPELESS = 1.5;
+/* A provider's variants are not tried with an algorithm that with the provider itself
+ * takes so many times what the best candidate does, and these milliseconds longer, which
+ * are worth saving: parameters gain less. */
+static const double FAR_BEHIND = 2.0, WORTH_SAVING = 20.0;
 /* A round of so many seconds is steady enough to need no second one. */
 static const double LONG_ROUND = 1.0;
 
 enum {
     MIN_RUNS = 3, /* before a candidate may be given up, or the race ends */
     MAX_RUNS = 31,
-    SAME_BITS_RUNS = 7, /* instead of these */
+    SAME_BITS_RUNS = 6, /* instead of these */
     NOISE = 65537,      /* prime: no tensor has rows that repeat with it */
     ARRAYS = 3,
 };
@@ -32,9 +36,10 @@ enum {
  * they are first needed; with same_bits with those of the first provider. */
 struct provider {
     struct clfcn_programs *programs; /* NULL: those of the first */
-    struct clfcn_gemm *gemm;         /* NULL: it cannot be made */
-    const struct provider *own;      /* the same, as it chooses by itself */
-    bool tried;                      /* to make or build it, and what that gave: */
+    const struct clfcn_gemm_impl *impl;
+    struct clfcn_gemm *gemm;    /* NULL: it cannot be made */
+    const struct provider *own; /* the same, as it chooses by itself */
+    bool tried;                 /* to make or build it, and what that gave: */
     int rc;
     struct clfcn_err err;
 };
@@ -97,6 +102,7 @@ static int add_provider(struct clfcn_tuner *t, const struct clfcn_gemm_impl *imp
     struct provider *p = &t->providers[t->provider_count++];
     struct clfcn_programs *programs = t->providers[0].programs;
     const bool borrows = t->config.same_bits && p != t->providers;
+    p->impl = impl;
     p->own = own ? own : p;
     if (!borrows) {
         p->rc = clfcn_programs_create(t->config.dev, &p->programs, &p->err);
@@ -430,21 +436,36 @@ static void lose(struct bench *b, struct candidate *c, const struct clfcn_err *e
     }
 }
 
-/* Build and check one candidate; late: there is no time left for it. */
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sort the runs; the median becomes the trial's time. */
+static void take_median(struct candidate *c)
+{
+    const int n = c->trial->runs;
+    qsort(c->ms, (size_t)n, sizeof(c->ms[0]), by_value);
+    c->trial->ms = (c->ms[(n - 1) / 2] + c->ms[n / 2]) / 2;
+}
+
+/* Build and check one candidate, unless there is a reason not to. */
 static void enter(struct bench *b, struct clfcn_tuner_result *out,
                   const struct clfcn_conv_impl *impl,
                   const struct clfcn_conv_variant *variant, struct provider *provider,
-                  struct clfcn_op_env env, bool late)
+                  struct clfcn_op_env env, const char *reason)
 {
     struct candidate *c = &b->candidates[out->count];
     struct clfcn_err err = { 0 };
     int rc;
     c->trial = &out->trials[out->count++];
     *c->trial = (struct clfcn_tuner_trial){ .ms = -1.0, .error = NAN };
-    clfcn_conv_impl_name(impl, variant, provider->gemm ? provider->gemm->name : "?",
+    clfcn_conv_impl_name(impl, variant,
+                         provider->gemm ? provider->gemm->name : provider->impl->name,
                          c->trial->name);
-    if (late) {
-        rc = clfcn_err_set(&err, CLFCN_EINTR, 0, "not tried: the budget is used up");
+    if (reason) {
+        rc = clfcn_err_set(&err, CLFCN_EINTR, 0, "not tried: %s", reason);
     } else {
         rc = plan(b, c, impl, variant, provider, &env, &err);
     }
@@ -462,10 +483,16 @@ static void enter(struct bench *b, struct clfcn_tuner_result *out,
     if (rc == CLFCN_OK && b->tuner->config.same_bits) {
         rc = compare_bits(b, c, &err);
     }
+    if (rc == CLFCN_OK) {
+        rc = run(b, c, &c->ms[0], &err);
+    }
     c->racing = rc == CLFCN_OK;
     if (rc < 0) {
         lose(b, c, &err);
+        return;
     }
+    c->trial->runs = 1;
+    take_median(c);
 }
 
 static bool stopped(const struct clfcn_tuner *t)
@@ -505,35 +532,24 @@ static bool is_own_choice(const struct bench *b, const struct clfcn_conv_impl *i
            (p->own != p && plan_the_same(b, impl, v, p, v, p->own, env));
 }
 
-static int by_value(const void *a, const void *b)
+/* Why a candidate with this provider need not be tried, or NULL. own is the place of the
+ * one with the provider as it chooses by itself; any: some candidate is correct. */
+static const char *reason_not_to(const struct bench *b,
+                                 const struct clfcn_tuner_result *out,
+                                 const struct provider *p, int own, bool any)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sort the runs; the median becomes the trial's time. */
-static void take_median(struct candidate *c)
-{
-    const int n = c->trial->runs;
-    qsort(c->ms, (size_t)n, sizeof(c->ms[0]), by_value);
-    c->trial->ms = (c->ms[(n - 1) / 2] + c->ms[n / 2]) / 2;
-}
-
-/* With same_bits, after the usual candidate: whether variants could gain anything. */
-static bool worth_variants(struct bench *b)
-{
-    struct candidate *c = &b->candidates[0];
-    struct clfcn_err err;
-    if (!c->racing) {
-        return false;
+    double best = INFINITY;
+    if (any && clfcn_clock() > b->end) {
+        return "the budget is used up";
     }
-    if (run(b, c, &c->ms[0], &err) < 0) {
-        lose(b, c, &err);
-        return false;
+    for (int i = 0; i < out->count; ++i) {
+        if (out->trials[i].correct) {
+            best = fmin(best, out->trials[i].ms);
+        }
     }
-    c->trial->runs = 1;
-    take_median(c);
-    return c->trial->ms >= SHORT_RUN;
+    return p->own != p && out->trials[own].ms > FAR_BEHIND * best + WORTH_SAVING
+               ? "far behind with its provider"
+               : NULL;
 }
 
 /* An algorithm in all its variants, with every provider in all of its own if it uses one.
@@ -545,18 +561,21 @@ static int enter_impl(struct bench *b, struct clfcn_tuner_result *out,
     struct clfcn_tuner *t = b->tuner;
     const int count = impl->uses_gemm ? t->provider_count : 1;
     const struct clfcn_conv_variant *v = NULL;
+    int own = 0;
     do {
-        for (int p = 0; p < count && out->count < CLFCN_MAX_TRIALS; ++p) {
+        for (int i = 0; i < count && out->count < CLFCN_MAX_TRIALS; ++i) {
+            struct provider *p = &t->providers[i];
             if (stopped(t)) {
                 return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
             }
-            if (is_own_choice(b, impl, v, &t->providers[p], env)) {
+            if (is_own_choice(b, impl, v, p, env)) {
                 continue;
             }
-            const bool late = *any && clfcn_clock() > b->end;
-            enter(b, out, impl, v, &t->providers[p], *env, late);
-            *any = *any || out->trials[out->count - 1].correct;
-            if (t->config.same_bits && out->count == 1 && !worth_variants(b)) {
+            own = p->own == p ? out->count : own;
+            enter(b, out, impl, v, p, *env, reason_not_to(b, out, p, own, *any));
+            const struct clfcn_tuner_trial *entered = &out->trials[out->count - 1];
+            *any = *any || entered->correct;
+            if (t->config.same_bits && out->count == 1 && !(entered->ms >= SHORT_RUN)) {
                 return CLFCN_OK;
             }
         }
@@ -654,7 +673,7 @@ static int run_round(struct bench *b, int round, int count)
 static int race(struct bench *b, int count, struct clfcn_err *err)
 {
     const bool same_bits = b->tuner->config.same_bits;
-    const int rounds = same_bits ? SAME_BITS_RUNS : MAX_RUNS;
+    const int rounds = same_bits ? SAME_BITS_RUNS : MAX_RUNS - 1; /* one was before */
     int left = count;
     double last = 0.0;
     for (int round = 0; round < rounds; ++round) {
@@ -699,8 +718,8 @@ static int choose_same_bits(const struct clfcn_tuner_result *r)
     }
     for (int i = 1; i < r->count; ++i) {
         const struct clfcn_tuner_trial *t = &r->trials[i];
-        if (t->correct && t->runs == SAME_BITS_RUNS &&
-            MORE_CLEARLY * t->ms <= usual->ms && t->ms < r->trials[best].ms) {
+        if (t->correct && t->runs > SAME_BITS_RUNS && MORE_CLEARLY * t->ms <= usual->ms &&
+            t->ms < r->trials[best].ms) {
             best = i;
         }
     }
