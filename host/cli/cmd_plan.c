@@ -1,7 +1,9 @@
 /* cmd_plan.c - clfcn plan: what a network takes and how long a step will, before anything
- * is allocated. */
+ * of the network is allocated. */
 #include "../data/loader.h"
 #include "../net/net.h"
+#include "../ops/peak.h"
+#include "../util/log.h"
 #include "options.h"
 #include <stdlib.h>
 
@@ -115,6 +117,22 @@ static int refuse(int batch, struct clfcn_err *err)
                          "does not fit: --batch %d would, or lower --size", batch);
 }
 
+/* A look at how fast the device is, for the time that a step will take: a tenth of a
+ * second. Without it the time is estimated from units and clock. */
+static void measure_peak(struct clfcn_dev *dev)
+{
+    const struct clfcn_peak_effort effort = {
+        .bytes = 1 << 18, .launches = 1, .repeats = 3, .seconds = 0.005
+    };
+    struct clfcn_peak peak;
+    struct clfcn_err err;
+    if (clfcn_peak_measure_with(dev, &effort, &peak, &err) == CLFCN_OK) {
+        dev->gflops = peak.gflops;
+    } else {
+        clfcn_debug("%s", err.msg);
+    }
+}
+
 static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = NULL;
@@ -123,6 +141,7 @@ static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *e
     if (rc < 0) {
         return rc;
     }
+    measure_peak(dev);
     rc = clfcn_net_forecast(dev, &plan->desc, &plan->how, &f, err);
     if (rc < 0 && rc != CLFCN_EDEVMEM) {
         goto out;

@@ -19,6 +19,7 @@ struct clfcn_dev {
     struct clfcn_prof *prof;   /* NULL: no profiling (prof.h) */
     atomic_int live_objects;   /* buffers, programs, kernels, events made on it */
     atomic_size_t bytes, peak_bytes; /* of buffers, views not counted */
+    double gflops; /* of multiply-adds at best, by ops/peak.h; 0: not measured */
 };
 
 /* Put new queues in the place of dev's, if it has any, which are waited for. On failure

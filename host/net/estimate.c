@@ -3,28 +3,28 @@
 #include "../ops/conv.h"
 #include <string.h>
 
-/* Direct-convolution FLOPs a second over the device's peak, as seen on a CPU; for GPUs
- * guesses. The first whose words the algorithm's name holds. */
+/* Direct-convolution FLOPs a second over the device's peak, as seen on a CPU, and guessed
+ * for GPUs. The first whose words the algorithm's name holds. */
 static const struct {
     const char *begin, *end;
-    double share;
+    double cpu, gpu;
 } shares[] = {
-    { "winograd4-batched", "", 0.8 },
-    { "winograd2-batched", "", 0.6 },
-    { "winograd4", "", 1.4 },
-    { "winograd2", "", 0.6 },
-    { "tiled", "", 0.5 },
-    { "implicit", "", 0.6 },
-    { "", "+clblast", 0.35 },
-    { "", "+native", 0.6 },
-    { "", "", 0.3 },
+    { "winograd4-batched", "", 0.8, 0.8 },
+    { "winograd2-batched", "", 0.6, 0.6 },
+    { "winograd4", "", 2.0, 2.0 },
+    { "winograd2", "", 0.8, 0.8 },
+    { "tiled", "", 0.5, 0.5 },
+    { "implicit", "", 0.7, 0.7 },
+    { "", "+clblast", 0.2, 0.4 },
+    { "", "+native", 0.6, 0.3 },
+    { "", "", 0.2, 0.3 },
 };
 /* FLOPs to a byte of memory traffic that devices have in balance. */
 static const double FLOP_PER_BYTE = 8.0;
 static const double LAUNCH_MS = 0.02;
 static const double TRANSFER_GBPS = 8.0; /* between host and device */
 
-/* GFLOP/s: what tuning measured, else what units, clock and usual widths come to. */
+/* GFLOP/s: what was measured, else what units, clock and usual widths come to. */
 static double peak_gflops(const struct clfcn_net *net)
 {
     const struct clfcn_device_info *info = &net->dev->info;
@@ -32,6 +32,9 @@ static double peak_gflops(const struct clfcn_net *net)
     double lanes = 16; /* of an execution unit */
     if (net->options.choices && net->options.choices->peak_gflops > 0) {
         return net->options.choices->peak_gflops;
+    }
+    if (net->dev->gflops > 0) {
+        return net->dev->gflops;
     }
     if (info->device_class == CLFCN_CLASS_CPU) {
         lanes = info->vector_width;
@@ -43,14 +46,14 @@ static double peak_gflops(const struct clfcn_net *net)
     return 2e-3 * mhz * lanes * info->compute_units;
 }
 
-static double share_of(const char *algorithm)
+static double share_of(const char *algorithm, bool cpu)
 {
     int i = 0;
     while (strncmp(algorithm, shares[i].begin, strlen(shares[i].begin)) != 0 ||
            !strstr(algorithm, shares[i].end)) {
         ++i;
     }
-    return shares[i].share;
+    return cpu ? shares[i].cpu : shares[i].gpu;
 }
 
 static double conv_ms(const struct clfcn_net *net, const struct clfcn_conv *cv,
@@ -62,7 +65,8 @@ static double conv_ms(const struct clfcn_net *net, const struct clfcn_conv *cv,
         return choice->ms;
     }
     *measured = false;
-    return 1e-6 * clfcn_conv_flop(&cv->shape) / (share_of(cv->name) * peak_gflops(net));
+    return 1e-6 * clfcn_conv_flop(&cv->shape) /
+           (share_of(cv->name, net->dev->info.is_cpu) * peak_gflops(net));
 }
 
 /* To move so many tensors of the sizes of op i's input and output. */
