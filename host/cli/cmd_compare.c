@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char letter(int run)
-{
-    return (char)('A' + run);
-}
-
 static const char *verdict(enum clfcn_verdict v)
 {
     return v == CLFCN_UNKNOWN ? "unverified" : v == CLFCN_RIGHT ? "correct" : "WRONG";
@@ -31,7 +26,7 @@ static int print_json(const struct clfcn_compare *c, const struct clfcn_compare_
                       int index, struct clfcn_err *err)
 {
     const struct clfcn_bench_run *r = &c->runs[index];
-    char title[512], name[] = { letter(index), '\0' }, base[] = { '\0', '\0' };
+    char title[512], name[] = { r->letter, '\0' }, base[] = { '\0', '\0' };
     clfcn_compare_title(r, title, sizeof(title));
     if (r->failure) {
         return cli_print_json(json_pack("{ss ss ss ss ss}", "run", name, "file", r->file,
@@ -40,7 +35,7 @@ static int print_json(const struct clfcn_compare *c, const struct clfcn_compare_
                               err);
     }
     const struct clfcn_bench_run *b = &c->runs[g->base];
-    base[0] = letter(g->base);
+    base[0] = b->letter;
     return cli_print_json(
         json_pack("{ss ss ss ss sf sf sf sf sf so sb ss so so}", "run", name, "file",
                   r->file, "device", r->device, "of", title, "train_step_ms", r->train.ms,
@@ -73,7 +68,7 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
     const struct clfcn_bench_run *r = &c->runs[index];
     char bytes[CLI_BYTES_LEN], train[40] = "", infer[40] = "";
     if (r->failure) {
-        printf("%c  failed: %s\n", letter(index), r->failure);
+        printf("%c  failed: %s\n", r->letter, r->failure);
         return;
     }
     if (index != g->base) {
@@ -81,8 +76,8 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
         ratio_cell(&c->runs[g->base].infer, &r->infer, infer);
     }
     printf("%c %9.4g ms %5.1f%% %9.4g %9.4g ms %5.1f%% %10s  %-10s %-19s %-19s%s\n",
-           letter(index), r->train.ms, 100 * r->train.unsure,
-           1e3 * r->batch / r->train.ms, r->infer.ms, 100 * r->infer.unsure,
+           r->letter, r->train.ms, 100 * r->train.unsure, 1e3 * r->batch / r->train.ms,
+           r->infer.ms, 100 * r->infer.unsure,
            cli_format_bytes((uint64_t)r->device_bytes, bytes), verdict(r->correct), train,
            infer, r->noisy ? " noisy" : "");
 }
@@ -90,16 +85,17 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
 static void print_group(const struct clfcn_compare *c,
                         const struct clfcn_compare_group *g)
 {
-    char title[512], base[3][24] = { "", "", "" };
+    char title[512], base[2][24] = { "", "" };
     clfcn_compare_title(&c->runs[g->runs[0]], title, sizeof(title));
     printf("%s\n", title);
     for (int i = 0; i < g->count; ++i) {
         const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
-        printf("%c  %s, in %s\n", letter(g->runs[i]), r->device, r->file);
+        printf("%c  %s, in %s\n", r->letter, r->device, r->file);
     }
     if (g->base >= 0 && g->count > 1) {
-        snprintf(base[0], sizeof(base[0]), "step against %c", letter(g->base));
-        snprintf(base[1], sizeof(base[1]), "inference against %c", letter(g->base));
+        snprintf(base[0], sizeof(base[0]), "step against %c", c->runs[g->base].letter);
+        snprintf(base[1], sizeof(base[1]), "inference against %c",
+                 c->runs[g->base].letter);
     }
     printf("\n  %19s %9s %19s %10s  %-10s %-19s %s\n", "training step", "images/s",
            "inference", "memory", "results", base[0], base[1]);

@@ -50,6 +50,8 @@ struct clfcn_bench_run {
     json_t *json;     /* owned */
     const char *file; /* borrowed: as the user named it */
     int file_number;  /* its place among the files, from 0 */
+    char letter;      /* 'A', 'B', ... what it is called; '?' if it is left out */
+    int place;        /* in its group (compare.h), from 0 */
     const char *device, *hardware, *platform, *driver;
     const char *arch, *backbone, *loss, *optimizer, *gemm;
     int width, height, batch, classes, steps;

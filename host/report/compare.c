@@ -63,6 +63,22 @@ static int leave_out(struct clfcn_compare *c, struct clfcn_err *err)
                                     "network, size, batch, classes, loss and optimiser");
 }
 
+/* Letters in the order in which runs are shown. */
+static void name_runs(struct clfcn_compare *c)
+{
+    char next = 'A';
+    for (int i = 0; i < c->count; ++i) {
+        c->runs[i].letter = '?';
+    }
+    for (int g = 0; g < c->group_count; ++g) {
+        for (int i = 0; i < c->groups[g].count; ++i) {
+            struct clfcn_bench_run *run = &c->runs[c->groups[g].runs[i]];
+            run->letter = next++;
+            run->place = i;
+        }
+    }
+}
+
 int clfcn_compare_open(struct clfcn_compare *c, const char *const *files, int count,
                        struct clfcn_err *err)
 {
@@ -85,7 +101,9 @@ int clfcn_compare_open(struct clfcn_compare *c, const char *const *files, int co
         }
     }
     group(c);
-    return leave_out(c, err);
+    rc = leave_out(c, err);
+    name_runs(c);
+    return rc;
 }
 
 void clfcn_compare_close(struct clfcn_compare *c)

@@ -14,7 +14,7 @@ struct clfcn_compare_group {
 };
 
 struct clfcn_compare {
-    struct clfcn_bench_run runs[CLFCN_BENCH_RUNS]; /* named 'A', 'B', ... */
+    struct clfcn_bench_run runs[CLFCN_BENCH_RUNS]; /* in the order of the files */
     int count;
     struct clfcn_compare_group groups[CLFCN_BENCH_RUNS]; /* what is shown */
     int group_count;

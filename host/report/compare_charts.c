@@ -10,7 +10,7 @@ enum { WIDTH = 480, RIGHT = 74 };
 
 /* One row of a chart; NaN: nothing to draw. */
 struct bar {
-    int run;
+    const struct clfcn_bench_run *run;
     double value, low, high; /* low and high: a whisker; NaN: none */
 };
 
@@ -38,7 +38,7 @@ static void draw_bar(struct clfcn_strbuf *out, const struct bar *b, double most,
     const double end = LEFT + bar_width(b->value, most, LEFT);
     double text_at = end;
     clfcn_strbuf_add(out, "<text class=\"name\" x=\"0\" y=\"%d\">%c</text>", y + 13,
-                     clfcn_compare_letter(b->run));
+                     b->run->letter);
     if (!isfinite(b->value)) {
         clfcn_strbuf_add(out, "<text class=\"tick\" x=\"%d\" y=\"%d\">failed</text>\n",
                          LEFT, y + 13);
@@ -47,7 +47,7 @@ static void draw_bar(struct clfcn_strbuf *out, const struct bar *b, double most,
     clfcn_strbuf_add(out,
                      "<rect class=\"bar s%d\" x=\"%d\" y=\"%d\" width=\"%.1f\" "
                      "height=\"%d\" rx=\"2\"/>",
-                     b->run % CLFCN_COMPARE_COLORS, LEFT, y, end - LEFT, THICK);
+                     clfcn_compare_color(b->run), LEFT, y, end - LEFT, THICK);
     if (isfinite(b->low)) {
         const double from = LEFT + bar_width(b->low, most, LEFT);
         text_at = LEFT + bar_width(b->high, most, LEFT);
@@ -77,17 +77,17 @@ static void draw_bars(struct clfcn_strbuf *out, const char *title, const char *n
 }
 
 /* The four bars of a run, NaN if it failed. */
-static void fill_bars(const struct clfcn_bench_run *r, int run,
+static void fill_bars(const struct clfcn_bench_run *r,
                       struct bar bars[4][CLFCN_BENCH_RUNS], int i)
 {
     const bool ok = !r->failure;
     const double images = 1e3 * r->batch;
     bars[0][i] =
-        (struct bar){ run, ok ? r->train.ms : NAN, r->train.lowest, r->train.highest };
-    bars[1][i] = (struct bar){ run, ok ? images / r->train.ms : NAN, NAN, NAN };
+        (struct bar){ r, ok ? r->train.ms : NAN, r->train.lowest, r->train.highest };
+    bars[1][i] = (struct bar){ r, ok ? images / r->train.ms : NAN, NAN, NAN };
     bars[2][i] =
-        (struct bar){ run, ok ? r->infer.ms : NAN, r->infer.lowest, r->infer.highest };
-    bars[3][i] = (struct bar){ run, ok ? images / r->infer.ms : NAN, NAN, NAN };
+        (struct bar){ r, ok ? r->infer.ms : NAN, r->infer.lowest, r->infer.highest };
+    bars[3][i] = (struct bar){ r, ok ? images / r->infer.ms : NAN, NAN, NAN };
 }
 
 void clfcn_compare_bars(struct clfcn_strbuf *out, const struct clfcn_compare *c,
@@ -98,7 +98,7 @@ void clfcn_compare_bars(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     static const char spread[] = "ms, shorter is better; lines: lowest to highest";
     struct bar bars[4][CLFCN_BENCH_RUNS];
     for (int i = 0; i < g->count; ++i) {
-        fill_bars(&c->runs[g->runs[i]], g->runs[i], bars, i);
+        fill_bars(&c->runs[g->runs[i]], bars, i);
     }
     clfcn_strbuf_add(out, "<div class=\"charts\">\n");
     for (int k = 0; k < 4; ++k) {
@@ -155,8 +155,8 @@ static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     clfcn_html_text(out, name);
     clfcn_strbuf_add(out, "</text>");
     for (int i = 0; i < g->count; ++i) {
-        const int run = g->runs[i];
-        const struct clfcn_bench_layer *l = find_layer(&c->runs[run], name);
+        const struct clfcn_bench_run *run = &c->runs[g->runs[i]];
+        const struct clfcn_bench_layer *l = find_layer(run, name);
         const double ms = layer_ms(l);
         if (isnan(ms)) {
             continue;
@@ -169,12 +169,11 @@ static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
             "<g class=\"s%d\"><title>%c: %.4g ms, of which forward %.4g</title><rect "
             "class=\"bar\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\"/><rect "
             "class=\"bar light\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\"/>",
-            run % CLFCN_COMPARE_COLORS, clfcn_compare_letter(run), ms, forward, LEFT,
-            y + i * thick, middle, thick - 1, LEFT + middle, y + i * thick, end - middle,
-            thick - 1);
-        clfcn_strbuf_add(
-            out, "<text class=\"small\" x=\"%.1f\" y=\"%d\">%c %.3g</text></g>\n",
-            LEFT + end + 4, y + i * thick + thick - 2, clfcn_compare_letter(run), ms);
+            clfcn_compare_color(run), run->letter, ms, forward, LEFT, y + i * thick,
+            middle, thick - 1, LEFT + middle, y + i * thick, end - middle, thick - 1);
+        clfcn_strbuf_add(out,
+                         "<text class=\"small\" x=\"%.1f\" y=\"%d\">%c %.3g</text></g>\n",
+                         LEFT + end + 4, y + i * thick + thick - 2, run->letter, ms);
     }
 }
 

@@ -8,12 +8,12 @@
  * which they stay as they are. (compare_style.c) */
 extern const char clfcn_compare_css[], clfcn_compare_script[];
 
-/* The letter of run i, and the class of its colour. */
-static inline char clfcn_compare_letter(int i)
+/* Of the classes s0, s1, ... the one that colours a run. */
+static inline int clfcn_compare_color(const struct clfcn_bench_run *run)
 {
-    return (char)('A' + i);
+    enum { COLORS = 8 };
+    return run->place % COLORS;
 }
-enum { CLFCN_COMPARE_COLORS = 8 };
 
 /* Step times, rates, layers and rooflines of one group. (compare_charts.c,
  * compare_roofline.c) */
@@ -21,7 +21,6 @@ void clfcn_compare_bars(struct clfcn_strbuf *out, const struct clfcn_compare *c,
                         const struct clfcn_compare_group *g);
 void clfcn_compare_layers(struct clfcn_strbuf *out, const struct clfcn_compare *c,
                           const struct clfcn_compare_group *g);
-void clfcn_compare_roofline(struct clfcn_strbuf *out, const struct clfcn_bench_run *run,
-                            int index);
+void clfcn_compare_roofline(struct clfcn_strbuf *out, const struct clfcn_bench_run *run);
 
 #endif

@@ -63,7 +63,7 @@ static void card_results(struct clfcn_strbuf *out, const struct clfcn_compare *c
     row_time(out, "Training step", &r->train, r->batch);
     row_time(out, "Inference", &r->infer, r->batch);
     if (g->base >= 0 && g->base != index) {
-        const char base = clfcn_compare_letter(g->base);
+        const char base = c->runs[g->base].letter;
         const struct clfcn_compare_ratio train =
             clfcn_compare_ratio(&c->runs[g->base].train, &r->train);
         const struct clfcn_compare_ratio infer =
@@ -81,8 +81,8 @@ static void card(struct clfcn_strbuf *out, const struct clfcn_compare *c,
                  const struct clfcn_compare_group *g, int index)
 {
     const struct clfcn_bench_run *r = &c->runs[index];
-    clfcn_strbuf_add(out, "<section class=\"run s%d\"><h3>%c ",
-                     index % CLFCN_COMPARE_COLORS, clfcn_compare_letter(index));
+    clfcn_strbuf_add(out, "<section class=\"run s%d\"><h3>%c ", clfcn_compare_color(r),
+                     r->letter);
     clfcn_html_text(out, r->hardware);
     clfcn_strbuf_add(out, "</h3>\n<p class=\"soft\">");
     clfcn_html_text(out, r->platform);
@@ -132,7 +132,7 @@ static void rooflines(struct clfcn_strbuf *out, const struct clfcn_compare *c,
         "gradient</span></p>\n<div class=\"charts\">\n");
     for (int i = 0; i < g->count; ++i) {
         if (!c->runs[g->runs[i]].failure) {
-            clfcn_compare_roofline(out, &c->runs[g->runs[i]], g->runs[i]);
+            clfcn_compare_roofline(out, &c->runs[g->runs[i]]);
         }
     }
     clfcn_strbuf_add(out, "</div>\n");
@@ -159,10 +159,10 @@ static void text_cell(struct clfcn_strbuf *out, const char *text)
     clfcn_strbuf_add(out, "</td>");
 }
 
-static void run_cell(struct clfcn_strbuf *out, int index)
+static void run_cell(struct clfcn_strbuf *out, const struct clfcn_bench_run *run)
 {
     clfcn_strbuf_add(out, "<tr><td><i class=\"key s%d\"></i>%c</td>",
-                     index % CLFCN_COMPARE_COLORS, clfcn_compare_letter(index));
+                     clfcn_compare_color(run), run->letter);
 }
 
 static const char *yes_no(bool yes)
@@ -189,7 +189,7 @@ static void correctness(struct clfcn_strbuf *out, const struct clfcn_compare *c,
         if (r->failure) {
             continue;
         }
-        run_cell(out, g->runs[i]);
+        run_cell(out, r);
         clfcn_strbuf_add(out, "<td class=\"text %s\">%s</td>", verdict_class(r->correct),
                          verdict_text(r));
         cell(out, k->known ? k->passes : NAN, "%.0f");
@@ -204,8 +204,8 @@ static void correctness(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     clfcn_strbuf_add(out, "</tbody></table></div>\n");
 }
 
-static void pass_row(struct clfcn_strbuf *out, int run, const char *layer,
-                     const struct clfcn_bench_pass *p)
+static void pass_row(struct clfcn_strbuf *out, const struct clfcn_bench_run *run,
+                     const char *layer, const struct clfcn_bench_pass *p)
 {
     double intensity, own = NAN;
     if (!clfcn_compare_point(p, &intensity, &own)) {
@@ -228,7 +228,7 @@ static void pass_row(struct clfcn_strbuf *out, int run, const char *layer,
 }
 
 /* The passes of a layer; of one without weights, its backward pass too. */
-static void layer_rows(struct clfcn_strbuf *out, int run,
+static void layer_rows(struct clfcn_strbuf *out, const struct clfcn_bench_run *run,
                        const struct clfcn_bench_layer *l)
 {
     const struct clfcn_bench_pass backward = { .name = "backward",
@@ -264,7 +264,7 @@ static void passes(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     for (int i = 0; i < g->count; ++i) {
         const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
         for (int l = 0; l < r->layer_count; ++l) {
-            layer_rows(out, g->runs[i], &r->layers[l]);
+            layer_rows(out, r, &r->layers[l]);
         }
     }
     clfcn_strbuf_add(out, "</tbody></table></div>\n");
@@ -272,12 +272,11 @@ static void passes(struct clfcn_strbuf *out, const struct clfcn_compare *c,
 
 /* --- how it was measured --- */
 
-static void conditions_of(struct clfcn_strbuf *out, const struct clfcn_bench_run *r,
-                          int index)
+static void conditions_of(struct clfcn_strbuf *out, const struct clfcn_bench_run *r)
 {
     char text[96];
     clfcn_strbuf_add(out, "<section class=\"run s%d\"><h3>%c</h3><dl>\n",
-                     index % CLFCN_COMPARE_COLORS, clfcn_compare_letter(index));
+                     clfcn_compare_color(r), r->letter);
     row_text(out, "Device", r->device);
     row_text(out, "File", r->file);
     row_text(out, "Date", r->date);
@@ -311,7 +310,7 @@ static void conditions(struct clfcn_strbuf *out, const struct clfcn_compare *c,
 {
     clfcn_strbuf_add(out, "<h2>How it was measured</h2>\n<div class=\"runs\">\n");
     for (int i = 0; i < g->count; ++i) {
-        conditions_of(out, &c->runs[g->runs[i]], g->runs[i]);
+        conditions_of(out, &c->runs[g->runs[i]]);
     }
     clfcn_strbuf_add(out, "</div>\n");
 }

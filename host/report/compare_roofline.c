@@ -118,12 +118,12 @@ static void draw_point(struct clfcn_strbuf *out, const struct axes *a, const cha
 }
 
 static void caption(struct clfcn_strbuf *out, const struct clfcn_bench_run *run,
-                    int index, const struct clfcn_compare_roof *roof)
+                    const struct clfcn_compare_roof *roof)
 {
     clfcn_strbuf_add(out,
                      "<figure class=\"chart\"><figcaption><strong><i class=\"key "
                      "s%d\"></i>%c ",
-                     index % CLFCN_COMPARE_COLORS, clfcn_compare_letter(index));
+                     clfcn_compare_color(run), run->letter);
     clfcn_html_text(out, run->hardware);
     clfcn_strbuf_add(out,
                      "</strong> <span class=\"legend\">%.4g GFLOP/s, memory %.3g GB/s, "
@@ -137,18 +137,17 @@ static void caption(struct clfcn_strbuf *out, const struct clfcn_bench_run *run,
     clfcn_strbuf_add(out, "</span></figcaption>\n");
 }
 
-void clfcn_compare_roofline(struct clfcn_strbuf *out, const struct clfcn_bench_run *run,
-                            int index)
+void clfcn_compare_roofline(struct clfcn_strbuf *out, const struct clfcn_bench_run *run)
 {
     struct clfcn_compare_roof roof;
     clfcn_compare_roof(run, &roof);
     const struct axes a = find_axes(run, &roof);
-    caption(out, run, index, &roof);
+    caption(out, run, &roof);
     clfcn_strbuf_add(
         out,
         "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Roofline of run "
         "%c\">\n",
-        WIDTH, HEIGHT, clfcn_compare_letter(index));
+        WIDTH, HEIGHT, run->letter);
     draw_grid(out, &a);
     draw_roof(out, &a, roof.gflops, roof.gbps, "roof memory");
     draw_roof(out, &a, roof.gflops, roof.cache_gbps, "roof");
