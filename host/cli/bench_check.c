@@ -3,6 +3,7 @@
 #include "../ops/conv.h"
 #include "../ops/sample.h"
 #include "../util/log.h"
+#include "../util/sys.h"
 #include "bench.h"
 #include <math.h>
 #include <stdlib.h>
@@ -32,6 +33,9 @@ static int check_passes(struct cli_bench *b, struct clfcn_err *err)
     b->checks.worst = NAN;
     for (int i = 0; i < layers; ++i) {
         struct clfcn_net_layer l;
+        if (*clfcn_interrupt_flag()) {
+            return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
+        }
         clfcn_net_layer_get(b->net, i, &l);
         for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
             struct clfcn_net_verdict *v = &b->verdicts[i][p];

@@ -256,6 +256,9 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
     };
     for (int i = 0; i < CLI_BENCH_PRODUCTS; ++i) {
         const int s = layers[i].shrink;
+        if (*clfcn_interrupt_flag()) {
+            return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
+        }
         struct clfcn_gemm_rate *r = &b->products[b->product_count];
         *r = (struct clfcn_gemm_rate){
             .m = layers[i].out,

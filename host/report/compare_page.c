@@ -129,7 +129,7 @@ static void rooflines(struct clfcn_strbuf *out, const struct clfcn_compare *c,
         "layers that fit a cache exceed.</p>\n"
         "<p class=\"legend\"><span><i class=\"p0\"></i>forward</span> <span><i "
         "class=\"p1\"></i>input gradient</span> <span><i class=\"p2\"></i>weight "
-        "gradient</span></p>\n<div class=\"charts\">\n");
+        "gradient</span></p>\n<div class=\"charts rooflines\">\n");
     for (int i = 0; i < g->count; ++i) {
         if (!c->runs[g->runs[i]].failure) {
             clfcn_compare_roofline(out, &c->runs[g->runs[i]]);

@@ -10,6 +10,7 @@ const char clfcn_compare_css[] =
     ".s4{--c:var(--c4)}.s5{--c:var(--c5)}.s6{--c:var(--c6)}.s7{--c:var(--c7)}\n"
     ".p0{--c:var(--c3)}.p1{--c:var(--c6)}.p2{--c:var(--c5)}\n"
     "p.legend{margin-top:6px}\n"
+    ".rooflines{grid-template-columns:repeat(auto-fill,minmax(min(100%,430px),1fr))}\n"
     ".runs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),"
     "1fr));gap:12px;margin-top:16px}\n"
     ".run{background:var(--panel);border:1px solid var(--line);border-left:4px solid "
