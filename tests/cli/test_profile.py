@@ -166,7 +166,7 @@ class Bench(Profile):
     def test_figures(self):
         found = self.bench()
         self.assertEqual(set(found["peak"]), {"gflops", "gbps", "launch_us", "upload_gbps",
-                                              "download_gbps"})
+                                              "download_gbps", "cache_gbps"})
         for name, value in found["peak"].items():
             self.assertTrue(0 < value < 1e6 and math.isfinite(value), name)
         self.assertTrue(0 <= found["launch_share"] < 1, found["launch_share"])
