@@ -50,6 +50,21 @@ static int print_json(const struct clfcn_compare *c, const struct clfcn_compare_
         err);
 }
 
+static int print_left_out_json(const struct clfcn_compare *c, struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    for (int i = 0; i < c->left_out_count && rc == CLFCN_OK; ++i) {
+        const struct clfcn_bench_run *r = &c->runs[c->left_out[i]];
+        char title[512];
+        clfcn_compare_title(r, title, sizeof(title));
+        rc = cli_print_json(json_pack("{so ss ss ss sb}", "run", json_null(), "file",
+                                      r->file, "device", r->device, "of", title,
+                                      "left_out", true),
+                            err);
+    }
+    return rc;
+}
+
 /* --- text --- */
 
 /* "1.84x (1.71-1.98)", or that nothing can be said. */
@@ -75,7 +90,7 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
         ratio_cell(&c->runs[g->base].train, &r->train, train);
         ratio_cell(&c->runs[g->base].infer, &r->infer, infer);
     }
-    printf("%c %9.4g ms %5.1f%% %9.4g %9.4g ms %5.1f%% %10s  %-10s %-19s %-19s%s\n",
+    printf("%c %9.4g ms +-%4.1f%% %9.4g %9.4g ms +-%4.1f%% %10s  %-10s %-19s %-19s%s\n",
            r->letter, r->train.ms, 100 * r->train.unsure, 1e3 * r->batch / r->train.ms,
            r->infer.ms, 100 * r->infer.unsure,
            cli_format_bytes((uint64_t)r->device_bytes, bytes), verdict(r->correct), train,
@@ -97,7 +112,7 @@ static void print_group(const struct clfcn_compare *c,
         snprintf(base[1], sizeof(base[1]), "inference against %c",
                  c->runs[g->base].letter);
     }
-    printf("\n  %19s %9s %19s %10s  %-10s %-19s %s\n", "training step", "images/s",
+    printf("\n  %20s %9s %20s %10s  %-10s %-19s %s\n", "training step", "images/s",
            "inference", "memory", "results", base[0], base[1]);
     for (int i = 0; i < g->count; ++i) {
         print_run(c, g, g->runs[i]);
@@ -128,10 +143,14 @@ static int print(const struct cli_env *env, const struct clfcn_compare *c,
             rc = print_json(c, &c->groups[g], c->groups[g].runs[i], err);
         }
     }
-    if (!env->json) {
-        print_left_out(c);
+    if (rc < 0) {
+        return rc;
     }
-    return rc;
+    if (env->json) {
+        return print_left_out_json(c, err);
+    }
+    print_left_out(c);
+    return CLFCN_OK;
 }
 
 static int write_page(const struct cli_env *env, const struct clfcn_compare *c,

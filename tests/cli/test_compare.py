@@ -188,6 +188,9 @@ class Compare(Bench):
         text = self.ok("compare", a, b).out
         self.assertIn("left out", text)
         self.assertIn("batch 2", text.split("left out")[1])
+        rows = self.ok("compare", a, b, "--json").events
+        self.assertEqual([r["run"] for r in rows], ["A", "B", None])
+        self.assertTrue(rows[2]["left_out"])
         only = self.save("other.json", other)
         self.fails(h.BAD_INPUT, ["nothing to compare"], "compare", a, only)
 
