@@ -122,7 +122,7 @@ static int refuse(int batch, struct clfcn_err *err)
 static void measure_peak(struct clfcn_dev *dev)
 {
     const struct clfcn_peak_effort effort = {
-        .bytes = 1 << 18, .launches = 1, .repeats = 3, .seconds = 0.005
+        .bytes = 1 << 18, .launches = 1, .repeats = 8, .seconds = 0.01
     };
     struct clfcn_peak peak;
     struct clfcn_err err;
