@@ -106,9 +106,20 @@ bool clfcn_params_of_op(const struct clfcn_net *net, int i, size_t *begin, size_
  * (net.c) */
 int clfcn_net_lay_out(struct clfcn_net *net, struct clfcn_err *err);
 
-/* Run op i forward or backward. (step.c) */
+/* The parts of a training step, in this order; none waits for the device. (step.c)
+ *
+ * Make the compute queue wait for the slot's upload, and the slot's images the network's
+ * input. */
+int clfcn_net_enter(struct clfcn_net *net, int slot, struct clfcn_err *err);
+/* Run op i forward. */
 int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training,
                          struct clfcn_err *err);
+/* The loss of the slot's labels into losses[slot], and the gradient of the logits. */
+int clfcn_net_loss(struct clfcn_net *net, int slot, struct clfcn_err *err);
+/* Run op i backward, if it is active. */
 int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err);
+/* Update op i's parameters, or, i being -1, all. */
+int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
+                     struct clfcn_err *err);
 
 #endif

@@ -99,10 +99,9 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
     return check(clFlush(queue), "uploading images", err);
 }
 
-/* Make the compute queue wait for the slot's upload, and the slot's images the network's
- * input. */
-static int enter_slot(struct clfcn_net *net, struct clfcn_slot *s, struct clfcn_err *err)
+int clfcn_net_enter(struct clfcn_net *net, int slot, struct clfcn_err *err)
 {
+    const struct clfcn_slot *s = &net->slots[slot];
     if (!s->uploaded) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "no batch was uploaded");
     }
@@ -127,7 +126,7 @@ static int leave_slot(struct clfcn_net *net, struct clfcn_slot *s, cl_mem from,
     return check(clFlush(net->dev->compute), "submitting work", err);
 }
 
-static int run_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
+int clfcn_net_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
 {
     const struct clfcn_op_run run = make_run(net, true);
     const struct clfcn_value *logits = &net->graph.values[net->graph.logits];
@@ -161,9 +160,8 @@ static int move_states(struct clfcn_net *net, size_t begin, size_t bytes, bool t
     return rc;
 }
 
-/* Of op i's parameters, or, i being -1, of all. */
-static int run_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
-                      struct clfcn_err *err)
+int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
+                     struct clfcn_err *err)
 {
     const struct clfcn_optim_hyper h = {
         .lr = hyper->lr,
@@ -224,11 +222,11 @@ static int perform(struct clfcn_net *net, int time, int slot,
     case CLFCN_ACT_FORWARD:
         return clfcn_net_op_forward(net, act->op, hyper != NULL, err);
     case CLFCN_ACT_LOSS:
-        return run_loss(net, slot, err);
+        return clfcn_net_loss(net, slot, err);
     case CLFCN_ACT_BACKWARD:
         return clfcn_net_op_backward(net, act->op, err);
     default:
-        return run_update(net, act->op, hyper, err);
+        return clfcn_net_update(net, act->op, hyper, err);
     }
 }
 
@@ -239,7 +237,7 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
     const double begin = clfcn_trace_begin();
     int rc = check_training(net, err);
     if (rc == CLFCN_OK) {
-        rc = enter_slot(net, s, err);
+        rc = clfcn_net_enter(net, slot, err);
     }
     for (int t = 0; rc == CLFCN_OK && t < net->tape.count; ++t) {
         rc = perform(net, t, slot, hyper, err);
@@ -259,7 +257,7 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
     struct clfcn_slot *s = &net->slots[slot];
     const struct clfcn_tensor *y = &net->graph.values[net->graph.logits].tensor;
     const double begin = clfcn_trace_begin();
-    int rc = enter_slot(net, s, err);
+    int rc = clfcn_net_enter(net, slot, err);
     if (rc == CLFCN_OK) {
         rc = derive(net, err);
     }

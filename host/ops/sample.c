@@ -222,6 +222,20 @@ void clfcn_samples_make(const struct clfcn_conv_shape *shape, enum clfcn_pass pa
     }
 }
 
+double clfcn_sample_value(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                          const struct clfcn_sample_data *data, size_t at)
+{
+    const struct geometry g = geometry_of(shape);
+    const enum kind kind = kind_of(shape, pass);
+    const struct images made = images_of(&g, kind);
+    const size_t w = (size_t)made.w, h = (size_t)made.h, n = (size_t)made.n;
+    const struct place p = { .c = (int)(at / w / h / n),
+                             .n = (int)(at / w / h % n),
+                             .h = (int)(at / w % h),
+                             .w = (int)(at % w) };
+    return value_at(shape, &g, kind, data, p);
+}
+
 double clfcn_samples_error(const struct clfcn_samples *samples, const float *got)
 {
     double distance = 0.0, norm = 0.0;

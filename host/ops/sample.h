@@ -40,6 +40,10 @@ void clfcn_samples_make(const struct clfcn_conv_shape *shape, enum clfcn_pass pa
                         const struct clfcn_sample_data *data, struct clfcn_rng *rng,
                         struct clfcn_samples *out);
 
+/* What belongs at one place of that array, without bias and cut. */
+double clfcn_sample_value(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                          const struct clfcn_sample_data *data, size_t at);
+
 /* The relative error of got in the 2-norm. NaN if any element of got, sampled or not, is
  * not finite. */
 double clfcn_samples_error(const struct clfcn_samples *samples, const float *got);
