@@ -1,0 +1,52 @@
+#include "difference.h"
+
+#include <math.h>
+
+/* 0 for equal elements, whatever they are; infinite if just one is a number. */
+static double apart(float a, float b)
+{
+    if (a == b || (isnan(a) && isnan(b))) {
+        return 0.0;
+    }
+    return isfinite(a) && isfinite(b) ? fabs((double)a - b) : INFINITY;
+}
+
+static double square(float v)
+{
+    return isfinite(v) ? (double)v * v : 0.0;
+}
+
+/* 0 / 0 is no difference. */
+static double ratio(double part, double whole)
+{
+    return part > 0.0 ? part / whole : 0.0;
+}
+
+void clfcn_difference_measure(const float *a, const float *b, size_t count, double limit,
+                              struct clfcn_difference *out)
+{
+    double sum = 0.0, sum_a = 0.0, sum_b = 0.0, most = 0.0;
+    *out = (struct clfcn_difference){ .count = count };
+    for (size_t i = 0; i < count; ++i) {
+        const double d = apart(a[i], b[i]);
+        sum += d * d;
+        sum_a += square(a[i]);
+        sum_b += square(b[i]);
+        if (d > most) {
+            most = d;
+            out->at = i;
+        }
+    }
+    const double norm = sqrt(fmax(sum_a, sum_b)), mean = norm / sqrt((double)count);
+    out->distance = sqrt(sum);
+    out->norm_a = sqrt(sum_a);
+    out->norm_b = sqrt(sum_b);
+    out->relative = ratio(out->distance, norm);
+    out->worst = ratio(most, mean);
+    out->a = a[out->at];
+    out->b = b[out->at];
+    for (size_t i = 0; most >= limit * mean && most > 0.0 && i < count; ++i) {
+        const double d = apart(a[i], b[i]);
+        out->far += d > 0.0 && d >= limit * mean;
+    }
+}

@@ -1,0 +1,86 @@
+/* diverge.h - the same training steps on two devices, every tensor compared.
+ *
+ * Rounding alone makes training chaotic: once a ReLU or a pooling decides differently, a
+ * whole gradient moves by 1e-3 to 1e-2, and nothing that comes later can be blamed on a
+ * layer. So after each pass of each layer what it made on device A also takes the place
+ * of what it made on B: every difference is then of that pass alone, and may be held to a
+ * tight tolerance. Left free instead, both run on by themselves. */
+#ifndef CLFCN_NET_DIVERGE_H
+#define CLFCN_NET_DIVERGE_H
+
+#include "../ops/conv.h"
+#include "difference.h"
+#include "net.h"
+
+struct clfcn_diverge_how {
+    int steps;        /* >= 1 */
+    uint64_t seed;    /* of the weights and of the batches */
+    double tolerance; /* of the relative 2-norm */
+    bool free_running;
+    const volatile bool *stop; /* may be NULL */
+    /* Before a pass of a layer in a step that counts from 1; may be NULL. */
+    void (*progress)(void *user, int step, const char *layer, const char *pass);
+    void *user;
+};
+
+/* A tensor that a pass makes, once a step. */
+struct clfcn_diverge_row {
+    const char *kind, *pass; /* "conv2d", "input gradient"; static */
+    char layer[32];          /* "conv3_1" */
+    char tensor[80];         /* "output", "running_mean", "deconv1.weight" */
+    int ndim;
+    int64_t dims[4];
+    char algorithm[2][CLFCN_CONV_NAME]; /* on A and B; "" where there is no choice */
+    double tolerance;
+    int beyond; /* steps in which the difference was beyond it */
+    struct clfcn_difference worst;
+    int worst_step;
+};
+
+enum {
+    CLFCN_DIVERGE_KERNELS = 256,
+    /* One wrong element of a million hardly moves the norm: unless running free, an
+     * element may be off by this many times the tolerance, relative to the root mean
+     * square of all. Rounding stays below that: of a tensor whose relative error is e in
+     * the norm no element is off by more than e times the root of their number, which
+     * 1e-5 and a million elements just reach. */
+    CLFCN_DIVERGE_FAR = 100
+};
+
+/* The first difference beyond tolerance. */
+struct clfcn_diverge_first {
+    int step; /* from 1; 0: before the first */
+    int row;
+    struct clfcn_difference difference;
+    int64_t index[4];   /* of its worst element, in dims of the row */
+    bool has_reference; /* what belongs there, in float64, from A's inputs */
+    double reference;
+    char kernels[2][CLFCN_DIVERGE_KERNELS]; /* that ran in the pass on A and B: "a, b" */
+};
+
+/* A step as a whole. */
+struct clfcn_diverge_step {
+    double loss[2];
+    double gradient[2];                   /* 2-norms of the gradients of all parameters */
+    double gradient_apart, weights_apart; /* relative 2-norms of their differences */
+};
+
+/* Zero-initialised is empty. Free with clfcn_diverge_free() in every case. */
+struct clfcn_diverge {
+    struct clfcn_diverge_row *rows; /* in the order in which they were made first */
+    int row_count;
+    bool found; /* then first says what */
+    struct clfcn_diverge_first first;
+    struct clfcn_diverge_step *steps; /* [how.steps] */
+};
+
+/* Whether training holds: what is known of it is in out, also after an error. dev[0] is
+ * A, dev[1] is B; they may be the same device opened twice. options.training must be set.
+ * CLFCN_EINTR if stopped; CLFCN_ENUMERIC if a loss is not finite on either device. */
+int clfcn_diverge_run(struct clfcn_dev *const dev[2], const struct clfcn_net_desc *desc,
+                      const struct clfcn_net_options *options,
+                      const struct clfcn_diverge_how *how, struct clfcn_diverge *out,
+                      struct clfcn_err *err);
+void clfcn_diverge_free(struct clfcn_diverge *diverge);
+
+#endif
