@@ -36,6 +36,7 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 int cmd_compare(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_data(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_devices(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
+int cmd_diverge(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);

@@ -37,6 +37,7 @@ static const char *placeholder(const struct cli_option *o)
     case CLI_UNFLAG:
         return "";
     case CLI_STRING:
+    case CLI_PAIR:
     case CLI_CHOICE:
         return "NAME";
     case CLI_BYTES:

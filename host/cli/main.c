@@ -22,6 +22,8 @@ static const struct cli_command commands[] = {
       0, 0, true, cmd_tune },
     { "plan", "[options]", "say how much device memory a network takes",
       0, 0, true, cmd_plan },
+    { "diverge", "--device A --device B [options]",
+      "train on two devices and find where they part", 0, 0, false, cmd_diverge },
     { "data", "DIR|demo", "examine a data set, or write the built-in one as files",
       1, 1, false, cmd_data },
     { "report", "RUN", "write a run folder's report as one HTML page",

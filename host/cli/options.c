@@ -104,8 +104,15 @@ static int collect(struct cli_line *line, const struct cli_env *env,
         if (!raw) {
             return clfcn_err_nomem(err);
         }
-        free(o->raw);
-        o->raw = raw;
+        const bool again = o->kind == CLI_PAIR && o->raw;
+        if (again && o->second) {
+            free(raw);
+            return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s is given more than twice",
+                                 o->name);
+        }
+        char **to = again ? &o->second : &o->raw;
+        free(*to);
+        *to = raw;
     }
     if (val < -1) {
         return bad_option(line, val, env, err);
@@ -192,7 +199,8 @@ static void free_raw(struct cli_option *options)
 {
     for (struct cli_option *o = options; o && o->name; ++o) {
         free(o->raw);
-        o->raw = NULL;
+        free(o->second);
+        o->raw = o->second = NULL;
     }
 }
 

@@ -9,6 +9,7 @@ enum cli_kind {
     CLI_FLAG = 1, /* bool, becomes true */
     CLI_UNFLAG,   /* bool, becomes false */
     CLI_STRING,   /* const char *, borrowed from the line */
+    CLI_PAIR,     /* const char *[2], likewise: an option that may be given twice */
     CLI_INT,
     CLI_INT64,
     CLI_UINT64,   /* up to INT64_MAX: what JSON files hold */
@@ -31,6 +32,7 @@ struct cli_option {
     char letter;      /* short form, or 0 */
     bool resume;      /* train only: may be given with --resume */
     char *raw; /* filled by cli_line_parse(): the value as given, NULL if it was not */
+    char *second; /* CLI_PAIR only: likewise, of the second time */
 };
 
 /* A command line taken apart. Zero-initialised is empty. */

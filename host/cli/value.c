@@ -187,6 +187,10 @@ int cli_value_set(const struct cli_option *o, struct clfcn_err *err)
     case CLI_STRING:
         *(const char **)o->target = o->raw;
         return CLFCN_OK;
+    case CLI_PAIR:
+        ((const char **)o->target)[0] = o->raw;
+        ((const char **)o->target)[1] = o->second;
+        return CLFCN_OK;
     case CLI_INT:
     case CLI_INT64:
         return set_integer(o, err);
@@ -225,6 +229,7 @@ void cli_value_text(const struct cli_option *o, char *buf, size_t n)
     switch (o->kind) {
     case CLI_FLAG:
     case CLI_UNFLAG:
+    case CLI_PAIR:
         break;
     case CLI_STRING:
         if (*(const char **)o->target) {
