@@ -85,11 +85,12 @@ static int verdict(const struct cli_diverge *d, struct clfcn_err *err)
         return CLFCN_OK;
     }
     const struct clfcn_diverge_row *row = &r->rows[r->first.row];
+    char text[CLI_DIVERGE_WHAT];
     return clfcn_err_set(
         err, CLFCN_ENUMERIC, 0,
-        "the devices part at step %d, layer '%s', %s, %s: %.2g apart, tolerance %.2g",
-        r->first.step, row->layer, row->pass, row->tensor, r->first.difference.relative,
-        row->tolerance);
+        "the devices part at step %d, layer '%s', %s: %.2g apart, tolerance %.2g",
+        r->first.step, row->layer, cli_diverge_what(row, text),
+        r->first.difference.relative, row->tolerance);
 }
 
 static int compare(struct cli_env *env, struct cli_diverge *d, struct clfcn_err *err)

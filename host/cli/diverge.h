@@ -19,6 +19,11 @@ struct cli_diverge {
  * "both"; else NULL. */
 const char *cli_diverge_wrong(const struct clfcn_diverge_first *first);
 
+/* "forward: output", "weight gradient"; returns text. */
+enum { CLI_DIVERGE_WHAT = 128 };
+const char *cli_diverge_what(const struct clfcn_diverge_row *row,
+                             char text[CLI_DIVERGE_WHAT]);
+
 int cli_diverge_print_json(const struct cli_diverge *d, struct clfcn_err *err);
 void cli_diverge_print_text(const struct cli_diverge *d);
 

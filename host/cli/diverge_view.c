@@ -15,6 +15,17 @@ const char *cli_diverge_wrong(const struct clfcn_diverge_first *first)
     return 10 * a < b ? "B" : 10 * b < a ? "A" : "both";
 }
 
+const char *cli_diverge_what(const struct clfcn_diverge_row *row,
+                             char text[CLI_DIVERGE_WHAT])
+{
+    if (strcmp(row->pass, row->tensor) == 0) {
+        snprintf(text, CLI_DIVERGE_WHAT, "%s", row->tensor);
+    } else {
+        snprintf(text, CLI_DIVERGE_WHAT, "%s: %s", row->pass, row->tensor);
+    }
+    return text;
+}
+
 static bool same_pass(const struct clfcn_diverge_row *a,
                       const struct clfcn_diverge_row *b)
 {
@@ -61,12 +72,14 @@ static bool is_repeated(const struct clfcn_diverge *r, int row)
 }
 
 /* "winograd4", or "winograd4, im2col+native" where B's is another. */
-static const char *algorithms(const struct clfcn_diverge_row *row, char *buf, size_t n)
+static void list_algorithms(const struct clfcn_diverge_row *row, char *buf, size_t n)
 {
     const char *a = row->algorithm[0], *b = row->algorithm[1];
-    const bool same = strcmp(a, b) == 0;
-    snprintf(buf, n, "%s%s%s", a, same ? "" : ", ", same ? "" : b);
-    return buf;
+    if (strcmp(a, b) == 0) {
+        snprintf(buf, n, "%s", a);
+    } else {
+        snprintf(buf, n, "%s, %s", a, b);
+    }
 }
 
 /* One line a layer and pass: what differed most in it. */
@@ -80,11 +93,12 @@ static void print_table(const struct clfcn_diverge *r)
         }
         const struct clfcn_diverge_row *row = worst_of(r, i, &r->rows[i]);
         const size_t len = strlen(row->tensor);
-        char text[2 * CLFCN_CONV_NAME];
+        char text[2 * CLFCN_CONV_NAME + 2];
+        list_algorithms(row, text, sizeof(text));
         printf("%-10s %-15s %-22s %-15s %8.1e %9.1e %5d%s\n", row->layer, row->pass,
                row->tensor + (len > 22 ? len - 22 : 0), /* of names the end tells most */
-               algorithms(row, text, sizeof(text)), row->worst.relative, row->tolerance,
-               row->worst_step, row->beyond ? "  BEYOND" : "");
+               text, row->worst.relative, row->tolerance, row->worst_step,
+               row->beyond ? "  BEYOND" : "");
     }
     putchar('\n');
 }
@@ -150,7 +164,8 @@ static void print_first(const struct clfcn_diverge *r, bool free_running)
     } else {
         printf("The devices part before the first step, ");
     }
-    printf("layer '%s' (%s), %s: %s ", row->layer, row->kind, row->pass, row->tensor);
+    char text[CLI_DIVERGE_WHAT];
+    printf("layer '%s' (%s), %s ", row->layer, row->kind, cli_diverge_what(row, text));
     print_brackets(row->dims, row->ndim);
     putchar('\n');
     print_values(first, row);
@@ -169,9 +184,10 @@ static void print_none(const struct cli_diverge *d)
     printf("No difference beyond tolerance in %d step%s.\n", d->how.steps,
            d->how.steps > 1 ? "s" : "");
     if (row->worst.relative > 0) {
-        printf("  largest     %.3g (tolerance %.3g) at step %d, layer '%s', %s: %s\n",
+        char text[CLI_DIVERGE_WHAT];
+        printf("  largest     %.3g (tolerance %.3g) at step %d, layer '%s', %s\n",
                row->worst.relative, row->tolerance, row->worst_step, row->layer,
-               row->pass, row->tensor);
+               cli_diverge_what(row, text));
     } else {
         printf("  largest     none: the same bits everywhere\n");
     }

@@ -176,7 +176,8 @@ static int set_choice(const struct cli_option *o, struct clfcn_err *err)
 
 int cli_value_set(const struct cli_option *o, struct clfcn_err *err)
 {
-    if (o->kind != CLI_FLAG && o->kind != CLI_UNFLAG && !*o->raw) {
+    const bool flag = o->kind == CLI_FLAG || o->kind == CLI_UNFLAG;
+    if (!flag && (!*o->raw || (o->second && !*o->second))) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s: its value is empty", o->name);
     }
     switch (o->kind) {

@@ -6,7 +6,7 @@ import unittest
 import harness as h
 import tapunit
 
-COMMANDS = ["devices", "train", "eval", "predict", "tune", "report"]
+COMMANDS = ["devices", "train", "eval", "predict", "tune", "diverge", "report"]
 
 
 class Usage(h.Case):
