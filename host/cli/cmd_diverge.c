@@ -93,6 +93,16 @@ static int verdict(const struct cli_diverge *d, struct clfcn_err *err)
         r->first.difference.relative, row->tolerance);
 }
 
+static int print(const struct cli_env *env, const struct cli_diverge *d,
+                 struct clfcn_err *err)
+{
+    if (env->json) {
+        return cli_diverge_print_json(d, err);
+    }
+    cli_diverge_print_text(d);
+    return CLFCN_OK;
+}
+
 static int compare(struct cli_env *env, struct cli_diverge *d, struct clfcn_err *err)
 {
     struct view view = { env, d->how.steps };
@@ -110,10 +120,13 @@ static int compare(struct cli_env *env, struct cli_diverge *d, struct clfcn_err 
         rc = clfcn_diverge_run(d->dev, &d->desc, &d->net, &d->how, &d->result, err);
     }
     cli_screen_clear(&env->screen);
-    if (rc == CLFCN_OK && env->json) {
-        rc = cli_diverge_print_json(d, err);
-    } else if (rc == CLFCN_OK) {
-        cli_diverge_print_text(d);
+    if (d->result.row_count > 0) { /* also of a run that was cut short */
+        struct clfcn_err print_err;
+        const int printed = print(env, d, &print_err);
+        if (rc == CLFCN_OK && printed < 0) {
+            rc = printed;
+            *err = print_err;
+        }
     }
     if (rc == CLFCN_OK) {
         rc = verdict(d, err);

@@ -87,7 +87,7 @@ static json_t *first_to_json(const struct clfcn_diverge *r)
 static json_t *steps_to_json(const struct cli_diverge *d)
 {
     json_t *list = json_array();
-    for (int i = 0; i < d->how.steps; ++i) {
+    for (int i = 0; i < d->result.steps_done; ++i) {
         const struct clfcn_diverge_step *s = &d->result.steps[i];
         json_array_append_new(
             list, json_pack("{si s[oo] s[oo] so so}", "step", i + 1, "loss",
@@ -108,11 +108,12 @@ int cli_diverge_print_json(const struct cli_diverge *d, struct clfcn_err *err)
         json_array_append_new(rows, row_to_json(&r->rows[i]));
     }
     return cli_print_json(
-        json_pack("{sb so ss ss so so ss si sI sf so so}", "diverged", r->found, "first",
-                  r->found ? first_to_json(r) : json_null(), "clfcn", clfcn_version(),
-                  "command", d->command, "devices", devices_to_json(d), "net",
-                  net_to_json(d), "mode", d->how.free_running ? "free" : "isolated",
-                  "steps", d->how.steps, "seed", (json_int_t)d->how.seed, "tolerance",
-                  d->how.tolerance, "trajectory", steps_to_json(d), "rows", rows),
+        json_pack(
+            "{sb so ss ss so so ss si si sI sf so so}", "diverged", r->found, "first",
+            r->found ? first_to_json(r) : json_null(), "clfcn", clfcn_version(),
+            "command", d->command, "devices", devices_to_json(d), "net", net_to_json(d),
+            "mode", d->how.free_running ? "free" : "isolated", "steps", d->how.steps,
+            "steps_done", r->steps_done, "seed", (json_int_t)d->how.seed, "tolerance",
+            d->how.tolerance, "trajectory", steps_to_json(d), "rows", rows),
         err);
 }

@@ -107,7 +107,7 @@ static void print_steps(const struct cli_diverge *d)
 {
     printf("%5s %14s %14s %12s %12s %11s %11s\n", "step", "loss A", "loss B",
            "gradient A", "gradient B", "apart", "weights");
-    for (int i = 0; i < d->how.steps; ++i) {
+    for (int i = 0; i < d->result.steps_done; ++i) {
         const struct clfcn_diverge_step *s = &d->result.steps[i];
         printf("%5d %14.8g %14.8g %12.6g %12.6g %11.2e %11.2e\n", i + 1, s->loss[0],
                s->loss[1], s->gradient[0], s->gradient[1], s->gradient_apart,
@@ -131,9 +131,8 @@ static void print_values(const struct clfcn_diverge_first *first,
     const char *wrong = cli_diverge_wrong(first);
     printf("  apart       %.3g in the relative 2-norm (tolerance %.3g)\n", d->relative,
            row->tolerance);
-    printf(
-        "  elements    %zu of %zu are further apart than %.2g of the root mean square\n",
-        d->far, d->count, CLFCN_DIVERGE_FAR * row->tolerance);
+    printf("  elements    %zu of %zu are off by more than %.2g of their size\n", d->far,
+           d->count, CLFCN_DIVERGE_FAR * row->tolerance);
     printf("  furthest    ");
     print_brackets(first->index, row->ndim);
     printf("  A %.9g  B %.9g", d->a, d->b);
@@ -181,8 +180,8 @@ static void print_first(const struct clfcn_diverge *r, bool free_running)
 static void print_none(const struct cli_diverge *d)
 {
     const struct clfcn_diverge_row *row = worst_of(&d->result, 0, NULL);
-    printf("No difference beyond tolerance in %d step%s.\n", d->how.steps,
-           d->how.steps > 1 ? "s" : "");
+    printf("No difference beyond tolerance in %d of %d steps.\n", d->result.steps_done,
+           d->how.steps);
     if (row->worst.relative > 0) {
         char text[CLI_DIVERGE_WHAT];
         printf("  largest     %.3g (tolerance %.3g) at step %d, layer '%s', %s\n",

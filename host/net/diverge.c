@@ -186,6 +186,7 @@ static double ratio(double part, double whole)
 
 static void close_step(struct clfcn_diverge_run *run)
 {
+    ++run->out->steps_done;
     struct clfcn_diverge_step *step = &run->out->steps[run->step - 1];
     step->gradient[0] = sqrt(run->gradient[0]);
     step->gradient[1] = sqrt(run->gradient[1]);
@@ -232,7 +233,9 @@ static int run_steps(struct clfcn_diverge_run *run, struct batch *batch,
         run->weights = run->weights_apart = 0.0;
         draw(batch, &run->net[0]->desc, run->how->seed, run->step);
         rc = run_step(run, batch, err);
-        close_step(run);
+        if (rc == CLFCN_OK) {
+            close_step(run);
+        }
     }
     return rc;
 }

@@ -40,10 +40,8 @@ struct clfcn_diverge_row {
 enum {
     CLFCN_DIVERGE_KERNELS = 256,
     /* One wrong element of a million hardly moves the norm: unless running free, an
-     * element may be off by this many times the tolerance, relative to the root mean
-     * square of all. Rounding stays below that: of a tensor whose relative error is e in
-     * the norm no element is off by more than e times the root of their number, which
-     * 1e-5 and a million elements just reach. */
+     * element may also be off by this many times the tolerance, of its size and the root
+     * mean square of all. Rounding was seen to reach 4e-5. */
     CLFCN_DIVERGE_FAR = 100
 };
 
@@ -71,12 +69,14 @@ struct clfcn_diverge {
     int row_count;
     bool found; /* then first says what */
     struct clfcn_diverge_first first;
-    struct clfcn_diverge_step *steps; /* [how.steps] */
+    struct clfcn_diverge_step *steps; /* [how.steps], of which steps_done are known */
+    int steps_done;
 };
 
-/* Whether training holds: what is known of it is in out, also after an error. dev[0] is
- * A, dev[1] is B; they may be the same device opened twice. options.training must be set.
- * CLFCN_EINTR if stopped; CLFCN_ENUMERIC if a loss is not finite on either device. */
+/* Train on dev[0], which is A, and on dev[1], B, which may be the same device opened
+ * twice. options.training must be set. A difference is no error; CLFCN_EINTR if stopped,
+ * CLFCN_ENUMERIC if a loss is not finite on either device. What was compared by then is
+ * in out, also after an error. */
 int clfcn_diverge_run(struct clfcn_dev *const dev[2], const struct clfcn_net_desc *desc,
                       const struct clfcn_net_options *options,
                       const struct clfcn_diverge_how *how, struct clfcn_diverge *out,
