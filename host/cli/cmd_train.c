@@ -319,6 +319,12 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .help = "host memory for decoded pictures" },
         CLI_OPT_WORKSPACE(&config.workspace_bytes),
         CLI_OPT_MEM(&config.mem_bytes),
+        { .name = "pause-on-battery", .kind = CLI_FLAG, .resume = true,
+          .target = &config.pause_on_battery,
+          .help = "wait while the machine runs on battery" },
+        { .name = "max-temp", .kind = CLI_DOUBLE, .target = &config.max_celsius,
+          .resume = true, .arg = "C", .dflt = "no limit",
+          .help = "wait while a sensor shows more degrees Celsius; 0: no limit" },
         CLI_OPT_PROFILE(env),
         { 0 },
     };

@@ -6,6 +6,7 @@
 #include "../ops/choice.h"
 #include "../util/file.h"
 #include "checkpoint.h"
+#include "pause.h"
 #include "runlog.h"
 
 /* Lives in clfcn_train() alone. Zero-initialised but for lock.fd = -1. */
@@ -40,6 +41,7 @@ struct clfcn_run {
     /* Steps under way (trainer.c). */
     int64_t queued;                                   /* steps enqueued in all */
     const struct clfcn_batch *batch[CLFCN_NET_SLOTS]; /* NULL: the slot is idle */
+    struct clfcn_pause pause;
     double last_done; /* clock when the last step was done */
     double step_s;    /* running mean of a step's seconds; 0: not known yet */
     double eval_s;    /* the last evaluation's seconds; 0: not known yet */
@@ -72,6 +74,10 @@ int clfcn_run_open_data(struct clfcn_run *run, struct clfcn_err *err);
  * A function of the state with epoch_step == steps, so that a run stopped within it does
  * it anew when resumed. CLFCN_EINTR if stopped: the state is as before. (run_epoch.c) */
 int clfcn_run_end_epoch(struct clfcn_run *run, struct clfcn_err *err);
+
+/* Wait while run->pause says so, or until stopped; no step may be under way. Says and logs
+ * that it does, and saves the state before: batteries run empty. (run_pause.c) */
+int clfcn_run_pause(struct clfcn_run *run, struct clfcn_err *err);
 
 /* Tell the progress callback where the run stands: step, steps, loss and validating are
  * the caller's, the rest is filled in. (trainer.c) */

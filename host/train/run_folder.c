@@ -138,6 +138,8 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
     run->config.cache_bytes = requested->cache_bytes;
     run->config.workspace_bytes = requested->workspace_bytes;
     run->config.mem_bytes = requested->mem_bytes;
+    run->config.pause_on_battery = requested->pause_on_battery;
+    run->config.max_celsius = requested->max_celsius;
     return rc;
 }
 

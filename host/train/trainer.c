@@ -164,15 +164,18 @@ static int train_steps(struct clfcn_run *run, int64_t until, struct clfcn_err *e
     run->last_done = clfcn_clock();
     while (run->state.step < until) {
         int rc = CLFCN_OK;
+        const bool rest = clfcn_pause_due(&run->pause);
         if (clfcn_run_stopped(run)) {
             until = run->queued; /* what is under way is still waited for */
+        } else if (rest && run->queued == run->state.step) {
+            rc = clfcn_run_pause(run, err);
         }
-        if (run->queued < until) {
+        if (rc == CLFCN_OK && run->queued < until && !rest) {
             rc = start_step(run, err);
         }
         const int64_t under_way = run->queued - run->state.step;
-        if (rc == CLFCN_OK &&
-            (under_way == CLFCN_NET_SLOTS || (under_way > 0 && run->queued == until))) {
+        if (rc == CLFCN_OK && (under_way == CLFCN_NET_SLOTS ||
+                               (under_way > 0 && (run->queued == until || rest)))) {
             rc = finish_step(run, first, err);
             first = false;
         }
@@ -459,7 +462,10 @@ int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
     if (callbacks != NULL) {
         run.callbacks = *callbacks;
     }
-    int rc = clfcn_run_open_folder(&run, config, resume, err);
+    int rc = clfcn_pause_start(&run.pause, config, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_run_open_folder(&run, config, resume, err);
+    }
     if (rc == CLFCN_OK) {
         rc = clfcn_run_open_data(&run, err);
     }

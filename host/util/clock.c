@@ -10,6 +10,13 @@ double clfcn_clock(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+void clfcn_sleep(double seconds)
+{
+    const struct timespec t = { (time_t)seconds,
+                                (long)(1e9 * (seconds - (double)(time_t)seconds)) };
+    nanosleep(&t, NULL);
+}
+
 void clfcn_clock_iso(char *buf, size_t n)
 {
     const time_t now = time(NULL);

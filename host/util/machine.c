@@ -57,12 +57,17 @@ static void read_one(const char *path, struct readings *r)
     }
 }
 
-static void read_all(const char *files, struct readings *r)
+const char *clfcn_sysfs_root(void)
 {
     const char *root = getenv("CLFCN_SYSFS");
+    return root && *root ? root : "/sys";
+}
+
+static void read_all(const char *files, struct readings *r)
+{
     char pattern[4096];
     glob_t found;
-    snprintf(pattern, sizeof(pattern), "%s/%s", root && *root ? root : "/sys", files);
+    snprintf(pattern, sizeof(pattern), "%s/%s", clfcn_sysfs_root(), files);
     if (glob(pattern, 0, NULL, &found) == 0) {
         for (size_t i = 0; i < found.gl_pathc; ++i) {
             read_one(found.gl_pathv[i], r);

@@ -10,8 +10,10 @@ struct clfcn_machine {
 };
 void clfcn_machine_get(struct clfcn_machine *out);
 
-/* From Linux's sysfs, which $CLFCN_SYSFS may replace (default /sys). NaN where it does
- * not tell, as in most virtual machines. */
+/* Where Linux's sysfs is: $CLFCN_SYSFS, else "/sys". */
+const char *clfcn_sysfs_root(void);
+
+/* From there. NaN where it does not tell, as in most virtual machines. */
 struct clfcn_sensors {
     double mhz;     /* mean clock of the CPUs */
     double celsius; /* the hottest sensor */

@@ -11,6 +11,9 @@ double clfcn_clock(void);
 /* "2026-11-22T20:44:00Z". */
 void clfcn_clock_iso(char *buf, size_t n);
 
+/* Do nothing for so long, or less if a signal comes. */
+void clfcn_sleep(double seconds);
+
 /* Whether f is a terminal that understands colours and cursor movement. */
 bool clfcn_term_is_tty(FILE *f);
 /* Whether colours are welcome on f: a terminal, and NO_COLOR is not set. */

@@ -49,6 +49,10 @@ struct clfcn_train_config {
     size_t cache_bytes;     /**< host memory for decoded images */
     size_t workspace_bytes; /**< see struct clfcn_net_options */
     size_t mem_bytes;       /**< likewise */
+    /* What follows is about this machine at this time, and not kept with the run. */
+    bool pause_on_battery;  /**< wait while the machine runs on battery */
+    double max_celsius;     /**< wait while its hottest sensor is above, until it is 5
+                               degrees below; 0: no limit */
 };
 
 CLFCN_API void clfcn_train_defaults(struct clfcn_train_config *config);
@@ -82,9 +86,11 @@ struct clfcn_train_callbacks {
  *
  * @param dev     Borrowed.
  * @param config  Copied. With resume, only out, epochs, max_steps, save_every,
- * save_steps, gemm, workers, cache_bytes and workspace_bytes are taken from it. A run
+ * save_steps, gemm, workers, cache_bytes, workspace_bytes, pause_on_battery and
+ * max_celsius are taken from it. A run
  * that was killed before its first checkpoint starts anew with its config.json.
- * @return CLFCN_OK; CLFCN_EINTR if stopped, the state being saved; else the first error.
+ * @return CLFCN_OK; CLFCN_EINTR if stopped, the state being saved; CLFCN_EINVAL also if
+ *         the machine shows no sensor that an option needs; else the first error.
  */
 CLFCN_API int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
                           bool resume, const struct clfcn_train_callbacks *callbacks,

@@ -2,6 +2,7 @@
 #include "../../host/util/file.h"
 #include "../../host/util/machine.h"
 #include "../../host/util/path.h"
+#include "../../host/util/power.h"
 #include "../../host/util/stats.h"
 #include <math.h>
 #include <setjmp.h>
@@ -71,12 +72,26 @@ static void put(const char *root, const char *dir, const char *name, const char 
     free(folder);
 }
 
+/* An empty sysfs in force. */
+static char root[] = "/tmp/clfcn-sysfs-XXXXXX";
+
+static int make_sysfs(void **state)
+{
+    strcpy(strrchr(root, '-'), "-XXXXXX");
+    return mkdtemp(root) ? setenv("CLFCN_SYSFS", root, 1) : -1;
+}
+
+static int remove_sysfs(void **state)
+{
+    char command[64];
+    unsetenv("CLFCN_SYSFS");
+    snprintf(command, sizeof(command), "rm -r %s", root);
+    return system(command);
+}
+
 static void test_sensors_come_from_sysfs(void **state)
 {
-    char root[] = "/tmp/clfcn-sysfs-XXXXXX", remove[64];
     struct clfcn_sensors s;
-    assert_non_null(mkdtemp(root));
-    setenv("CLFCN_SYSFS", root, 1);
     clfcn_sensors_read(&s);
     assert_true(isnan(s.mhz) && isnan(s.celsius));
     put(root, "devices/system/cpu/cpu0/cpufreq", "scaling_cur_freq", "2000000\n");
@@ -87,9 +102,45 @@ static void test_sensors_come_from_sysfs(void **state)
     clfcn_sensors_read(&s);
     assert_true(fabs(s.mhz - 2500) < 1e-9);
     assert_true(fabs(s.celsius - 66.5) < 1e-9);
-    unsetenv("CLFCN_SYSFS");
-    snprintf(remove, sizeof(remove), "rm -r %s", root);
-    assert_int_equal(system(remove), 0);
+}
+
+#define SUPPLY "class/power_supply/"
+
+static void test_power_without_supplies_is_unknown(void **state)
+{
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_UNKNOWN);
+    put(root, SUPPLY "hidpp_battery_0", "type", "Battery\n"); /* a mouse's */
+    put(root, SUPPLY "hidpp_battery_0", "scope", "Device\n");
+    put(root, SUPPLY "hidpp_battery_0", "status", "Discharging\n");
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_UNKNOWN);
+}
+
+static void test_power_of_a_laptop(void **state)
+{
+    put(root, SUPPLY "AC", "type", "Mains\n");
+    put(root, SUPPLY "AC", "online", "1\n");
+    put(root, SUPPLY "BAT0", "type", "Battery\n");
+    put(root, SUPPLY "BAT0", "status", "Not charging\n");
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_MAINS);
+    put(root, SUPPLY "AC", "online", "0\n");
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_BATTERY);
+    put(root, SUPPLY "BAT0", "status", "Discharging\n");
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_BATTERY);
+    put(root, SUPPLY "AC", "online", "1\n"); /* a weak charger */
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_MAINS);
+}
+
+static void test_power_by_usb(void **state)
+{
+    put(root, SUPPLY "ucsi-source-psy-1", "type", "USB\n");
+    put(root, SUPPLY "ucsi-source-psy-1", "online", "0\n");
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_UNKNOWN); /* a desktop's socket */
+    put(root, SUPPLY "BAT0", "type", "Battery\n");
+    put(root, SUPPLY "BAT0", "status", "Discharging\n");
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_BATTERY);
+    put(root, SUPPLY "BAT0", "status", "Charging\n");
+    put(root, SUPPLY "ucsi-source-psy-1", "online", "1\n");
+    assert_int_equal(clfcn_power_read(), CLFCN_POWER_MAINS);
 }
 
 int main(void)
@@ -100,7 +151,11 @@ int main(void)
         cmocka_unit_test(test_noise_and_drift_are_told),
         cmocka_unit_test(test_few_repetitions_tell_nothing),
         cmocka_unit_test(test_the_machine_has_a_name),
-        cmocka_unit_test(test_sensors_come_from_sysfs),
+#define IN_SYSFS(f) cmocka_unit_test_setup_teardown(f, make_sysfs, remove_sysfs)
+        IN_SYSFS(test_sensors_come_from_sysfs),
+        IN_SYSFS(test_power_without_supplies_is_unknown),
+        IN_SYSFS(test_power_of_a_laptop),
+        IN_SYSFS(test_power_by_usb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

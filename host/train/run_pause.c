@@ -1,0 +1,64 @@
+/* run_pause.c - a run waits for mains or for the machine to cool down. */
+#include "../util/log.h"
+#include "../util/sys.h"
+#include "run.h"
+
+static const char *name_of(enum clfcn_pause_reason reason)
+{
+    return reason == CLFCN_PAUSE_BATTERY ? "battery" : "temperature";
+}
+
+static void say(const struct clfcn_pause *pause)
+{
+    if (pause->reason == CLFCN_PAUSE_BATTERY) {
+        clfcn_info("paused: on battery; goes on when power is back");
+    } else {
+        clfcn_info("paused: %.0f degrees Celsius, above --max-temp %g; goes on at %g",
+                   pause->celsius, pause->max_celsius,
+                   pause->max_celsius - CLFCN_PAUSE_COOLING);
+    }
+}
+
+/* Log and save, before the waiting begins. */
+static int enter(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const struct clfcn_pause *pause = &run->pause;
+    const bool hot = pause->reason == CLFCN_PAUSE_TEMPERATURE;
+    say(pause);
+    json_t *event = json_pack("{s:s, s:I, s:o*}", "reason", name_of(pause->reason),
+                              "step", (json_int_t)run->state.step, "celsius",
+                              hot ? json_real(pause->celsius) : NULL);
+    const int rc = clfcn_runlog_event(run->log, "pause", event, err);
+    return rc == CLFCN_OK && run->unsaved ? clfcn_run_save(run, "last", err) : rc;
+}
+
+/* Until the sensors allow it or the run is stopped. The signal that stops it may go to
+ * any thread, so short naps. */
+static void wait_for_it(struct clfcn_run *run)
+{
+    const double nap = 0.05;
+    while (!clfcn_run_stopped(run) && clfcn_pause_due(&run->pause)) {
+        clfcn_sleep(nap);
+    }
+}
+
+int clfcn_run_pause(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const enum clfcn_pause_reason reason = run->pause.reason;
+    const double begin = clfcn_clock();
+    int rc = enter(run, err);
+    if (rc < 0) {
+        return rc;
+    }
+    wait_for_it(run);
+    run->last_done = clfcn_clock(); /* the next step's time begins here */
+    if (!clfcn_run_stopped(run)) {
+        clfcn_info("goes on after %.0f s", run->last_done - begin);
+        rc = clfcn_runlog_event(run->log, "resume",
+                                json_pack("{s:s, s:I, s:f}", "reason", name_of(reason),
+                                          "step", (json_int_t)run->state.step, "seconds",
+                                          run->last_done - begin),
+                                err);
+    }
+    return rc;
+}
