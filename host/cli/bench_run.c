@@ -3,6 +3,7 @@
 #include "../device/prof.h"
 #include "../net/tune.h"
 #include "../util/log.h"
+#include "../util/pages.h"
 #include "../util/rng.h"
 #include "../util/sys.h"
 #include "../util/trace.h"
@@ -21,10 +22,10 @@ size_t cli_bench_pixels(const struct cli_bench *b)
 static int allocate(struct cli_bench *b, struct clfcn_err *err)
 {
     const size_t pixels = cli_bench_pixels(b), classes = (size_t)b->desc.classes;
-    b->images = calloc(pixels, 3 * sizeof(float));
+    b->images = clfcn_pages_alloc(pixels * 3 * sizeof(float));
     b->logits = calloc(pixels, classes * sizeof(float));
     b->other_logits = calloc(pixels, classes * sizeof(float));
-    b->labels = calloc(pixels, 1);
+    b->labels = clfcn_pages_alloc(pixels);
     b->train_ms = calloc((size_t)b->steps, sizeof(double));
     b->infer_ms = calloc((size_t)b->steps, sizeof(double));
     b->scratch_ms = calloc((size_t)b->steps, sizeof(double));

@@ -5,6 +5,7 @@
  * batch wherever a slot is free. One mutex guards the state; pixels are worked on outside
  * it. */
 #include "sample.h"
+#include "../util/pages.h"
 #include "../util/rng.h"
 #include "../util/sys.h"
 #include "../util/thread.h"
@@ -224,8 +225,9 @@ static bool alloc_slots(struct clfcn_loader *l)
     l->slots = calloc((size_t)l->slot_count, sizeof *l->slots);
     for (int i = 0; l->slots && i < l->slot_count; ++i) {
         struct slot *s = &l->slots[i];
-        s->batch.images = malloc(3 * batch * l->plane * sizeof *s->batch.images);
-        s->batch.labels = malloc(batch * l->plane);
+        s->batch.images =
+            clfcn_pages_alloc(3 * batch * l->plane * sizeof *s->batch.images);
+        s->batch.labels = clfcn_pages_alloc(batch * l->plane);
         s->batch.items = malloc(batch * sizeof *s->batch.items);
         s->places = malloc(batch * sizeof *s->places);
         if (!s->batch.images || !s->batch.labels || !s->batch.items || !s->places) {

@@ -22,8 +22,8 @@ struct clfcn_loader_desc {
 /* One batch. Images past count repeat the batch's first image and have labels
  * CLFCN_IGNORE. */
 struct clfcn_batch {
-    float *images;    /* [3][batch][height][width], normalised */
-    uint8_t *labels;  /* [batch][height][width] */
+    float *images;    /* [3][batch][height][width], normalised; in whole pages */
+    uint8_t *labels;  /* [batch][height][width]; likewise */
     int *items;       /* [batch] dataset index of each image, -1 past count */
     int count;        /* images that are real, 1 .. batch */
     int64_t labelled; /* pixels not CLFCN_IGNORE */

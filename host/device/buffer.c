@@ -1,5 +1,6 @@
 /* buffer.c - device memory with an account of it, and transfers. */
 #include "buffer.h"
+#include "../util/pages.h"
 #include "../util/strbuf.h"
 #include "prof.h"
 
@@ -94,18 +95,40 @@ int clfcn_buffer_view(struct clfcn_dev *dev, cl_mem parent, size_t origin, size_
     return CLFCN_OK;
 }
 
+bool clfcn_buffer_can_share(const struct clfcn_dev *dev, const void *data)
+{
+    return dev->info.unified_memory && clfcn_begins_page(data);
+}
+
+int clfcn_buffer_share(struct clfcn_dev *dev, const void *data, size_t bytes, cl_mem *out,
+                       struct clfcn_err *err)
+{
+    cl_int code;
+    *out = clCreateBuffer(dev->context, CL_MEM_READ_ONLY | CL_MEM_USE_HOST_PTR, bytes,
+                          (void *)data, &code);
+    if (!*out) {
+        char size[SIZE_TEXT];
+        return clfcn_cl_err(err, code, "cannot share %s of host memory",
+                            human(bytes, size));
+    }
+    atomic_fetch_add(&dev->live_objects, 1);
+    return CLFCN_OK;
+}
+
 void clfcn_buffer_release(struct clfcn_dev *dev, cl_mem *mem)
 {
     if (!*mem) {
         return;
     }
     cl_mem parent = NULL;
+    cl_mem_flags flags = 0;
     size_t bytes = 0;
     clGetMemObjectInfo(*mem, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof(parent), &parent, NULL);
+    clGetMemObjectInfo(*mem, CL_MEM_FLAGS, sizeof(flags), &flags, NULL);
     clGetMemObjectInfo(*mem, CL_MEM_SIZE, sizeof(bytes), &bytes, NULL);
     clReleaseMemObject(*mem);
     *mem = NULL;
-    if (!parent) {
+    if (!parent && !(flags & CL_MEM_USE_HOST_PTR)) {
         atomic_fetch_sub(&dev->bytes, bytes);
     }
     atomic_fetch_sub(&dev->live_objects, 1);

@@ -16,6 +16,14 @@ int clfcn_buffer_create(struct clfcn_dev *dev, size_t bytes, const char *what,
 int clfcn_buffer_view(struct clfcn_dev *dev, cl_mem parent, size_t origin, size_t bytes,
                       cl_mem *out, struct clfcn_err *err);
 
+/* Whether commands can read host memory at data where it lies: the device shares the
+ * host's memory, and data begins a page (util/pages.h), which drivers ask for. */
+bool clfcn_buffer_can_share(const struct clfcn_dev *dev, const void *data);
+/* A buffer over bytes of host memory, only to be read by commands. data keeps its bits
+ * and its place until the buffer is released; it is in no account. */
+int clfcn_buffer_share(struct clfcn_dev *dev, const void *data, size_t bytes,
+                       cl_mem *out, struct clfcn_err *err);
+
 /* Release *mem (buffer or view) and set it to NULL. */
 void clfcn_buffer_release(struct clfcn_dev *dev, cl_mem *mem);
 

@@ -351,6 +351,8 @@ void clfcn_net_destroy(struct clfcn_net **out)
     for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
         clfcn_event_release(dev, &net->slots[s].uploaded);
         clfcn_event_release(dev, &net->slots[s].done);
+        clfcn_buffer_release(dev, &net->slots[s].shared_images);
+        clfcn_buffer_release(dev, &net->slots[s].shared_labels);
         clfcn_buffer_release(dev, &net->slots[s].images);
         clfcn_buffer_release(dev, &net->slots[s].labels);
     }

@@ -15,7 +15,9 @@
  */
 enum { CLFCN_NET_SLOTS = 2 };
 
-/* Host memory of one batch. Borrowed until clfcn_net_wait() on the slot. */
+/* Host memory of one batch. Borrowed until clfcn_net_wait() on the slot, and not to be
+ * written until then: where the device shares the host's memory and both begin a page
+ * (util/pages.h), it reads them there. */
 struct clfcn_net_input {
     const float *images;   /* [3][N][H][W] */
     const uint8_t *labels; /* [N][H][W]; NULL for inference */

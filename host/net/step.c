@@ -68,15 +68,13 @@ int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err)
     return rc;
 }
 
-int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_input *in,
-                     struct clfcn_err *err)
+/* Enqueue the copies of a batch into slot's own buffers. */
+static int copy_batch(struct clfcn_net *net, struct clfcn_slot *s,
+                      const struct clfcn_net_input *in, struct clfcn_err *err)
 {
-    struct clfcn_slot *s = &net->slots[slot];
     const struct clfcn_tensor *x = &net->graph.values[0].tensor;
     cl_command_queue queue = net->dev->transfer;
-    const bool labels = in->labels && s->labels;
-    clfcn_prof_label(net->dev, "", NULL);
-    if (labels) {
+    if (in->labels && s->labels) {
         const int rc =
             check(clEnqueueWriteBuffer(queue, s->labels, CL_FALSE, 0, clfcn_tensor_row(x),
                                        in->labels, 0, NULL,
@@ -86,17 +84,52 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
             return rc;
         }
     }
-    const int rc = check(clEnqueueWriteBuffer(queue, s->images, CL_FALSE, 0,
-                                              clfcn_tensor_count(x) * sizeof(float),
-                                              in->images, 0, NULL, &s->uploaded),
-                         "uploading images", err);
+    return check(clEnqueueWriteBuffer(queue, s->images, CL_FALSE, 0,
+                                      clfcn_tensor_count(x) * sizeof(float), in->images,
+                                      0, NULL, &s->uploaded),
+                 "uploading images", err);
+}
+
+/* Let the device read a batch where it lies. */
+static int share_batch(struct clfcn_net *net, struct clfcn_slot *s,
+                       const struct clfcn_net_input *in, struct clfcn_err *err)
+{
+    const struct clfcn_tensor *x = &net->graph.values[0].tensor;
+    int rc =
+        clfcn_buffer_share(net->dev, in->images, clfcn_tensor_count(x) * sizeof(float),
+                           &s->shared_images, err);
+    if (rc == CLFCN_OK && in->labels && s->labels) {
+        rc = clfcn_buffer_share(net->dev, in->labels, clfcn_tensor_row(x),
+                                &s->shared_labels, err);
+    }
+    return rc < 0 ? rc
+                  : check(clEnqueueMarkerWithWaitList(net->dev->transfer, 0, NULL,
+                                                      &s->uploaded),
+                          "uploading images", err);
+}
+
+static void unshare_batch(struct clfcn_net *net, struct clfcn_slot *s)
+{
+    clfcn_buffer_release(net->dev, &s->shared_images);
+    clfcn_buffer_release(net->dev, &s->shared_labels);
+}
+
+int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_input *in,
+                     struct clfcn_err *err)
+{
+    struct clfcn_slot *s = &net->slots[slot];
+    const bool share = clfcn_buffer_can_share(net->dev, in->images) &&
+                       (!in->labels || clfcn_buffer_can_share(net->dev, in->labels));
+    clfcn_prof_label(net->dev, "", NULL);
+    unshare_batch(net, s);
+    const int rc = share ? share_batch(net, s, in, err) : copy_batch(net, s, in, err);
     if (rc < 0) {
         return rc;
     }
     clfcn_event_made(net->dev);
     clfcn_prof_keep(net->dev, s->uploaded, "upload images");
     s->labelled = in->labelled;
-    return check(clFlush(queue), "uploading images", err);
+    return check(clFlush(net->dev->transfer), "uploading images", err);
 }
 
 int clfcn_net_enter(struct clfcn_net *net, int slot, struct clfcn_err *err)
@@ -105,7 +138,7 @@ int clfcn_net_enter(struct clfcn_net *net, int slot, struct clfcn_err *err)
     if (!s->uploaded) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "no batch was uploaded");
     }
-    net->graph.values[0].tensor.mem = s->images;
+    net->graph.values[0].tensor.mem = s->shared_images ? s->shared_images : s->images;
     return check(clEnqueueBarrierWithWaitList(net->dev->compute, 1, &s->uploaded, NULL),
                  "waiting for the upload", err);
 }
@@ -132,7 +165,8 @@ int clfcn_net_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
     const struct clfcn_value *logits = &net->graph.values[net->graph.logits];
     const struct clfcn_slot *s = &net->slots[slot];
     clfcn_prof_label(net->dev, "loss", NULL);
-    const int rc = clfcn_loss_run(&net->loss, &run, &logits->tensor, s->labels,
+    const int rc = clfcn_loss_run(&net->loss, &run, &logits->tensor,
+                                  s->shared_labels ? s->shared_labels : s->labels,
                                   s->labelled, logits->grad, net->losses, slot, err);
     if (rc < 0) {
         clfcn_err_note(err, "loss");
@@ -289,6 +323,7 @@ int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_er
     }
     clfcn_event_release(net->dev, &s->uploaded);
     clfcn_event_release(net->dev, &s->done);
+    unshare_batch(net, s);
     clfcn_trace_end("wait for the device", begin);
     clfcn_prof_collect(net->dev);
     return rc;
