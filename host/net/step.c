@@ -118,13 +118,16 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
                      struct clfcn_err *err)
 {
     struct clfcn_slot *s = &net->slots[slot];
-    const bool share = clfcn_buffer_can_share(net->dev, in->images) &&
-                       (!in->labels || clfcn_buffer_can_share(net->dev, in->labels));
+    const bool may_share = clfcn_buffer_can_share(net->dev, in->images) &&
+                           (!in->labels || clfcn_buffer_can_share(net->dev, in->labels));
     clfcn_prof_label(net->dev, "", NULL);
     unshare_batch(net, s);
-    const int rc = share ? share_batch(net, s, in, err) : copy_batch(net, s, in, err);
-    if (rc < 0) {
-        return rc;
+    if (!may_share || share_batch(net, s, in, NULL) < 0) {
+        unshare_batch(net, s); /* what the driver does not share is copied */
+        const int rc = copy_batch(net, s, in, err);
+        if (rc < 0) {
+            return rc;
+        }
     }
     clfcn_event_made(net->dev);
     clfcn_prof_keep(net->dev, s->uploaded, "upload images");
