@@ -6,6 +6,7 @@
 #include "../util/strbuf.h"
 #include "estimate.h"
 #include "fit.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,9 +176,10 @@ static int check_fits(const struct clfcn_net *net, struct clfcn_err *err)
     return clfcn_err_set(
         err, CLFCN_EDEVMEM, 0,
         "%s%s of device memory are needed where '%s' has %s: lower --batch (now "
-        "%d), --size (now %dx%d) or --workspace",
+        "%d) or --size (now %dx%d), or make it fit with --mem %" PRIu64 "M",
         need, m->total + taken > info->global_bytes ? "" : " in one buffer", info->name,
-        has, net->desc.batch, net->desc.width, net->desc.height);
+        has, net->desc.batch, net->desc.width, net->desc.height,
+        (info->global_bytes - taken) >> 20);
 }
 
 static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
@@ -302,8 +304,10 @@ static int new_fitting_net(struct clfcn_dev *dev, const struct clfcn_net_desc *d
         best = better ? net : best;
         how.workspace_bytes /= 2;
     }
-    if (best) {
+    if (rc == CLFCN_OK) {
         best->usual_ms = usual_ms;
+    } else {
+        clfcn_net_destroy(&best);
     }
     *out = best;
     return rc;
