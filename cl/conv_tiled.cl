@@ -16,6 +16,8 @@
  *
  * -D K (odd), STRIDE, UP (0 or 1), SIDE, TM, TN (multiples of 4, TN dividing SIDE), KT.
  */
+#include "slice.clh"
+
 #define BM (SIDE * TM)
 #define BN (SIDE * TN)
 #define ITEMS (SIDE * SIDE)
@@ -258,10 +260,10 @@ conv_tiled_pixels(__global const float *restrict src,
     const struct grid g = { N, H, W };
     const struct strides s = { stride_from, stride_to, flip };
     const struct finish f = { relu, add };
-    const int class = get_group_id(2) / parts, part = get_group_id(2) - class * parts;
+    const int class = GROUP_ID(2) / parts, part = GROUP_ID(2) - class * parts;
     const int2 odd = (int2)(class & 1, class >> 1);
     const int2 range = range_of(part, parts, from * taps_of(odd));
-    const int m0 = get_group_id(1) * BM, n0 = get_group_id(0) * BN, columns = N * H * W;
+    const int m0 = GROUP_ID(1) * BM, n0 = GROUP_ID(0) * BN, columns = N * H * W;
 
     const uint l = get_local_id(1) * SIDE + get_local_id(0);
     const int ka = l % KT, ma = l / KT, kb = l / BN, nb = l % BN;
@@ -329,9 +331,9 @@ conv_tiled_weights(__global const float *restrict dy, __global const float *rest
     __local float4 ta[KT * ROW_A], tb[KT * ROW_B];
     const struct grid g = { N, H, W };
     const struct finish f = { 0, 0 };
-    const int part = get_group_id(2), pixels = N * H * W, columns = from * TAPS;
+    const int part = GROUP_ID(2), pixels = N * H * W, columns = from * TAPS;
     const int2 range = range_of(part, parts, pixels);
-    const int m0 = get_group_id(1) * BM, n0 = get_group_id(0) * BN;
+    const int m0 = GROUP_ID(1) * BM, n0 = GROUP_ID(0) * BN;
 
     const uint l = get_local_id(1) * SIDE + get_local_id(0);
     const int kl = l % KT, il = l / KT;

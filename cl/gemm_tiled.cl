@@ -10,6 +10,8 @@
  * 4*SIDE)/4, products), with next_a, next_b and next_c floats from one product's matrices
  * to those of the next. -D SIDE, KT.
  */
+#include "slice.clh"
+
 #define TILE (4 * SIDE)
 #define ITEMS (SIDE * SIDE)
 
@@ -38,7 +40,7 @@ gemm_tiled(__global const float *restrict a, __global const float *restrict b,
 {
     __local float ta[KT * (TILE + 1)], tb[KT * (TILE + 1)];
     const int lx = get_local_id(0), ly = get_local_id(1);
-    const int i0 = get_group_id(1) * TILE, j0 = get_group_id(0) * TILE;
+    const int i0 = GROUP_ID(1) * TILE, j0 = GROUP_ID(0) * TILE;
     float acc[4][4] = { { 0.0f } };
     a += a_offset + get_global_id(2) * next_a;
     b += b_offset + get_global_id(2) * next_b;

@@ -8,6 +8,7 @@
  * One work-group per chunk of pixels, global (groups * WGS). -D C, WGS, IGNORE.
  */
 #include "group.clh"
+#include "slice.clh"
 
 /* Binary cross-entropy of sigmoid(x) against the one-hot label, from the logit:
  * max(x, 0) - x*t + log(1 + exp(-|x|)). Summed over classes. */
@@ -17,7 +18,7 @@ loss_bce(__global const float *restrict x, __global const uchar *restrict label,
          const int chunk, const float scale)
 {
     GROUP_TMP(tmp);
-    const int begin = get_group_id(0) * chunk, end = min(row, begin + chunk);
+    const int begin = GROUP_ID(0) * chunk, end = min(row, begin + chunk);
     float sum = 0.0f;
     for (int p = begin + get_local_id(0); p < end; p += WGS) {
         const int t = label[p], on = t != IGNORE;
@@ -31,7 +32,7 @@ loss_bce(__global const float *restrict x, __global const uchar *restrict label,
     }
     sum = group_sum(sum, tmp);
     if (get_local_id(0) == 0) {
-        partial[get_group_id(0)] = sum;
+        partial[GROUP_ID(0)] = sum;
     }
 }
 
@@ -42,7 +43,7 @@ loss_ce(__global const float *restrict x, __global const uchar *restrict label,
         const int chunk, const float scale)
 {
     GROUP_TMP(tmp);
-    const int begin = get_group_id(0) * chunk, end = min(row, begin + chunk);
+    const int begin = GROUP_ID(0) * chunk, end = min(row, begin + chunk);
     float sum = 0.0f;
     for (int p = begin + get_local_id(0); p < end; p += WGS) {
         const int t = label[p], on = t != IGNORE;
@@ -66,7 +67,7 @@ loss_ce(__global const float *restrict x, __global const uchar *restrict label,
     }
     sum = group_sum(sum, tmp);
     if (get_local_id(0) == 0) {
-        partial[get_group_id(0)] = sum;
+        partial[GROUP_ID(0)] = sum;
     }
 }
 

@@ -1,4 +1,5 @@
 /* bench_json.c - what clfcn bench --json prints, and clfcn compare reads. */
+#include "../device/slice.h"
 #include "../ops/sample.h"
 #include "../train/runlog.h"
 #include "bench.h"
@@ -170,10 +171,11 @@ static json_t *net_to_json(const struct clfcn_net_desc *d)
 
 static json_t *options_to_json(const struct cli_bench *b)
 {
-    return json_pack("{ss ss ss sI si}", "loss", clfcn_loss_name(b->how.loss),
+    return json_pack("{ss ss ss sI si sf}", "loss", clfcn_loss_name(b->how.loss),
                      "optimizer", clfcn_optimizer_name(b->how.optimizer), "gemm",
                      clfcn_gemm_name(b->how.gemm), "workspace_bytes",
-                     (json_int_t)b->how.workspace_bytes, "steps", b->steps);
+                     (json_int_t)b->how.workspace_bytes, "steps", b->steps,
+                     "max_kernel_ms", clfcn_slice_limit(b->dev));
 }
 
 static json_t *hardware_to_json(const struct clfcn_device_info *i)

@@ -26,9 +26,18 @@ void cli_log_start(struct cli_env *env)
 
 int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_err *err)
 {
+    const double ms = env->max_kernel_ms;
+    *dev = NULL;
+    if (!(ms >= 0) && ms != CLI_KERNEL_MS_DEFAULT) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--max-kernel-ms must be at least 0, not %g", ms);
+    }
     int rc = cli_profile_check(env, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_dev_open(env->device, dev, err);
+    }
+    if (rc == CLFCN_OK && ms >= 0) {
+        rc = clfcn_dev_limit_kernels(*dev, ms, err);
     }
     if (rc < 0) {
         return rc;

@@ -18,6 +18,9 @@ struct cli_command {
     int (*run)(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 };
 
+/* The device's own. */
+enum { CLI_KERNEL_MS_DEFAULT = -1 };
+
 /* A command's status, not an error: its help was printed, nothing else is to be done. */
 enum { CLI_HELPED = 1 };
 
@@ -25,6 +28,7 @@ struct cli_env {
     const struct cli_command *command;
     const char *device; /* --device */
     bool json, quiet, verbose;
+    double max_kernel_ms; /* --max-kernel-ms, or CLI_KERNEL_MS_DEFAULT */
     struct cli_screen screen;
     struct {
         const char *path; /* --profile, borrowed from the line; NULL: none */

@@ -234,6 +234,7 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .target = &csv,
           .arg = "FILE",
           .help = "write a table too, a row per layer and pass" },
+        CLI_OPT_KERNEL_MS(env),
         CLI_OPT_PROFILE(env),
         { 0 },
     };

@@ -186,6 +186,7 @@ int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "split", .kind = CLI_CHOICE, .target = &split, .choice = split_name,
           .help = "which part of the data, as the training run split it" },
         CLI_MODEL_ROWS(&how),
+        CLI_OPT_KERNEL_MS(env),
         CLI_OPT_PROFILE(env),
         { 0 },
     };

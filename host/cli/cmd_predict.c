@@ -20,6 +20,7 @@ int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
         CLI_MODEL_ROWS(&how),
         { .name = "classes", .kind = CLI_STRING, .target = &how.classes, .arg = "FILE",
           .help = "classes.txt (a bare weights file needs it)" },
+        CLI_OPT_KERNEL_MS(env),
         CLI_OPT_PROFILE(env),
         { 0 },
     };

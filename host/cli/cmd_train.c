@@ -325,6 +325,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "max-temp", .kind = CLI_DOUBLE, .target = &config.max_celsius,
           .resume = true, .arg = "C", .dflt = "no limit",
           .help = "wait while a sensor shows more degrees Celsius; 0: no limit" },
+        CLI_OPT_KERNEL_MS(env),
         CLI_OPT_PROFILE(env),
         { 0 },
     };

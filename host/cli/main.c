@@ -112,7 +112,9 @@ int main(int argc, char **argv)
         return close_stdout(0);
     }
     struct cli_nearest near = { .word = argv[1] };
-    struct cli_env env = { .command = find_command(argv[1], &near), .device = "auto" };
+    struct cli_env env = { .command = find_command(argv[1], &near),
+                           .device = "auto",
+                           .max_kernel_ms = CLI_KERNEL_MS_DEFAULT };
     if (!env.command) {
         return unknown_command(argv[1], &near);
     }

@@ -107,6 +107,12 @@ const char *cli_choice_augment(int i);
       .help = "make it fit into so much device memory, at the least cost of time", \
       .dflt = "no limit" }
 
+#define CLI_OPT_KERNEL_MS(env) \
+    { .name = "max-kernel-ms", .kind = CLI_DOUBLE, .target = &(env)->max_kernel_ms, \
+      .resume = true, .arg = "N", \
+      .help = "cut kernels that take more milliseconds into slices; 0: never", \
+      .dflt = "50 on integrated GPUs, else 0" }
+
 #define CLI_DATA_ROWS(d) \
     { .name = "data", .kind = CLI_STRING, .target = &(d)->data, .arg = "DIR", \
       .help = "folder of images/, masks/ and classes.txt; or demo, the built-in set" }, \

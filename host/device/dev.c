@@ -2,6 +2,7 @@
 #include "dev.h"
 #include "driver.h"
 #include "prof.h"
+#include "slice.h"
 #include "../util/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,8 +94,8 @@ static int create_context(struct clfcn_dev *dev, struct clfcn_err *err)
                                                  (cl_context_properties)dev->platform,
                                                  0 };
     cl_int code;
-    dev->context = clCreateContext(properties, 1, &dev->id, on_context_error, NULL,
-                                   &code);
+    dev->context =
+        clCreateContext(properties, 1, &dev->id, on_context_error, NULL, &code);
     if (!dev->context) {
         return clfcn_cl_err(err, code, "cannot create a context");
     }
@@ -130,6 +131,9 @@ int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *e
     dev->platform = probes[chosen].platform;
     dev->id = probes[chosen].id;
     rc = create_context(dev, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_dev_limit_kernels(dev, -1, err);
+    }
     CLFCN_CHECK(rc, out, err, "device '%s'", dev->info.name);
     *out = dev;
     dev = NULL;
@@ -148,6 +152,7 @@ void clfcn_dev_close(struct clfcn_dev **dev)
     }
     *dev = NULL;
     clfcn_prof_finish(d);
+    clfcn_slice_stop(d);
     release_queue(d->transfer);
     release_queue(d->compute);
     if (d->context) {

@@ -8,16 +8,18 @@
 #include <stdatomic.h>
 
 struct clfcn_prof;
+struct clfcn_slicer;
 
 struct clfcn_dev {
     struct clfcn_device_info info;
     cl_platform_id platform;
     cl_device_id id;
     cl_context context;
-    cl_command_queue compute;  /* in order: kernels, and what must keep step */
-    cl_command_queue transfer; /* in order: uploads that overlap compute */
-    struct clfcn_prof *prof;   /* NULL: no profiling (prof.h) */
-    atomic_int live_objects;   /* buffers, programs, kernels, events made on it */
+    cl_command_queue compute;        /* in order: kernels, and what must keep step */
+    cl_command_queue transfer;       /* in order: uploads that overlap compute */
+    struct clfcn_prof *prof;         /* NULL: no profiling (prof.h) */
+    struct clfcn_slicer *slicer;     /* NULL: kernels are left whole (slice.h) */
+    atomic_int live_objects;         /* buffers, programs, kernels, events made on it */
     atomic_size_t bytes, peak_bytes; /* of buffers, views not counted */
     double gflops; /* of multiply-adds at best, by ops/peak.h; 0: not measured */
 };

@@ -1,5 +1,6 @@
 /* program.c - kernels: collected, compiled or loaded from the cache, launched. */
 #include "program.h"
+#include "../util/hash.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
 #include "../util/sys.h"
@@ -7,6 +8,7 @@
 #include "../util/trace.h"
 #include "cache.h"
 #include "prof.h"
+#include "slice.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -455,12 +457,75 @@ struct clfcn_programs_stats clfcn_programs_get_stats(const struct clfcn_programs
     return set->stats;
 }
 
+/* A launch whose arguments are set. Its units are what cannot be cut along dimension cut:
+ * a layer of work-groups. */
+struct launch {
+    struct clfcn_dev *dev;
+    const struct clfcn_kernel *kernel;
+    int dims, cut;
+    size_t global[3], unit;
+    const size_t *local;
+};
+
+/* Enqueue count units, from first on. */
+static int enqueue(void *user, size_t first, size_t count, struct clfcn_err *err)
+{
+    const struct launch *l = user;
+    const char *name = l->kernel->desc->entry;
+    size_t offset[3] = { 0 }, global[3];
+    memcpy(global, l->global, sizeof(global));
+    offset[l->cut] = first * l->unit;
+    if (global[l->cut] - offset[l->cut] > count * l->unit) {
+        global[l->cut] = count * l->unit;
+    } else {
+        global[l->cut] -= offset[l->cut];
+    }
+    const cl_int code = clEnqueueNDRangeKernel(
+        l->dev->compute, l->kernel->handle, (cl_uint)l->dims, first > 0 ? offset : NULL,
+        global, l->local, 0, NULL, clfcn_prof_event(l->dev, name));
+    return code == CL_SUCCESS ? CLFCN_OK : clfcn_cl_err(err, code, "kernel '%s'", name);
+}
+
+/* Find the dimension to cut along, of those allowed the one of most units, and return
+ * their number. */
+static size_t find_cut(struct launch *l)
+{
+    size_t most = 1;
+    l->cut = 0;
+    l->unit = l->global[0];
+    for (int i = 0; i < l->dims; ++i) {
+        /* Left to choose, the runtime shall find a good work-group size in a slice. */
+        const size_t unit = l->local ? l->local[i] : i == 0 ? 64 : 1;
+        const size_t units = (l->global[i] + unit - 1) / unit;
+        if (l->kernel->desc->cut >> i & 1 && units > most) {
+            most = units;
+            l->cut = i;
+            l->unit = unit;
+        }
+    }
+    return most;
+}
+
+/* What tells launches of different times apart. */
+static uint64_t key_of(const struct launch *l, const struct clfcn_arg *args, int count)
+{
+    uint64_t h = clfcn_hash_str(CLFCN_HASH_INIT, l->kernel->desc->entry);
+    h = clfcn_hash(h, l->kernel->values, sizeof(l->kernel->values));
+    h = clfcn_hash(h, l->global, (size_t)l->dims * sizeof(*l->global));
+    for (int i = 0; i < count; ++i) {
+        if (args[i].counts) {
+            h = clfcn_hash(h, args[i].ptr, args[i].size);
+        }
+    }
+    return h;
+}
+
 int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int dims,
                  const size_t *global, const size_t *local, const struct clfcn_arg *args,
                  int arg_count, struct clfcn_err *err)
 {
+    struct launch l = { dev, kernel, .dims = dims, .local = local };
     const char *name = kernel->desc->entry;
-    size_t rounded[3];
     if (dims < 1 || dims > 3) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "kernel '%s': %d dimensions", name,
                              dims);
@@ -470,7 +535,7 @@ int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int d
             return CLFCN_OK;
         }
         const size_t step = local && local[i] > 0 ? local[i] : 1;
-        rounded[i] = (global[i] + step - 1) / step * step;
+        l.global[i] = (global[i] + step - 1) / step * step;
     }
     for (int i = 0; i < arg_count; ++i) {
         const cl_int code =
@@ -480,8 +545,8 @@ int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int d
                                 i, args[i].size);
         }
     }
-    const cl_int code =
-        clEnqueueNDRangeKernel(dev->compute, kernel->handle, (cl_uint)dims, NULL, rounded,
-                               local, 0, NULL, clfcn_prof_event(dev, name));
-    return code == CL_SUCCESS ? CLFCN_OK : clfcn_cl_err(err, code, "kernel '%s'", name);
+    const size_t units = find_cut(&l);
+    return dev->slicer ? clfcn_slice_run(dev, key_of(&l, args, arg_count), units, enqueue,
+                                         &l, err)
+                       : enqueue(&l, 0, units, err);
 }

@@ -14,6 +14,10 @@
 
 enum { CLFCN_MAX_PARAMS = 12, CLFCN_MAX_CHOICES = 8 };
 
+/* Dimensions along which a launch may be cut into several (slice.h): a kernel that finds
+ * its work by get_global_id(), or by GROUP_ID() of cl/slice.clh, computes the same. */
+enum { CLFCN_CUT_X = 1, CLFCN_CUT_Y = 2, CLFCN_CUT_Z = 4 };
+
 /* One -D parameter of a kernel. A name of NULL ends the list. */
 struct clfcn_kernel_param {
     const char *name;
@@ -26,6 +30,7 @@ struct clfcn_kernel_desc {
     const char *stem;  /* file in cl/, without .cl */
     const char *entry; /* kernel function */
     const char *options; /* build options besides the usual ones and the -D, or NULL */
+    unsigned cut;        /* of CLFCN_CUT_*; 0: never */
     struct clfcn_kernel_param params[CLFCN_MAX_PARAMS];
     /* Whether the values suit the device; NULL: always. */
     bool (*legal)(const int *values, const struct clfcn_device_info *info);
@@ -89,12 +94,17 @@ struct clfcn_programs_stats clfcn_programs_get_stats(const struct clfcn_programs
 struct clfcn_arg {
     size_t size;
     const void *ptr; /* NULL: local memory of that size */
+    bool counts;     /* an integer: launches that differ in it may differ in time */
 };
-#define CLFCN_ARG(x) { sizeof(x), &(x) }
-#define CLFCN_ARG_LOCAL(bytes) { (bytes), NULL }
+#define CLFCN_COUNTS(x) _Generic((x), float : false, cl_mem : false, default : true)
+/* clang-format off */
+#define CLFCN_ARG(x) { sizeof(x), &(x), CLFCN_COUNTS(x) }
+#define CLFCN_ARG_LOCAL(bytes) { (bytes), NULL, false }
+/* clang-format on */
 
 /* Enqueue on the compute queue. global is rounded up to a multiple of local. local
- * NULL: the runtime's choice. Does nothing if a global size is 0. CLFCN_ECL naming the
+ * NULL: the runtime's choice. Does nothing if a global size is 0. Where kernels are
+ * limited in time, several commands take its place (slice.h). CLFCN_ECL naming the
  * kernel. */
 int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int dims,
                  const size_t *global, const size_t *local, const struct clfcn_arg *args,

@@ -12,10 +12,11 @@ enum { P_VW, P_WGS, P_CHUNK, P_RELU, P_MASK };
 
 static const struct clfcn_kernel_desc forward_desc = { .stem = "bias_relu",
                                                        .entry = "bias_relu",
+                                                       .cut = CLFCN_CUT_X | CLFCN_CUT_Y,
                                                        .params = PARAMS };
-static const struct clfcn_kernel_desc backward_desc = { .stem = "bias_relu",
-                                                        .entry = "bias_relu_grad",
-                                                        .params = PARAMS };
+static const struct clfcn_kernel_desc backward_desc = {
+    .stem = "bias_relu", .entry = "bias_relu_grad", .cut = CLFCN_CUT_Y, .params = PARAMS
+};
 static const struct clfcn_kernel_desc finish_desc = { .stem = "bias_relu",
                                                       .entry = "bias_grad_finish",
                                                       .params = PARAMS };

@@ -20,7 +20,8 @@ struct transposed {
 enum { TAPS = 9 };
 
 static const struct clfcn_kernel_desc gather_desc = { .stem = "deconv",
-                                                      .entry = "deconv_gather" };
+                                                      .entry = "deconv_gather",
+                                                      .cut = CLFCN_CUT_X | CLFCN_CUT_Y };
 
 static int pixels(const struct clfcn_conv_shape *s)
 {

@@ -30,9 +30,9 @@ static bool legal(const int *v, const struct clfcn_device_info *info)
            side <= info->max_work_item[1] && local <= info->local_bytes;
 }
 
-#define DESC(kernel)                                                                   \
+#define DESC(kernel, cut_)                                                             \
     {                                                                                  \
-        .stem = "conv_tiled", .entry = kernel, .legal = legal,                         \
+        .stem = "conv_tiled", .entry = kernel, .cut = cut_, .legal = legal,            \
         .params = {                                                                    \
             [P_K] = { "K", 3, { 0 } },           [P_STRIDE] = { "STRIDE", 1, { 0 } },  \
             [P_UP] = { "UP", 0, { 0 } },         [P_SIDE] = { "SIDE", 16, { 8, 16 } }, \
@@ -40,9 +40,13 @@ static bool legal(const int *v, const struct clfcn_device_info *info)
             [P_KT] = { "KT", 16, { 8, 16, 32 } }                                       \
         },                                                                             \
     }
-static const struct clfcn_kernel_desc pixels_desc = DESC("conv_tiled_pixels"),
-                                      weights_desc = DESC("conv_tiled_weights"),
-                                      sum_desc = DESC("conv_tiled_sum");
+static const struct clfcn_kernel_desc pixels_desc =
+                                          DESC("conv_tiled_pixels",
+                                               CLFCN_CUT_X | CLFCN_CUT_Y | CLFCN_CUT_Z),
+                                      weights_desc =
+                                          DESC("conv_tiled_weights",
+                                               CLFCN_CUT_X | CLFCN_CUT_Y | CLFCN_CUT_Z),
+                                      sum_desc = DESC("conv_tiled_sum", CLFCN_CUT_X);
 
 /* Shapes of tiles, and the share of the best rate to expect of each where there is work
  * enough: the larger a tile, the fewer values are read for a product. */

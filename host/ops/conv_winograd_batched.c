@@ -23,10 +23,10 @@ struct views {
 enum { P_FORM };
 enum { TAPS = 9, GROUP = 64 };
 
-#define DESC(kernel)                                      \
-    {                                                     \
-        .stem = "winograd_points", .entry = kernel,       \
-        .params = { [P_FORM] = { "FORM", 4, { 2, 4 } } }, \
+#define DESC(kernel)                                                    \
+    {                                                                   \
+        .stem = "winograd_points", .entry = kernel, .cut = CLFCN_CUT_X, \
+        .params = { [P_FORM] = { "FORM", 4, { 2, 4 } } },               \
     }
 static const struct clfcn_kernel_desc input_desc = DESC("input_to_points"),
                                       weights_desc = DESC("weights_to_points"),
@@ -193,8 +193,8 @@ static int run_weights(const struct batched *wb, const struct clfcn_op_run *run,
         CLFCN_ARG(weight),
         CLFCN_ARG(u),
         CLFCN_ARG(wb->from),
-        { sizeof(cl_int), flip ? &outer : &inner },
-        { sizeof(cl_int), flip ? &inner : &outer },
+        { sizeof(cl_int), flip ? &outer : &inner, true },
+        { sizeof(cl_int), flip ? &inner : &outer, true },
         CLFCN_ARG(flip),
     };
     return launch(run, &wb->weights, wb->from, wb->to, args, CLFCN_ARRAY_LEN(args), err);

@@ -1,7 +1,10 @@
 #include "gemm_impl.h"
 
 #include "../device/prof.h"
+#include "../device/slice.h"
+#include "../util/hash.h"
 #include "../util/log.h"
+#include "op_impl.h"
 #include <clblast_c.h>
 #include <stdlib.h>
 
@@ -16,6 +19,9 @@ struct override {
 /* CLBlast walks all of k for one tile of the result, with a page of memory a step: on a
  * CPU twice as slow as this many values at a time. A multiple of KWG below. */
 enum { CPU_K_PART = 256 };
+
+/* Columns of a product go into slices by so many: whole tiles of CLBlast's kernels. */
+enum { SLICE_COLUMNS = 128 };
 
 /* The parameters of CLBlast's own kernels are no variants: CLBlast knows one set for a
  * device in the whole process, so that two could not be used by turns. */
@@ -125,9 +131,13 @@ static int plan(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
                 struct clfcn_gemm_plan *out, struct clfcn_err *err)
 {
     const struct clblast *cb = (const struct clblast *)g;
-    const struct clfcn_gemm_call last = clfcn_gemm_at(call, clfcn_gemm_count(call) - 1);
+    struct clfcn_gemm_call last = clfcn_gemm_at(call, clfcn_gemm_count(call) - 1);
     cl_command_queue queue = g->dev->compute;
     int rc = CLFCN_OK;
+    if (clfcn_slice_limit(g->dev) > 0 && call->n > SLICE_COLUMNS) {
+        last.b.offset += SLICE_COLUMNS;
+        last.c.offset += SLICE_COLUMNS;
+    }
     out->parameters[0] = part_of(cb, call, 0).k;
     for (int k0 = 0; rc == CLFCN_OK && k0 < call->k;) {
         const struct clfcn_gemm_call part = part_of(cb, &last, k0);
@@ -184,10 +194,9 @@ static int run_batch(const struct clblast *cb, const struct clfcn_gemm_call *cal
                  err);
 }
 
-static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
-               cl_mem scratch_mem, struct clfcn_err *err)
+static int run_whole(const struct clblast *cb, const struct clfcn_gemm_call *call,
+                     cl_mem scratch_mem, struct clfcn_err *err)
 {
-    const struct clblast *cb = (const struct clblast *)g;
     if (batched(cb, call)) {
         return run_batch(cb, call, err);
     }
@@ -197,6 +206,39 @@ static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
         rc = run_one(cb, &one, scratch_mem, err);
     }
     return rc;
+}
+
+struct product {
+    const struct clblast *cb;
+    const struct clfcn_gemm_call *call;
+    cl_mem scratch;
+};
+
+static int run_columns(void *user, size_t first, size_t count, struct clfcn_err *err)
+{
+    const struct product *p = user;
+    struct clfcn_gemm_call part = *p->call;
+    const int begin = (int)first * SLICE_COLUMNS;
+    const int columns = (int)count * SLICE_COLUMNS;
+    part.n = columns < part.n - begin ? columns : part.n - begin;
+    part.b.offset += (size_t)begin * (size_t)(part.trans_b ? part.b.ld : 1);
+    part.c.offset += (size_t)begin;
+    return run_whole(p->cb, &part, p->scratch, err);
+}
+
+static uint64_t key_of(const struct clfcn_gemm_call *c)
+{
+    const int shape[] = { c->trans_a, c->trans_b, c->m, c->n, c->k, c->batch.count };
+    return clfcn_hash(clfcn_hash_str(CLFCN_HASH_INIT, "clblast"), shape, sizeof(shape));
+}
+
+static int run(const struct clfcn_gemm *g, const struct clfcn_gemm_call *call,
+               cl_mem scratch_mem, struct clfcn_err *err)
+{
+    struct product p = { (const struct clblast *)g, call, scratch_mem };
+    return clfcn_slice_run(g->dev, key_of(call),
+                           (size_t)clfcn_parts_of(call->n, SLICE_COLUMNS), run_columns,
+                           &p, err);
 }
 
 /* CLBlast keeps compiled programs of the context in a cache of its own. */

@@ -21,6 +21,7 @@ static bool legal(const int *v, const struct clfcn_device_info *info)
 static const struct clfcn_kernel_desc desc = {
     .stem = "gemm_tiled",
     .entry = "gemm_tiled",
+    .cut = CLFCN_CUT_X | CLFCN_CUT_Y | CLFCN_CUT_Z,
     .params = { [P_SIDE] = { "SIDE", 16, { 8, 16 } },
                 [P_KT] = { "KT", 16, { 8, 16, 32 } } },
     .legal = legal,

@@ -10,9 +10,11 @@ enum { P_K, P_STRIDE, P_PAD };
 
 static const struct clfcn_kernel_desc pixels_desc = { .stem = "im2col",
                                                       .entry = "im2col_pixels",
+                                                      .cut = CLFCN_CUT_X | CLFCN_CUT_Y,
                                                       .params = PARAMS };
 static const struct clfcn_kernel_desc rows_desc = { .stem = "im2col",
                                                     .entry = "im2col_rows",
+                                                    .cut = CLFCN_CUT_X | CLFCN_CUT_Y,
                                                     .params = PARAMS };
 
 int clfcn_im2col_prepare(struct clfcn_im2col *im, int kernel_size, int stride,

@@ -11,8 +11,14 @@ enum { P_C, P_WGS, P_IGNORE };
     }
 
 static const struct clfcn_kernel_desc pixel_descs[] = {
-    [CLFCN_LOSS_BCE] = { .stem = "loss", .entry = "loss_bce", .params = PARAMS },
-    [CLFCN_LOSS_CE] = { .stem = "loss", .entry = "loss_ce", .params = PARAMS },
+    [CLFCN_LOSS_BCE] = { .stem = "loss",
+                         .entry = "loss_bce",
+                         .cut = CLFCN_CUT_X,
+                         .params = PARAMS },
+    [CLFCN_LOSS_CE] = { .stem = "loss",
+                        .entry = "loss_ce",
+                        .cut = CLFCN_CUT_X,
+                        .params = PARAMS },
 };
 static const struct clfcn_kernel_desc finish_desc = { .stem = "loss",
                                                       .entry = "loss_finish",

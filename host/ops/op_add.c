@@ -13,12 +13,12 @@ enum { P_VW, P_MASK };
         [P_VW] = { "VW", 4, { 4, 8, 16 } }, [P_MASK] = { "MASK", 0, { 0 } } \
     }
 
-static const struct clfcn_kernel_desc forward_desc = { .stem = "add",
-                                                       .entry = "add_forward",
-                                                       .params = PARAMS };
-static const struct clfcn_kernel_desc backward_desc = { .stem = "add",
-                                                        .entry = "add_backward",
-                                                        .params = PARAMS };
+static const struct clfcn_kernel_desc forward_desc = {
+    .stem = "add", .entry = "add_forward", .cut = CLFCN_CUT_X, .params = PARAMS
+};
+static const struct clfcn_kernel_desc backward_desc = {
+    .stem = "add", .entry = "add_backward", .cut = CLFCN_CUT_X, .params = PARAMS
+};
 
 static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
                  struct clfcn_err *err)

@@ -15,24 +15,27 @@ struct batchnorm {
 
 enum { P_VW, P_WGS, P_CHUNK, P_SKIP, P_MASK };
 
-#define DESC(entry_)                                      \
-    {                                                     \
-        .stem = "batchnorm", .entry = entry_, .params = { \
-            [P_VW] = { "VW", 4, { 4, 8, 16 } },           \
-            [P_WGS] = { "WGS", 64, { 1, 64, 128, 256 } }, \
-            [P_CHUNK] = { "CHUNK", CLFCN_CHUNK, { 0 } },  \
-            [P_SKIP] = { "SKIP", 0, { 0 } },              \
-            [P_MASK] = { "MASK", 0, { 0 } },              \
-        }                                                 \
+#define DESC(entry_, cut_)                                             \
+    {                                                                  \
+        .stem = "batchnorm", .entry = entry_, .cut = cut_, .params = { \
+            [P_VW] = { "VW", 4, { 4, 8, 16 } },                        \
+            [P_WGS] = { "WGS", 64, { 1, 64, 128, 256 } },              \
+            [P_CHUNK] = { "CHUNK", CLFCN_CHUNK, { 0 } },               \
+            [P_SKIP] = { "SKIP", 0, { 0 } },                           \
+            [P_MASK] = { "MASK", 0, { 0 } },                           \
+        }                                                              \
     }
 
-static const struct clfcn_kernel_desc partial_desc = DESC("bn_partial");
-static const struct clfcn_kernel_desc finish_desc = DESC("bn_finish");
-static const struct clfcn_kernel_desc running_desc = DESC("bn_running");
-static const struct clfcn_kernel_desc apply_desc = DESC("bn_apply");
-static const struct clfcn_kernel_desc grad_partial_desc = DESC("bn_grad_partial");
-static const struct clfcn_kernel_desc grad_finish_desc = DESC("bn_grad_finish");
-static const struct clfcn_kernel_desc grad_apply_desc = DESC("bn_grad_apply");
+static const struct clfcn_kernel_desc partial_desc = DESC("bn_partial", CLFCN_CUT_Y);
+static const struct clfcn_kernel_desc finish_desc = DESC("bn_finish", 0);
+static const struct clfcn_kernel_desc running_desc = DESC("bn_running", 0);
+static const struct clfcn_kernel_desc apply_desc =
+    DESC("bn_apply", CLFCN_CUT_X | CLFCN_CUT_Y);
+static const struct clfcn_kernel_desc grad_partial_desc =
+    DESC("bn_grad_partial", CLFCN_CUT_Y);
+static const struct clfcn_kernel_desc grad_finish_desc = DESC("bn_grad_finish", 0);
+static const struct clfcn_kernel_desc grad_apply_desc =
+    DESC("bn_grad_apply", CLFCN_CUT_X | CLFCN_CUT_Y);
 
 static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
                  struct clfcn_err *err)

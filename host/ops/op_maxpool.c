@@ -15,9 +15,13 @@ enum { P_VW, P_MASK };
 
 static const struct clfcn_kernel_desc forward_desc = { .stem = "pool",
                                                        .entry = "pool_forward",
+                                                       .cut = CLFCN_CUT_X | CLFCN_CUT_Y |
+                                                              CLFCN_CUT_Z,
                                                        .params = PARAMS };
 static const struct clfcn_kernel_desc backward_desc = { .stem = "pool",
                                                         .entry = "pool_backward",
+                                                        .cut = CLFCN_CUT_X | CLFCN_CUT_Y |
+                                                               CLFCN_CUT_Z,
                                                         .params = PARAMS };
 
 static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,

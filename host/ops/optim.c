@@ -10,12 +10,12 @@ enum { P_VW, P_DECOUPLED };
         [P_VW] = { "VW", 4, { 4, 8, 16 } }, [P_DECOUPLED] = { "DECOUPLED", 0, { 0 } } \
     }
 
-static const struct clfcn_kernel_desc sgd_desc = { .stem = "optim",
-                                                   .entry = "sgd",
-                                                   .params = PARAMS };
-static const struct clfcn_kernel_desc adam_desc = { .stem = "optim",
-                                                    .entry = "adam",
-                                                    .params = PARAMS };
+static const struct clfcn_kernel_desc sgd_desc = {
+    .stem = "optim", .entry = "sgd", .cut = CLFCN_CUT_X, .params = PARAMS
+};
+static const struct clfcn_kernel_desc adam_desc = {
+    .stem = "optim", .entry = "adam", .cut = CLFCN_CUT_X, .params = PARAMS
+};
 
 int clfcn_optim_states(enum clfcn_optimizer kind)
 {

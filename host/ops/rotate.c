@@ -3,6 +3,7 @@
 static const struct clfcn_kernel_desc desc = {
     .stem = "rotate",
     .entry = "rotate_weights",
+    .cut = CLFCN_CUT_X | CLFCN_CUT_Y,
     .params = { { "K", 3, { 0 } } },
 };
 

@@ -78,6 +78,18 @@ struct clfcn_dev;
 CLFCN_API int clfcn_dev_open(const char *spec, struct clfcn_dev **out,
                              struct clfcn_err *err);
 
+/**
+ * Let no kernel occupy the device for much longer than ms milliseconds, so that a display
+ * driven by the same device stays alive and no watchdog ends the work: kernels that take
+ * longer, by measurement, are enqueued in slices. Results keep their bits.
+ *
+ * @param ms  0: leave kernels whole; < 0: the default, which is 50 for a GPU that shares
+ *            the host's memory, else 0. clfcn_dev_open() sets the default.
+ * @return CLFCN_OK; CLFCN_ENOMEM.
+ */
+CLFCN_API int clfcn_dev_limit_kernels(struct clfcn_dev *dev, double ms,
+                                      struct clfcn_err *err);
+
 /** Close *dev and set it to NULL. Everything created on it must be destroyed before. */
 CLFCN_API void clfcn_dev_close(struct clfcn_dev **dev);
 

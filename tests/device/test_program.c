@@ -386,7 +386,7 @@ static void test_launch(void **state)
     assert_int_equal(clfcn_launch(rig->dev, &sum, 1, &huge, &huge, args, 2, &err),
                      CLFCN_ECL);
     assert_memory_equal(err.msg, "kernel 'group_sum': CL_INVALID_WORK_", 36);
-    const struct clfcn_arg wrong[] = { { 1, &global } };
+    const struct clfcn_arg wrong[] = { { 1, &global, false } };
     assert_int_equal(clfcn_launch(rig->dev, &sum, 1, &global, &local, wrong, 1, &err),
                      CLFCN_ECL);
     assert_memory_equal(err.msg, "kernel 'group_sum': argument 0 of 1 bytes: CL_INVALID_",

@@ -38,6 +38,7 @@ int rig_open(void **state)
     struct clfcn_err err = { 0 };
     const char *spec = getenv("CLFCN_TEST_DEVICE");
     const char *class_name = getenv("CLFCN_TEST_CLASS");
+    const char *slice_ms = getenv("CLFCN_TEST_SLICE_MS");
     if (!rig || clfcn_dev_open(spec ? spec : "auto", &rig->dev, &err) < 0) {
         print_error("no device to test on: %s\n", err.msg);
         free(rig);
@@ -45,6 +46,9 @@ int rig_open(void **state)
     }
     if (class_name) {
         disguise(&rig->dev->info, class_name);
+    }
+    if (slice_ms) {
+        rig_ok(clfcn_dev_limit_kernels(rig->dev, atof(slice_ms), &err), &err);
     }
     rig->small = getenv("CLFCN_TEST_SMALL") != NULL;
     rig->exact = getenv("CLFCN_TEST_EXACT") != NULL;

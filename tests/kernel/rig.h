@@ -1,10 +1,12 @@
 /* rig.h - what every kernel test stands on: a device, guarded buffers, and a comparison.
  *
  *   CLFCN_TEST_DEVICE  the device ("auto")
- *   CLFCN_TEST_CLASS   choose kernels as for such a device, whatever it is: "gpu", or
- * "cpu8" and "cpu16", a CPU with vectors of so many floats CLFCN_TEST_SMALL   if set: few
- * and small cases, for a simulator or a slow device CLFCN_TEST_EXACT   if set: buffers
- * without guard zones, for a simulator that checks every access itself
+ *   CLFCN_TEST_CLASS     choose kernels as for such a device, whatever it is: "gpu", or
+ *                        "cpu8" and "cpu16", a CPU with vectors of so many floats
+ *   CLFCN_TEST_SLICE_MS  cut launches that take longer into slices
+ *   CLFCN_TEST_SMALL     if set: few and small cases, for a simulator or a slow device
+ *   CLFCN_TEST_EXACT     if set: buffers without guard zones, for a simulator that checks
+ *                        every access itself
  *
  * Tests include cmocka's headers through this one. Every failure ends the test. */
 #ifndef CLFCN_TESTS_RIG_H

@@ -1,4 +1,4 @@
-"""Training waits while the machine runs on battery or hot, and the waiting changes nothing."""
+"""Manners on a laptop: waiting on battery or hot, and cutting kernels, change nothing else."""
 
 import signal
 import threading
@@ -99,6 +99,22 @@ class Pause(h.Case):
             self.fails(h.USAGE, [option[0], "leave the option out"],
                        *h.train_args(self.data, self.tmp / "run", *option), env=self.env)
         self.assertFalse((self.tmp / "run").exists())
+
+
+class Slices(h.Case):
+    def test_a_limit_leaves_the_bits_alone(self):
+        data = h.make_dataset(self.tmp / "data", count=4)
+        found = []
+        for name, ms in ("whole", 0), ("sliced", 0.05):
+            self.ok(*h.train_args(data, self.tmp / name, "--max-kernel-ms", ms))
+            found.append(h.read_safetensors(
+                self.tmp / name / "checkpoints/last.safetensors")[1])
+        self.assertEqual(*found)
+
+    def test_a_limit_below_zero_is_refused(self):
+        data = h.make_dataset(self.tmp / "data", count=4)
+        self.fails(h.USAGE, ["--max-kernel-ms"],
+                   *h.train_args(data, self.tmp / "run"), "--max-kernel-ms=-3")
 
 
 if __name__ == "__main__":
