@@ -2,39 +2,42 @@
 #include "../ops/verify.h"
 #include "net_impl.h"
 
-/* CLFCN_OK with out->checked false where there is nothing to check. */
-static int verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
-                  struct clfcn_net_verdict *out, struct clfcn_err *err)
+/* CLFCN_OK with *checked false where there is nothing to check. */
+static int verify(struct clfcn_net *net, int layer, enum clfcn_pass pass, bool *checked,
+                  struct clfcn_finding *found, struct clfcn_err *err)
 {
+    static const struct clfcn_verify_how once = { .data = CLFCN_TRIAL_NORMAL, .runs = 1 };
     struct clfcn_op *op = net->graph.ops[layer];
     const struct clfcn_op_run run = { .dev = net->dev,
                                       .training = true,
                                       .columns = net->columns,
                                       .scratch = net->scratch };
     if (op->impl->conv) {
-        out->checked = clfcn_net_has_pass(net, layer, pass);
-        return out->checked
-                   ? clfcn_verify_conv(op->impl->conv(op, pass), &run, &out->error, err)
+        *checked = clfcn_net_has_pass(net, layer, pass);
+        return *checked
+                   ? clfcn_verify_conv(op->impl->conv(op, pass), &run, &once, found, err)
                    : CLFCN_OK;
     }
     const bool backward = pass == CLFCN_PASS_INPUT;
-    out->checked = net->options.training && clfcn_verify_knows(op) &&
-                   pass != CLFCN_PASS_WEIGHT && (op->dx || !backward);
-    return out->checked ? clfcn_verify_op(op, &run, backward, &out->error, err)
-                        : CLFCN_OK;
+    *checked = net->options.training && clfcn_verify_knows(op) &&
+               pass != CLFCN_PASS_WEIGHT && (op->dx || !backward);
+    return *checked ? clfcn_verify_op(op, &run, backward, &once, found, err) : CLFCN_OK;
 }
 
 int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
                      struct clfcn_net_verdict *out, struct clfcn_err *err)
 {
+    struct clfcn_finding found = { 0 };
+    bool checked = false;
     *out = (struct clfcn_net_verdict){ 0 };
-    const int rc = verify(net, layer, pass, out, err);
+    const int rc = verify(net, layer, pass, &checked, &found, err);
     if (rc < 0) {
-        *out = (struct clfcn_net_verdict){ 0 };
         clfcn_err_note(err, "verifying layer '%s', %s", net->graph.ops[layer]->name,
                        clfcn_pass_name(pass));
-        return rc;
+    } else if (checked) {
+        *out = (struct clfcn_net_verdict){ .checked = true,
+                                           .correct = found.correct,
+                                           .error = found.error };
     }
-    out->correct = out->checked && out->error <= CLFCN_SAMPLES_BOUND; /* not if NaN */
-    return CLFCN_OK;
+    return rc;
 }

@@ -1,6 +1,7 @@
 #include "conv.h"
 
 #include "../util/hash.h"
+#include "certificate.h"
 #include "choice.h"
 #include "gemm.h"
 #include <stdio.h>
@@ -111,17 +112,34 @@ static const struct clfcn_conv_variant *find_variant(const struct clfcn_conv_imp
     return v;
 }
 
+/* Whether a candidate is known to be wrong on the device; the first such one is noted in
+ * wrong. */
+static bool is_wrong(const struct clfcn_op_env *env, const char *name,
+                     enum clfcn_pass pass, char wrong[CLFCN_CONV_NAME])
+{
+    if (!clfcn_certificate_fault(env->certificate, name, clfcn_pass_name(pass))) {
+        return false;
+    }
+    if (!wrong[0]) {
+        snprintf(wrong, CLFCN_CONV_NAME, "%s", name);
+    }
+    return true;
+}
+
 /* Plan what was measured to be the fastest, if it is known here, fits, and is within the
- * workspace. *out stays NULL if not. */
+ * workspace, and is not wrong. *out stays NULL if not. */
 static int create_chosen(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
-                         const struct clfcn_op_env *env, struct clfcn_conv **out,
-                         struct clfcn_err *err)
+                         const struct clfcn_op_env *env, char wrong[CLFCN_CONV_NAME],
+                         struct clfcn_conv **out, struct clfcn_err *err)
 {
     const struct clfcn_choice *choice =
         clfcn_choices_find(env->choices, shape, pass, env->gemm_kind);
     const char *plus = choice ? strchr(choice->algorithm, '+') : NULL;
     const char *gemm_name = plus ? plus + 1 : "";
-    for (int i = 0; choice && clfcn_conv_impls[i]; ++i) {
+    if (!choice || is_wrong(env, choice->algorithm, pass, wrong)) {
+        return CLFCN_OK;
+    }
+    for (int i = 0; clfcn_conv_impls[i]; ++i) {
         const struct clfcn_conv_impl *impl = clfcn_conv_impls[i];
         const struct clfcn_gemm *gemm = NULL;
         bool found = false;
@@ -144,18 +162,65 @@ static int create_chosen(const struct clfcn_conv_shape *shape, enum clfcn_pass p
     return CLFCN_OK;
 }
 
-/* With the default provider, if it uses one. */
-static int create_usual(const struct clfcn_conv_impl *impl,
-                        const struct clfcn_conv_variant *variant,
+/* Plan the first of impls that fits, is affordable and not wrong. any: also one that is
+ * for requests only, and with another provider than the default. *out stays NULL if there
+ * is none. */
+static int create_first(const struct clfcn_conv_impl *const *impls, bool any,
                         const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
-                        const struct clfcn_op_env *env, struct clfcn_conv **out,
-                        struct clfcn_err *err)
+                        const struct clfcn_op_env *env, char wrong[CLFCN_CONV_NAME],
+                        struct clfcn_conv **out, struct clfcn_err *err)
 {
-    const struct clfcn_gemm *gemm = NULL;
-    const int rc =
-        impl->uses_gemm ? clfcn_gemms_default(env->gemms, &gemm, err) : CLFCN_OK;
-    return rc < 0 ? rc
-                  : clfcn_conv_create_by(impl, variant, gemm, shape, pass, env, out, err);
+    const enum clfcn_gemm_kind kinds[] = { env->gemms ? env->gemms->kind : env->gemm_kind,
+                                           CLFCN_GEMM_NATIVE, CLFCN_GEMM_CLBLAST };
+    for (int i = 0; impls[i]; ++i) {
+        const struct clfcn_conv_impl *impl = impls[i];
+        const int count = any && impl->uses_gemm ? CLFCN_ARRAY_LEN(kinds) : 1;
+        if ((impl->on_request && !any) || !impl->fits(shape, pass, env)) {
+            continue;
+        }
+        for (int k = 0; k < count; ++k) {
+            const char *provider = clfcn_gemm_impl_of(&env->dev->info, kinds[k])->name;
+            const struct clfcn_gemm *gemm = NULL;
+            char name[CLFCN_CONV_NAME];
+            clfcn_conv_impl_name(impl, NULL, provider, name);
+            if (is_wrong(env, name, pass, wrong)) {
+                continue;
+            }
+            int rc = impl->uses_gemm ? clfcn_gemms_find(env->gemms, provider, &gemm, err)
+                                     : CLFCN_OK;
+            if (rc == CLFCN_OK && (gemm || !impl->uses_gemm)) {
+                rc = clfcn_conv_create_by(impl, NULL, gemm, shape, pass, env, out, err);
+            }
+            if (rc < 0 || (*out && clfcn_conv_affordable(*out, env))) {
+                return rc;
+            }
+            clfcn_conv_destroy(out);
+        }
+    }
+    return CLFCN_OK;
+}
+
+/* wrong: as far as it is known before, and filled in. */
+static int create_usual(const struct clfcn_conv_impl *const *impls,
+                        const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                        const struct clfcn_op_env *env, char wrong[CLFCN_CONV_NAME],
+                        struct clfcn_conv **out, struct clfcn_err *err)
+{
+    int rc = create_first(impls, false, shape, pass, env, wrong, out, err);
+    if (rc == CLFCN_OK && !*out && wrong[0]) {
+        rc = create_first(impls, true, shape, pass, env, wrong, out, err);
+    }
+    if (rc < 0 || *out) {
+        return rc;
+    }
+    if (wrong[0]) {
+        return clfcn_err_set(err, CLFCN_ENUMERIC, 0,
+                             "%s: no algorithm gives right results on this device ('%s' "
+                             "does not, for one): update its driver or choose another "
+                             "with --device; 'clfcn selftest' says what is wrong",
+                             clfcn_pass_name(pass), wrong);
+    }
+    return clfcn_err_set(err, CLFCN_EINVAL, 0, "no algorithm for this convolution");
 }
 
 int clfcn_conv_create_default(const struct clfcn_conv_impl *const *impls,
@@ -163,18 +228,23 @@ int clfcn_conv_create_default(const struct clfcn_conv_impl *const *impls,
                               const struct clfcn_op_env *env, struct clfcn_conv **out,
                               struct clfcn_err *err)
 {
+    char wrong[CLFCN_CONV_NAME] = "";
     *out = NULL;
-    for (int i = 0; impls[i]; ++i) {
-        if (impls[i]->on_request || !impls[i]->fits(shape, pass, env)) {
-            continue;
-        }
-        const int rc = create_usual(impls[i], NULL, shape, pass, env, out, err);
-        if (rc < 0 || clfcn_conv_affordable(*out, env)) {
-            return rc;
-        }
-        clfcn_conv_destroy(out);
-    }
-    return clfcn_err_set(err, CLFCN_EINVAL, 0, "no algorithm for this convolution");
+    return create_usual(impls, shape, pass, env, wrong, out, err);
+}
+
+/* What env->conv forces, with the default provider. */
+static int create_forced(const struct clfcn_conv_impl *impl,
+                         const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
+                         const struct clfcn_op_env *env, struct clfcn_conv **out,
+                         struct clfcn_err *err)
+{
+    const struct clfcn_gemm *gemm = NULL;
+    const int rc =
+        impl->uses_gemm ? clfcn_gemms_default(env->gemms, &gemm, err) : CLFCN_OK;
+    return rc < 0 ? rc
+                  : clfcn_conv_create_by(impl, env->conv_variant, gemm, shape, pass, env,
+                                         out, err);
 }
 
 int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
@@ -182,14 +252,19 @@ int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass
                       struct clfcn_err *err)
 {
     const struct clfcn_conv_impl *forced = env->conv[pass];
+    char wrong[CLFCN_CONV_NAME] = "";
     *out = NULL;
     if (forced && forced->fits(shape, pass, env)) {
-        return create_usual(forced, env->conv_variant, shape, pass, env, out, err);
+        return create_forced(forced, shape, pass, env, out, err);
     }
-    const int rc = create_chosen(shape, pass, env, out, err);
-    return rc < 0 || *out
-               ? rc
-               : clfcn_conv_create_default(clfcn_conv_impls, shape, pass, env, out, err);
+    int rc = create_chosen(shape, pass, env, wrong, out, err);
+    if (rc == CLFCN_OK && !*out) {
+        rc = create_usual(clfcn_conv_impls, shape, pass, env, wrong, out, err);
+    }
+    if (rc == CLFCN_OK) {
+        snprintf((*out)->instead_of, sizeof((*out)->instead_of), "%s", wrong);
+    }
+    return rc;
 }
 
 void clfcn_conv_destroy(struct clfcn_conv **cv)

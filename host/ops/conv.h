@@ -92,6 +92,7 @@ struct clfcn_conv {
     size_t columns_bytes, scratch_bytes; /* of the memory in struct clfcn_op_run */
     size_t kept_bytes; /* inference: transformed weights, kept from run to run */
     uint64_t products; /* hash of what the provider makes of the matrix products */
+    char instead_of[CLFCN_CONV_NAME]; /* of what is wrong on this device; "" */
 };
 
 /* The candidates, NULL-terminated: the first that fits, is not for requests only, and is
@@ -114,7 +115,8 @@ clfcn_conv_next_variant(const struct clfcn_conv_impl *impl,
                         const struct clfcn_conv_variant *v);
 
 /* Choose and plan: what env->conv forces, else what env->choices say, else the first that
- * fits. Free with clfcn_conv_destroy(), after the programs of env. */
+ * fits, passing over what env->certificate says is wrong. CLFCN_ENUMERIC if nothing else
+ * is left. Free with clfcn_conv_destroy(), after the programs of env. */
 int clfcn_conv_create(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                       const struct clfcn_op_env *env, struct clfcn_conv **out,
                       struct clfcn_err *err);

@@ -56,6 +56,7 @@ struct clfcn_conv;
 struct clfcn_conv_impl;
 struct clfcn_conv_variant;
 struct clfcn_choices;
+struct clfcn_certificate;
 
 /* What an op may use while it prepares. */
 struct clfcn_op_env {
@@ -70,6 +71,7 @@ struct clfcn_op_env {
     const struct clfcn_conv_impl *conv[CLFCN_PASS_COUNT];
     const struct clfcn_conv_variant *conv_variant; /* of that; NULL: its own choice */
     const struct clfcn_choices *choices; /* what was measured (choice.h), or NULL */
+    const struct clfcn_certificate *certificate; /* what is wrong here, or NULL */
 };
 
 /* What an op is given while it runs. Both buffers are shared by all ops: their content

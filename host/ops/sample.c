@@ -201,6 +201,16 @@ static struct place choose(const struct images *made, int i, struct clfcn_rng *r
     return p;
 }
 
+static struct place nth(const struct images *made, int i)
+{
+    struct place p;
+    p.w = i % made->w;
+    p.h = (i /= made->w) % made->h;
+    p.n = (i /= made->h) % made->n;
+    p.c = i / made->n;
+    return p;
+}
+
 void clfcn_samples_make(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                         const struct clfcn_sample_data *data, struct clfcn_rng *rng,
                         struct clfcn_samples *out)
@@ -211,11 +221,13 @@ void clfcn_samples_make(const struct clfcn_conv_shape *shape, enum clfcn_pass pa
     const float *bias = pass == CLFCN_PASS_FORWARD ? data->bias : NULL;
     out->total = count_of(&made);
     const double fit = WORK / (clfcn_conv_flop(shape) / 2 / (double)out->total);
-    out->count = fit < SAMPLES_MIN         ? SAMPLES_MIN
+    const bool all = out->total <= CLFCN_SAMPLES_ALL && (double)out->total <= fit;
+    out->count = all                       ? (int)out->total
+                 : fit < SAMPLES_MIN       ? SAMPLES_MIN
                  : fit > CLFCN_SAMPLES_MAX ? CLFCN_SAMPLES_MAX
                                            : (int)fit;
     for (int i = 0; i < out->count; ++i) {
-        const struct place p = choose(&made, i, rng);
+        const struct place p = all ? nth(&made, i) : choose(&made, i, rng);
         locate(&made, p.c, p.n, p.h, p.w, &out->at[i]);
         const double want = value_at(shape, &g, kind, data, p);
         out->want[i] = bias ? fmax(0.0, want + bias[p.c]) : want;

@@ -1,6 +1,6 @@
-/* sample.h - a convolution pass checked against its definition in float64 at a few
- * hundred places: full references (ref.h) take minutes at the sizes that networks have.
- */
+/* sample.h - a convolution pass checked against its definition in float64: everywhere if
+ * it is small, else at a few hundred places, as full references (ref.h) take minutes at
+ * the sizes that networks have. */
 #ifndef CLFCN_OPS_SAMPLE_H
 #define CLFCN_OPS_SAMPLE_H
 
@@ -20,22 +20,27 @@ size_t clfcn_sample_count_x(const struct clfcn_conv_shape *shape);
 size_t clfcn_sample_count_y(const struct clfcn_conv_shape *shape);
 size_t clfcn_sample_count_weight(const struct clfcn_conv_shape *shape);
 
-enum { CLFCN_SAMPLES_MAX = 384 };
+enum {
+    CLFCN_SAMPLES_ALL = 8192, /* results of no more elements are checked everywhere */
+    CLFCN_SAMPLES_MAX = 384   /* others at so many places at most */
+};
 
 /* What the error of a correct pass may be. Sums of up to 10^5 products in single
- * precision, also through Winograd's transforms, stay below 10^-5; one product left out of
- * so many shows as 3 * 10^-3. */
+ * precision, also through Winograd's transforms, stay below 10^-5; one product left out
+ * of so many shows as 3 * 10^-3, and one element of a small result that is off by a
+ * hundredth as 10^-4. */
 #define CLFCN_SAMPLES_BOUND 1e-4
 
 /* Places in the array that a pass writes, and what belongs there. */
 struct clfcn_samples {
     size_t total; /* floats of that array */
     int count;
-    size_t at[CLFCN_SAMPLES_MAX];
-    double want[CLFCN_SAMPLES_MAX];
+    size_t at[CLFCN_SAMPLES_ALL];
+    double want[CLFCN_SAMPLES_ALL];
 };
 
-/* Half of the places are corners and edges of random planes, half are anywhere. */
+/* Of the places in a large result half are corners and edges of random planes, half are
+ * anywhere. */
 void clfcn_samples_make(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                         const struct clfcn_sample_data *data, struct clfcn_rng *rng,
                         struct clfcn_samples *out);

@@ -3,6 +3,13 @@
 #include "../device/buffer.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { GUARD = 64 };             /* floats behind an array that is written */
+static const float LARGE = 1e4f; /* sums of such products are far from overflowing */
+/* A signalling NaN: every computation with it makes a quiet one, so that even its own NaN
+ * written back into a guard zone shows. */
+static const cl_uint poison = 0x7fadbeefu;
 
 void clfcn_trial_noise_init(struct clfcn_trial_noise *noise)
 {
@@ -12,11 +19,25 @@ void clfcn_trial_noise_init(struct clfcn_trial_noise *noise)
     }
 }
 
+static float value(enum clfcn_trial_kind kind, float noise)
+{
+    switch (kind) {
+    case CLFCN_TRIAL_LARGE:
+        return LARGE * noise;
+    case CLFCN_TRIAL_ALIKE:
+        return LARGE;
+    case CLFCN_TRIAL_POSITIVE:
+        return fabsf(noise);
+    default:
+        return noise;
+    }
+}
+
 static void fill(struct clfcn_trial_noise *noise, float *v, size_t count)
 {
     size_t from = clfcn_rng_below(&noise->rng, CLFCN_TRIAL_NOISE);
     for (size_t i = 0; i < count; ++i) {
-        v[i] = noise->values[from];
+        v[i] = value(noise->kind, noise->values[from]);
         from = from + 1 < CLFCN_TRIAL_NOISE ? from + 1 : 0;
     }
 }
@@ -24,21 +45,26 @@ static void fill(struct clfcn_trial_noise *noise, float *v, size_t count)
 int clfcn_trial_poison(struct clfcn_dev *dev, cl_mem mem, size_t bytes,
                        struct clfcn_err *err)
 {
-    const cl_float nan = NAN;
     cl_int code = CL_SUCCESS;
-    bytes = bytes / sizeof(nan) * sizeof(nan);
+    bytes = bytes / sizeof(poison) * sizeof(poison);
     if (bytes > 0) {
-        code = clEnqueueFillBuffer(dev->compute, mem, &nan, sizeof(nan), 0, bytes, 0,
-                                   NULL, NULL);
+        code = clEnqueueFillBuffer(dev->compute, mem, &poison, sizeof(poison), 0, bytes,
+                                   0, NULL, NULL);
     }
     return code == CL_SUCCESS ? CLFCN_OK : clfcn_cl_err(err, code, "filling a buffer");
+}
+
+int clfcn_trial_array_clear(struct clfcn_dev *dev, struct clfcn_trial_array *a,
+                            struct clfcn_err *err)
+{
+    return clfcn_trial_poison(dev, a->mem, (a->count + GUARD) * sizeof(*a->host), err);
 }
 
 int clfcn_trial_array_open(struct clfcn_dev *dev, struct clfcn_trial_array *a,
                            const char *what, size_t count,
                            struct clfcn_trial_noise *noise, struct clfcn_err *err)
 {
-    const size_t bytes = count * sizeof(*a->host);
+    const size_t bytes = (noise ? count : count + GUARD) * sizeof(*a->host);
     if (count == 0) {
         return CLFCN_OK;
     }
@@ -49,7 +75,7 @@ int clfcn_trial_array_open(struct clfcn_dev *dev, struct clfcn_trial_array *a,
     }
     const int rc = clfcn_buffer_create(dev, bytes, what, &a->mem, err);
     if (rc < 0 || !noise) {
-        return rc < 0 ? rc : clfcn_trial_poison(dev, a->mem, bytes, err);
+        return rc < 0 ? rc : clfcn_trial_array_clear(dev, a, err);
     }
     fill(noise, a->host, count);
     return clfcn_buffer_write(dev, a->mem, 0, bytes, a->host, err);
@@ -58,7 +84,12 @@ int clfcn_trial_array_open(struct clfcn_dev *dev, struct clfcn_trial_array *a,
 int clfcn_trial_array_read(struct clfcn_dev *dev, struct clfcn_trial_array *a,
                            struct clfcn_err *err)
 {
-    return clfcn_buffer_read(dev, a->mem, 0, a->count * sizeof(*a->host), a->host, err);
+    const size_t bytes = (a->count + GUARD) * sizeof(*a->host);
+    const int rc = clfcn_buffer_read(dev, a->mem, 0, bytes, a->host, err);
+    for (size_t i = a->count; rc == CLFCN_OK && i < a->count + GUARD; ++i) {
+        a->overrun = a->overrun || memcmp(&a->host[i], &poison, sizeof(poison)) != 0;
+    }
+    return rc;
 }
 
 void clfcn_trial_array_close(struct clfcn_dev *dev, struct clfcn_trial_array *a)

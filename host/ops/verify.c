@@ -1,14 +1,17 @@
 #include "verify.h"
 
-#include "trial_data.h"
+#include "../util/sys.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What a pass touches, by index. */
-enum { X, Y, W, BIAS, ARRAYS };
+enum { X, Y, W, BIAS, KEPT, ARRAYS };
 
 struct check {
     struct clfcn_conv *cv;
+    const struct clfcn_op_run *run;
     struct clfcn_dev *dev;
     int made; /* the array that the pass writes */
     struct clfcn_trial_array arrays[ARRAYS];
@@ -21,67 +24,124 @@ static bool finishes(const struct clfcn_conv *cv)
     return cv->pass == CLFCN_PASS_FORWARD && cv->impl->finishes;
 }
 
-static int open_arrays(struct check *c, struct clfcn_err *err)
+static int open_arrays(struct check *c, enum clfcn_trial_kind data, struct clfcn_err *err)
 {
-    static const char *const names[] = { "x", "y", "weights", "bias" };
+    static const char *const names[] = { "x", "y", "weights", "bias", "kept weights" };
     static const int made[] = {
         [CLFCN_PASS_FORWARD] = Y, [CLFCN_PASS_INPUT] = X, [CLFCN_PASS_WEIGHT] = W
     };
     const struct clfcn_conv_shape *s = &c->cv->shape;
     const size_t counts[] = { clfcn_sample_count_x(s), clfcn_sample_count_y(s),
-                              clfcn_sample_count_weight(s), (size_t)s->out };
+                              clfcn_sample_count_weight(s), (size_t)s->out,
+                              c->cv->kept_bytes / sizeof(float) };
     int rc = CLFCN_OK;
     c->made = made[c->cv->pass];
     clfcn_trial_noise_init(&c->noise);
     for (int i = 0; rc == CLFCN_OK && i < ARRAYS; ++i) {
+        const bool written = i == c->made || i == KEPT;
+        c->noise.kind = i == X || i == Y ? data : CLFCN_TRIAL_NORMAL;
         rc = clfcn_trial_array_open(c->dev, &c->arrays[i], names[i], counts[i],
-                                    i == c->made ? NULL : &c->noise, err);
+                                    written ? NULL : &c->noise, err);
     }
     if (rc == CLFCN_OK) {
-        const struct clfcn_sample_data data = { c->arrays[X].host, c->arrays[Y].host,
-                                                c->arrays[W].host,
-                                                finishes(c->cv) ? c->arrays[BIAS].host
-                                                                : NULL };
-        clfcn_samples_make(s, c->cv->pass, &data, &c->noise.rng, &c->samples);
+        const struct clfcn_sample_data known = { c->arrays[X].host, c->arrays[Y].host,
+                                                 c->arrays[W].host,
+                                                 finishes(c->cv) ? c->arrays[BIAS].host
+                                                                 : NULL };
+        clfcn_samples_make(s, c->cv->pass, &known, &c->noise.rng, &c->samples);
     }
     return rc;
 }
 
-static int run_once(struct check *c, const struct clfcn_op_run *run,
-                    struct clfcn_err *err)
+static int run_once(void *user, struct clfcn_err *err)
 {
-    const bool finish = finishes(c->cv);
+    struct check *c = user;
+    struct clfcn_conv *cv = c->cv;
+    const bool finish = finishes(cv);
     const struct clfcn_conv_call call = { .x = c->arrays[X].mem,
                                           .y = c->arrays[Y].mem,
                                           .weight = c->arrays[W].mem,
                                           .bias = finish ? c->arrays[BIAS].mem : NULL,
-                                          .relu = finish };
-    int rc = clfcn_trial_poison(c->dev, run->columns, c->cv->columns_bytes, err);
+                                          .relu = finish,
+                                          .kept = c->arrays[KEPT].mem };
+    int rc = clfcn_trial_poison(c->dev, c->run->columns, cv->columns_bytes, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_trial_poison(c->dev, run->scratch, c->cv->scratch_bytes, err);
+        rc = clfcn_trial_poison(c->dev, c->run->scratch, cv->scratch_bytes, err);
     }
-    return rc < 0 ? rc : c->cv->impl->run(c->cv, run, &call, err);
+    if (rc == CLFCN_OK && call.kept) {
+        rc = cv->impl->derive(cv, c->run, call.weight, call.kept, err);
+    }
+    return rc < 0 ? rc : cv->impl->run(cv, c->run, &call, err);
+}
+
+int clfcn_repeat(struct clfcn_repeats *r, struct clfcn_dev *dev,
+                 struct clfcn_trial_array *made,
+                 int (*run)(void *user, struct clfcn_err *err), void *user,
+                 struct clfcn_err *err)
+{
+    const size_t bytes = made->count * sizeof(*r->first);
+    int rc = clfcn_trial_array_clear(dev, made, err);
+    const double start = clfcn_clock();
+    if (rc == CLFCN_OK) {
+        rc = run(user, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_trial_array_read(dev, made, err);
+    }
+    r->ms += 1e3 * (clfcn_clock() - start);
+    if (rc < 0) {
+        return rc;
+    }
+    if (r->runs++ == 0) {
+        r->first = malloc(bytes);
+        if (!r->first) {
+            return clfcn_err_nomem(err);
+        }
+        memcpy(r->first, made->host, bytes);
+    }
+    r->differ = r->differ || memcmp(r->first, made->host, bytes) != 0;
+    return CLFCN_OK;
+}
+
+void clfcn_repeat_judge(struct clfcn_repeats *r, const struct clfcn_trial_array *made,
+                        double error, struct clfcn_finding *found)
+{
+    found->error = error;
+    found->ms = r->ms;
+    clfcn_finding_judge(found);
+    if (found->correct && (made->overrun || r->differ)) {
+        found->correct = false;
+        snprintf(found->why, sizeof(found->why), "%s",
+                 made->overrun ? "writes past the end of its result"
+                               : "gives other bits when it is repeated");
+    }
+    free(r->first);
+    *r = (struct clfcn_repeats){ 0 };
 }
 
 int clfcn_verify_conv(struct clfcn_conv *cv, const struct clfcn_op_run *run,
-                      double *error, struct clfcn_err *err)
+                      const struct clfcn_verify_how *how, struct clfcn_finding *found,
+                      struct clfcn_err *err)
 {
     struct check *c = calloc(1, sizeof(*c));
-    *error = NAN;
+    struct clfcn_repeats repeats = { 0 };
+    double error = NAN;
+    *found = (struct clfcn_finding){ .tests = 1, .bound = CLFCN_SAMPLES_BOUND };
     if (!c) {
         return clfcn_err_nomem(err);
     }
     c->cv = cv;
+    c->run = run;
     c->dev = run->dev;
-    int rc = open_arrays(c, err);
-    if (rc == CLFCN_OK) {
-        rc = run_once(c, run, err);
+    int rc = open_arrays(c, how->data, err);
+    struct clfcn_trial_array *made = &c->arrays[c->made];
+    for (int i = 0; rc == CLFCN_OK && i < how->runs; ++i) {
+        rc = clfcn_repeat(&repeats, c->dev, made, run_once, c, err);
     }
     if (rc == CLFCN_OK) {
-        struct clfcn_trial_array *made = &c->arrays[c->made];
-        rc = clfcn_trial_array_read(c->dev, made, err);
-        *error = rc == CLFCN_OK ? clfcn_samples_error(&c->samples, made->host) : NAN;
+        error = clfcn_samples_error(&c->samples, made->host);
     }
+    clfcn_repeat_judge(&repeats, made, error, found);
     clFinish(c->dev->compute); /* also after an error: it may still use the arrays */
     for (int i = 0; i < ARRAYS; ++i) {
         clfcn_trial_array_close(c->dev, &c->arrays[i]);

@@ -1,29 +1,55 @@
-/* verify.h - layers as they were planned, run once on random data and held against their
+/* verify.h - layers as they were planned, run on data of their own and held against their
  * definitions in float64. */
 #ifndef CLFCN_OPS_VERIFY_H
 #define CLFCN_OPS_VERIFY_H
 
+#include "certificate.h"
 #include "sample.h"
+#include "trial_data.h"
+
+/* How a layer is verified. */
+struct clfcn_verify_how {
+    enum clfcn_trial_kind data; /* what its images hold; weights are normal */
+    int runs;                   /* >= 1; all must give the same bits */
+};
 
 /* cv must be prepared, its programs built. run: memory of at least cv's columns_bytes and
  * scratch_bytes, whose content is lost; the layer's own tensors are allocated beside it.
  *
- * error receives the relative error in the 2-norm over samples (sample.h), at most
- * CLFCN_SAMPLES_BOUND if the pass is correct; NaN if a result is not finite. A forward
- * pass is run with bias and ReLU where the algorithm takes them along.
+ * found receives, of one test, error, bound, ms, and correct or why: the relative error
+ * in the 2-norm over samples (sample.h) is at most CLFCN_SAMPLES_BOUND, the same bits
+ * came out of every run, and nothing was written behind the result. A forward pass is run
+ * with bias and ReLU where the algorithm takes them along.
  *
  * CLFCN_EDEVMEM or CLFCN_ENOMEM if there is no memory for the tensors; CLFCN_ECL. */
 int clfcn_verify_conv(struct clfcn_conv *cv, const struct clfcn_op_run *run,
-                      double *error, struct clfcn_err *err);
+                      const struct clfcn_verify_how *how, struct clfcn_finding *found,
+                      struct clfcn_err *err);
 
-/* Whether the next one knows the definition: poolings, batch norms (in training) and
- * sums.
- */
+/* Whether the next one knows the definition: poolings, batch norms and sums. */
 bool clfcn_verify_knows(const struct clfcn_op *op);
-/* Likewise for a whole op of these kinds that is prepared for training: the error of y,
- * or of dx if backward is set, in up to four channels. The op is idle, and as it was
+/* Likewise for a whole op of these kinds that is prepared for training: y, or dx if
+ * backward is set, in all channels of a small one, or in four. A batch norm normalises by
+ * its running statistics if run is not for training. The op is idle, and as it was
  * afterwards. (verify_op.c) */
 int clfcn_verify_op(struct clfcn_op *op, const struct clfcn_op_run *run, bool backward,
-                    double *error, struct clfcn_err *err);
+                    const struct clfcn_verify_how *how, struct clfcn_finding *found,
+                    struct clfcn_err *err);
+
+/* Runs of one thing on poisoned memory, made one after the other. Zero-initialise. */
+struct clfcn_repeats {
+    float *first; /* what the first run gave */
+    int runs;
+    bool differ;
+    double ms;
+};
+/* Run, which enqueues, read what it made, and compare it with the first run's. */
+int clfcn_repeat(struct clfcn_repeats *r, struct clfcn_dev *dev,
+                 struct clfcn_trial_array *made,
+                 int (*run)(void *user, struct clfcn_err *err), void *user,
+                 struct clfcn_err *err);
+/* The verdict of all of them, error being that of the last. Ends r. */
+void clfcn_repeat_judge(struct clfcn_repeats *r, const struct clfcn_trial_array *made,
+                        double error, struct clfcn_finding *found);
 
 #endif

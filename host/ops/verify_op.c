@@ -2,7 +2,6 @@
  * their definitions in a few channels: poolings, batch norms and sums treat each channel
  * by itself. */
 #include "ref.h"
-#include "trial_data.h"
 #include "verify.h"
 #include <math.h>
 #include <stdlib.h>
@@ -19,11 +18,12 @@ enum {
     GRADS = PARAMS + CLFCN_OP_MAX_PARAMS,
     ARRAYS = GRADS + CLFCN_OP_MAX_PARAMS
 };
-enum { GAMMA, BETA };
-enum { CHANNELS = 4 }; /* that are compared */
+enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
+enum { CHANNELS = 4, SMALL = 8192 }; /* so many are compared of what has more floats */
 
 struct check {
     struct clfcn_dev *dev;
+    const struct clfcn_op_run *run;
     struct clfcn_op *op;
     bool backward;
     struct clfcn_trial_array arrays[ARRAYS];
@@ -40,7 +40,7 @@ static int open_array(struct check *c, int i, const char *what, size_t count, bo
                                   random ? &c->noise : NULL, err);
 }
 
-static int open_arrays(struct check *c, struct clfcn_err *err)
+static int open_arrays(struct check *c, enum clfcn_trial_kind data, struct clfcn_err *err)
 {
     static const char *const names[] = { "x", "x2", "y", "dy", "dx" };
     const struct clfcn_op *op = c->op;
@@ -49,6 +49,7 @@ static int open_arrays(struct check *c, struct clfcn_err *err)
                                             c->backward ? op->x : NULL };
     int rc = CLFCN_OK;
     clfcn_trial_noise_init(&c->noise);
+    c->noise.kind = data;
     for (int i = 0; rc == CLFCN_OK && i < STATE; ++i) {
         const size_t count = shapes[i] ? clfcn_tensor_count(shapes[i]) : 0;
         rc = open_array(c, i, names[i], count, i != Y && i != DX, err);
@@ -62,6 +63,8 @@ static int open_arrays(struct check *c, struct clfcn_err *err)
     }
     for (int i = 0; rc == CLFCN_OK && i < op->param_count; ++i) {
         const struct clfcn_param *p = &op->params[i];
+        c->noise.kind = strcmp(p->suffix, "running_var") == 0 ? CLFCN_TRIAL_POSITIVE
+                                                              : CLFCN_TRIAL_NORMAL;
         rc = open_array(c, PARAMS + i, p->suffix, p->count, true, err);
         if (rc == CLFCN_OK && p->grad) {
             rc = open_array(c, GRADS + i, p->suffix, p->count, false, err);
@@ -73,9 +76,9 @@ static int open_arrays(struct check *c, struct clfcn_err *err)
 }
 
 /* Run the op on the arrays in the place of its own tensors and parameters. */
-static int run_once(struct check *c, const struct clfcn_op_run *run,
-                    struct clfcn_err *err)
+static int run_once(void *user, struct clfcn_err *err)
 {
+    struct check *c = user;
     struct clfcn_op *op = c->op;
     const struct clfcn_op own = *op;
     op->x = &c->tensors[X];
@@ -88,12 +91,12 @@ static int run_once(struct check *c, const struct clfcn_op_run *run,
         op->params[i].value = c->arrays[PARAMS + i].mem;
         op->params[i].grad = c->arrays[GRADS + i].mem;
     }
-    int rc = clfcn_trial_poison(c->dev, run->scratch, op->scratch_bytes, err);
+    int rc = clfcn_trial_poison(c->dev, c->run->scratch, op->scratch_bytes, err);
     if (rc == CLFCN_OK) {
-        rc = op->impl->forward(op, run, err);
+        rc = op->impl->forward(op, c->run, err);
     }
     if (rc == CLFCN_OK && c->backward) {
-        rc = op->impl->backward(op, run, err);
+        rc = op->impl->backward(op, c->run, err);
     }
     *op = own;
     return rc;
@@ -126,9 +129,12 @@ static void define_norm(const struct check *c, int channel, const double *x,
 {
     const double gamma = c->arrays[PARAMS + GAMMA].host[channel];
     const double beta = c->arrays[PARAMS + BETA].host[channel];
-    double mean = 0, var = 1, dgamma, dbeta;
+    double mean = c->arrays[PARAMS + RUNNING_MEAN].host[channel];
+    double var = c->arrays[PARAMS + RUNNING_VAR].host[channel], dgamma, dbeta;
     if (c->backward) {
         clfcn_ref_batchnorm_backward(1, c->x_row, x, &gamma, dy, want, &dgamma, &dbeta);
+    } else if (!c->run->training) {
+        clfcn_ref_batchnorm_eval(1, c->x_row, x, &gamma, &beta, &mean, &var, want);
     } else {
         clfcn_ref_batchnorm(1, c->x_row, x, &gamma, &beta, &mean, &var, want);
     }
@@ -175,23 +181,26 @@ static void compare_channel(struct check *c, int channel, double *memory)
     }
 }
 
-/* The first, the last, and some between; NaN anywhere is told. */
+/* The first, the last, and some between, or all; NaN anywhere is told. */
 static int compare(struct check *c, double *error, struct clfcn_err *err)
 {
-    struct clfcn_trial_array *made = &c->arrays[c->backward ? DX : Y];
+    const struct clfcn_trial_array *made = &c->arrays[c->backward ? DX : Y];
     const int channels = c->tensors[X].c;
+    const int count = made->count <= SMALL ? channels : CHANNELS;
     double *memory = calloc(3 * c->x_row + c->y_row, sizeof(*memory));
-    int rc = memory ? clfcn_trial_array_read(c->dev, made, err) : clfcn_err_nomem(err);
     bool finite = true;
-    for (size_t i = 0; rc == CLFCN_OK && i < made->count; ++i) {
+    if (!memory) {
+        return clfcn_err_nomem(err);
+    }
+    for (size_t i = 0; i < made->count; ++i) {
         finite = finite && isfinite(made->host[i]);
     }
-    for (int i = 0; rc == CLFCN_OK && finite && i < CHANNELS; ++i) {
-        compare_channel(c, (channels - 1) * i / (CHANNELS - 1), memory);
+    for (int i = 0; finite && i < count; ++i) {
+        compare_channel(c, count > 1 ? (channels - 1) * i / (count - 1) : 0, memory);
     }
     *error = finite && c->norm > 0 ? sqrt(c->distance / c->norm) : NAN;
     free(memory);
-    return rc;
+    return CLFCN_OK;
 }
 
 bool clfcn_verify_knows(const struct clfcn_op *op)
@@ -206,23 +215,29 @@ bool clfcn_verify_knows(const struct clfcn_op *op)
 }
 
 int clfcn_verify_op(struct clfcn_op *op, const struct clfcn_op_run *run, bool backward,
-                    double *error, struct clfcn_err *err)
+                    const struct clfcn_verify_how *how, struct clfcn_finding *found,
+                    struct clfcn_err *err)
 {
     struct check *c = calloc(1, sizeof(*c));
-    *error = NAN;
+    struct clfcn_repeats repeats = { 0 };
+    double error = NAN;
+    *found = (struct clfcn_finding){ .tests = 1, .bound = CLFCN_SAMPLES_BOUND };
     if (!c) {
         return clfcn_err_nomem(err);
     }
     c->dev = run->dev;
     c->op = op;
+    c->run = run;
     c->backward = backward;
-    int rc = open_arrays(c, err);
-    if (rc == CLFCN_OK) {
-        rc = run_once(c, run, err);
+    int rc = open_arrays(c, how->data, err);
+    struct clfcn_trial_array *made = &c->arrays[backward ? DX : Y];
+    for (int i = 0; rc == CLFCN_OK && i < how->runs; ++i) {
+        rc = clfcn_repeat(&repeats, c->dev, made, run_once, c, err);
     }
     if (rc == CLFCN_OK) {
-        rc = compare(c, error, err);
+        rc = compare(c, &error, err);
     }
+    clfcn_repeat_judge(&repeats, made, error, found);
     clFinish(c->dev->compute); /* also after an error: it may still use the arrays */
     for (int i = 0; i < ARRAYS; ++i) {
         clfcn_trial_array_close(c->dev, &c->arrays[i]);

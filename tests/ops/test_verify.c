@@ -7,6 +7,7 @@
 
 static const struct clfcn_conv_shape plain = { 5, 7, 3, 2, 9, 11, false },
                                      transposed = { 6, 5, 3, 2, 4, 7, true };
+static const struct clfcn_verify_how once = { .data = CLFCN_TRIAL_NORMAL, .runs = 1 };
 
 /* Writes nothing: what lies there must not pass for a result. */
 static int run_nothing(struct clfcn_conv *cv, const struct clfcn_op_run *how,
@@ -56,6 +57,7 @@ static int verify(struct rig *rig, const struct clfcn_conv_shape *shape,
     const struct clfcn_gemm *gemm = NULL;
     struct clfcn_conv *cv = NULL;
     struct vec columns = { 0 }, scratch = { 0 };
+    struct clfcn_finding found;
     struct clfcn_err err;
     rig_ok(clfcn_programs_create(rig->dev, &programs, &err), &err);
     struct clfcn_gemms gemms = { .dev = rig->dev,
@@ -83,7 +85,8 @@ static int verify(struct rig *rig, const struct clfcn_conv_shape *shape,
     const struct clfcn_op_run run = {
         .dev = rig->dev, .training = true, .columns = columns.mem, .scratch = scratch.mem
     };
-    const int rc = clfcn_verify_conv(cv, &run, error, &err);
+    const int rc = clfcn_verify_conv(cv, &run, &once, &found, &err);
+    *error = found.error;
     vec_close(rig, &columns);
     vec_close(rig, &scratch);
     clfcn_programs_destroy(&programs);
@@ -149,10 +152,11 @@ static double error_of_op(struct rig_op *t, bool backward)
                                       .scratch = t->scratch.mem };
     const struct clfcn_op before = *t->op;
     struct clfcn_err err;
-    double error;
-    rig_ok(clfcn_verify_op(t->op, &run, backward, &error, &err), &err);
+    struct clfcn_finding found;
+    rig_ok(clfcn_verify_op(t->op, &run, backward, &once, &found, &err), &err);
     assert_memory_equal(&before, t->op, sizeof(before)); /* its own tensors are back */
-    return error;
+    assert_true(found.correct == (found.error <= CLFCN_SAMPLES_BOUND));
+    return found.error;
 }
 
 typedef int (*create_fn)(struct clfcn_op **out, struct clfcn_err *err);
