@@ -46,6 +46,7 @@ int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_report(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
+int cmd_selftest(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_tune(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 

@@ -20,6 +20,8 @@ static const struct cli_command commands[] = {
       1, -1, false, cmd_compare },
     { "tune", "[options]", "measure which algorithms are fastest on a device",
       0, 0, true, cmd_tune },
+    { "selftest", "[options]", "test whether a device computes what it should",
+      0, 0, true, cmd_selftest },
     { "plan", "[options]", "say how much device memory a network takes",
       0, 0, true, cmd_plan },
     { "diverge", "--device A --device B [options]",

@@ -4,6 +4,7 @@
 #include "../ops/defaults.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
+#include "certify.h"
 #include "estimate.h"
 #include "fit.h"
 #include <inttypes.h>
@@ -37,6 +38,7 @@ static struct clfcn_op_env make_env(struct clfcn_net *net)
     env.programs = net->programs;
     env.gemms = &net->gemms;
     env.choices = net->options.choices;
+    env.certificate = &net->certificate;
     return env;
 }
 
@@ -272,7 +274,9 @@ static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
         clfcn_choices_load(dev, level, &net->stored);
         net->options.choices = &net->stored;
     }
-    return plan_net(net, err);
+    clfcn_certificate_load(dev, &net->certificate);
+    const int rc = plan_net(net, err);
+    return rc < 0 ? rc : clfcn_net_check_faults(net, err);
 }
 
 /* As new_net(), and if that takes more than options allow, with the workspace and the
@@ -313,31 +317,49 @@ static int new_fitting_net(struct clfcn_dev *dev, const struct clfcn_net_desc *d
     return rc;
 }
 
+/* Of kernels that are right. again: one was found not to be; *out stays NULL. */
+static int create_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                      const struct clfcn_net_options *options, bool *again,
+                      struct clfcn_net **out, struct clfcn_err *err)
+{
+    *again = false;
+    int rc = new_fitting_net(dev, desc, options, CLFCN_LOG_WARN, out, err);
+    if (rc == CLFCN_OK) {
+        rc = check_fits(*out, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_params_allocate(*out, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = build_kernels(*out, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_certify(*out, again, err);
+    }
+    if (rc == CLFCN_OK && !*again) {
+        rc = allocate_shared(*out, err);
+    }
+    if (rc == CLFCN_OK && !*again) {
+        rc = assign_memory(*out, err);
+    }
+    if (rc < 0 || *again) {
+        clfcn_net_destroy(out);
+    }
+    return rc;
+}
+
 int clfcn_net_create(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                      const struct clfcn_net_options *options, struct clfcn_net **out,
                      struct clfcn_err *err)
 {
-    struct clfcn_net *net = NULL;
-    int rc = new_fitting_net(dev, desc, options, CLFCN_LOG_WARN, &net, err);
+    bool again;
+    int rc;
+    do {
+        rc = create_net(dev, desc, options, &again, out, err);
+    } while (again && rc == CLFCN_OK);
     if (rc == CLFCN_OK) {
-        rc = check_fits(net, err);
+        clfcn_net_tell_replaced(*out);
     }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_params_allocate(net, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = allocate_shared(net, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = assign_memory(net, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = build_kernels(net, err);
-    }
-    if (rc < 0) {
-        clfcn_net_destroy(&net);
-    }
-    *out = net;
     return rc;
 }
 
@@ -378,6 +400,7 @@ void clfcn_net_destroy(struct clfcn_net **out)
     clfcn_gemms_destroy(&net->gemms);
     clfcn_graph_finish(&net->graph);
     clfcn_choices_free(&net->stored);
+    clfcn_certificate_free(&net->certificate);
     free(net);
 }
 

@@ -4,6 +4,7 @@
 #define CLFCN_NET_IMPL_H
 
 #include "../device/buffer.h"
+#include "../ops/certificate.h"
 #include "../ops/choice.h"
 #include "../ops/gemm.h"
 #include "../ops/loss.h"
@@ -62,6 +63,7 @@ struct clfcn_net {
     struct clfcn_net_options options;
     struct clfcn_programs *programs;
     struct clfcn_choices stored; /* of the device, unless options.choices are given */
+    struct clfcn_certificate certificate; /* of the device */
     struct clfcn_gemms gemms;
     struct clfcn_graph graph;
     struct clfcn_thrift thrift;

@@ -76,10 +76,12 @@ int clfcn_tuning_open(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                                 : clfcn_err_nomem(err);
     if (rc == CLFCN_OK) {
         clfcn_choices_load(dev, level, &out->choices);
+        clfcn_certificate_load(dev, &out->certificate);
         gemms.programs = programs;
         struct clfcn_op_env env = clfcn_net_env(dev, options);
         env.programs = programs;
         env.gemms = &gemms;
+        env.certificate = &out->certificate;
         rc = clfcn_graph_build(graph, desc, options->freeze_backbone, &env, err);
     }
     if (rc == CLFCN_OK) {
@@ -97,6 +99,7 @@ int clfcn_tuning_open(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
 void clfcn_tuning_close(struct clfcn_tuning *tuning)
 {
     clfcn_choices_free(&tuning->choices);
+    clfcn_certificate_free(&tuning->certificate);
     free(tuning->rows);
     *tuning = (struct clfcn_tuning){ 0 };
 }
@@ -184,6 +187,7 @@ int clfcn_tuning_measure(struct clfcn_tuning *t, const struct clfcn_tune_how *ho
                                                .columns_limit = env.columns_limit,
                                                .workspace_limit = env.workspace_limit,
                                                .stop = how->stop,
+                                               .certificate = &t->certificate,
                                                .same_bits = how->same_bits };
     struct clfcn_tuner *tuner = NULL;
     struct clfcn_tune_row *order[CLFCN_MAX_OPS * CLFCN_PASS_COUNT];

@@ -3,6 +3,7 @@
 #ifndef CLFCN_NET_TUNE_H
 #define CLFCN_NET_TUNE_H
 
+#include "../ops/certificate.h"
 #include "../ops/choice.h"
 #include "../ops/tuner.h"
 #include "net.h"
@@ -26,6 +27,7 @@ struct clfcn_tuning {
     struct clfcn_dev *dev;
     struct clfcn_net_options options;
     struct clfcn_choices choices; /* all that are stored for the device */
+    struct clfcn_certificate certificate;
     struct clfcn_tune_row *rows;  /* in the order of the network */
     int count;
 };

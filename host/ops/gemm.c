@@ -31,9 +31,9 @@ clfcn_gemm_next_variant(const struct clfcn_gemm_impl *impl,
     return v->name ? v : NULL;
 }
 
-static void make_name(const struct clfcn_gemm_impl *impl,
-                      const struct clfcn_gemm_variant *variant,
-                      char name[CLFCN_GEMM_NAME])
+void clfcn_gemm_name_of(const struct clfcn_gemm_impl *impl,
+                        const struct clfcn_gemm_variant *variant,
+                        char name[CLFCN_GEMM_NAME])
 {
     snprintf(name, CLFCN_GEMM_NAME, "%s%s%s", impl->name, variant ? ":" : "",
              variant ? variant->name : "");
@@ -48,7 +48,7 @@ int clfcn_gemm_create_by(const struct clfcn_gemm_impl *impl,
     if (rc == CLFCN_OK) {
         (*out)->impl = impl;
         (*out)->dev = dev;
-        make_name(impl, variant, (*out)->name);
+        clfcn_gemm_name_of(impl, variant, (*out)->name);
     }
     return rc;
 }
@@ -107,7 +107,7 @@ static int get(struct clfcn_gemms *gemms, const struct clfcn_gemm_impl *impl,
                struct clfcn_err *err)
 {
     char name[CLFCN_GEMM_NAME];
-    make_name(impl, variant, name);
+    clfcn_gemm_name_of(impl, variant, name);
     for (int i = 0; i < gemms->count; ++i) {
         if (strcmp(gemms->list[i]->name, name) == 0) {
             *out = gemms->list[i];
@@ -146,7 +146,7 @@ int clfcn_gemms_find(struct clfcn_gemms *gemms, const char *name,
         bool wanted = gemms->kind == CLFCN_GEMM_AUTO || gemms->kind == kinds[i];
         for (; wanted; wanted = (v = clfcn_gemm_next_variant(impl, info, v)) != NULL) {
             char candidate[CLFCN_GEMM_NAME];
-            make_name(impl, v, candidate);
+            clfcn_gemm_name_of(impl, v, candidate);
             if (strcmp(candidate, name) == 0) {
                 return get(gemms, impl, v, out, err);
             }

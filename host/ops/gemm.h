@@ -81,6 +81,11 @@ clfcn_gemm_next_variant(const struct clfcn_gemm_impl *impl,
                         const struct clfcn_device_info *info,
                         const struct clfcn_gemm_variant *v);
 
+/* "native", "native:kt=32" */
+void clfcn_gemm_name_of(const struct clfcn_gemm_impl *impl,
+                        const struct clfcn_gemm_variant *variant,
+                        char name[CLFCN_GEMM_NAME]);
+
 /* The kernels are wanted from programs, which the caller builds before the first run;
  * destroy the programs first, then this. */
 int clfcn_gemm_create(struct clfcn_dev *dev, struct clfcn_programs *programs,

@@ -261,5 +261,5 @@ double clfcn_samples_error(const struct clfcn_samples *samples, const float *got
         distance += off * off;
         norm += want * want;
     }
-    return norm > 0 ? sqrt(distance / norm) : NAN;
+    return norm > 0 ? sqrt(distance / norm) : distance > 0 ? INFINITY : 0.0;
 }

@@ -1,6 +1,7 @@
 #include "tuner_impl.h"
 
 #include "../util/sys.h"
+#include "certificate.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +95,10 @@ static void enter(struct clfcn_bench *b, struct clfcn_tuner_result *out,
     clfcn_conv_impl_name(impl, variant,
                          provider->gemm ? provider->gemm->name : provider->impl->name,
                          c->trial->name);
+    if (!reason && clfcn_certificate_fault(env.certificate, c->trial->name,
+                                           clfcn_pass_name(b->pass))) {
+        reason = "wrong, as 'clfcn selftest' found";
+    }
     if (reason) {
         rc = clfcn_err_set(&err, CLFCN_EINTR, 0, "not tried: %s", reason);
     } else {
@@ -230,7 +235,8 @@ static int enter_all(struct clfcn_bench *b, struct clfcn_tuner_result *out,
                                 .gemm_kind = config->gemm,
                                 .columns_limit = config->columns_limit,
                                 .workspace_limit = config->workspace_limit,
-                                .training = true };
+                                .training = true,
+                                .certificate = config->certificate };
     bool any = false;
     int rc = CLFCN_OK;
     if (config->same_bits) {

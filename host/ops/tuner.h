@@ -13,6 +13,7 @@ struct clfcn_tuner_config {
     enum clfcn_gemm_kind gemm;                  /* AUTO: every provider there is */
     size_t columns_limit, workspace_limit;      /* as in struct clfcn_op_env */
     const volatile bool *stop; /* give up when this becomes true; may be NULL */
+    const struct clfcn_certificate *certificate; /* what it calls wrong is not tried */
     /* Try only what cannot change what a network computes: the algorithm and provider
      * that are used where nothing is known, and those of their variants that give the
      * same bits and need no kernel besides. A variant must be clearly faster to be best,

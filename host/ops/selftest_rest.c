@@ -1,0 +1,471 @@
+/* selftest_rest.c - the self-test of all that is no convolution: poolings, norms, sums,
+ * biases with ReLU, losses, optimisers, and the providers of matrix products alone. */
+#include "../util/sys.h"
+#include "gemm_rate.h"
+#include "loss.h"
+#include "op_impl.h"
+#include "optim.h"
+#include "ref.h"
+#include "selftest.h"
+#include "verify.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUNS = 4 }; /* of each test, so that races show */
+
+/* Shapes whose rows are no multiple of a vector or a work-group, and one of many chunks.
+ */
+static const struct clfcn_tensor tensors[] = { { 5, 3, 6, 10, NULL },
+                                               { 1, 1, 2, 2, NULL },
+                                               { 7, 2, 5, 9, NULL },
+                                               { 2, 1, 130, 66, NULL } };
+enum { TENSORS = sizeof(tensors) / sizeof(tensors[0]) };
+
+/* --- layers that verify.h knows --- */
+
+static const struct layer {
+    int (*create)(struct clfcn_op **out, struct clfcn_err *err);
+    const char *pass;
+    bool backward, inference, with_x2, mask_dx;
+    int kinds; /* the first so many kinds of numbers: what is all alike has no variance */
+} layers[] = {
+    { clfcn_maxpool_create, "forward", .kinds = CLFCN_TRIAL_IMAGES },
+    { clfcn_maxpool_create, "backward", .backward = true, .kinds = CLFCN_TRIAL_IMAGES },
+    { clfcn_maxpool_create, "backward", .backward = true, .mask_dx = true, .kinds = 2 },
+    { clfcn_batchnorm_create, "forward", .kinds = 2 },
+    { clfcn_batchnorm_create, "forward", .with_x2 = true, .kinds = 2 },
+    { clfcn_batchnorm_create, "forward", .inference = true, .kinds = 2 },
+    { clfcn_batchnorm_create, "backward", .backward = true, .kinds = 2 },
+    { clfcn_batchnorm_create, "backward", .backward = true, .mask_dx = true, .kinds = 2 },
+    { clfcn_add_create, "forward", .with_x2 = true, .kinds = 2 },
+    { clfcn_add_create, "backward", .with_x2 = true, .backward = true, .kinds = 2 },
+};
+
+/* A layer with everything but memory: its tests bring their own. */
+struct stage {
+    const struct clfcn_selftest *t;
+    struct clfcn_programs *programs;
+    struct clfcn_op *op;
+    struct clfcn_tensor x, x2, y, dx, dy;
+    cl_mem any; /* stands for a parameter's gradient, which is wanted */
+};
+
+static int open_stage(struct stage *s, const struct layer *layer,
+                      const struct clfcn_tensor *x, struct clfcn_err *err)
+{
+    const struct clfcn_op_env env = { .dev = s->t->dev, .training = true };
+    struct clfcn_op_env with_programs = env;
+    s->x = s->x2 = s->dx = *x;
+    int rc = clfcn_programs_create(s->t->dev, &s->programs, err);
+    if (rc == CLFCN_OK) {
+        rc = layer->create(&s->op, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    clfcn_op_set_name(s->op, "tested", NULL);
+    s->op->x = &s->x;
+    s->op->x2 = layer->with_x2 ? &s->x2 : NULL;
+    s->op->y = &s->y;
+    s->op->dx = &s->dx;
+    s->op->dy = &s->dy;
+    s->op->mask_dx = layer->mask_dx;
+    with_programs.programs = s->programs;
+    rc = s->op->impl->infer(s->op, &env, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_create(s->t->dev, sizeof(cl_float), "a gradient", &s->any, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < s->op->param_count; ++i) {
+        s->op->params[i].grad = s->op->params[i].learned ? s->any : NULL;
+    }
+    if (rc == CLFCN_OK) {
+        rc = s->op->impl->prepare(s->op, &with_programs, err);
+    }
+    return rc < 0 ? rc : clfcn_programs_build(s->programs, err);
+}
+
+static void close_stage(struct stage *s)
+{
+    clfcn_programs_destroy(&s->programs);
+    clfcn_op_destroy(&s->op);
+    clfcn_buffer_release(s->t->dev, &s->any);
+}
+
+static int run_stage(struct stage *s, const struct layer *layer,
+                     const struct clfcn_verify_how *how, struct clfcn_finding *found,
+                     struct clfcn_err *err)
+{
+    struct clfcn_op_run run = { .dev = s->t->dev, .training = !layer->inference };
+    int rc = CLFCN_OK;
+    if (s->op->scratch_bytes) {
+        rc = clfcn_buffer_create(run.dev, s->op->scratch_bytes, "scratch", &run.scratch,
+                                 err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_verify_op(s->op, &run, layer->backward, how, found, err);
+    }
+    clfcn_buffer_release(run.dev, &run.scratch);
+    return rc;
+}
+
+static int test_layer(const struct clfcn_selftest *t, const struct layer *layer,
+                      const struct clfcn_tensor *x, struct clfcn_certificate *out,
+                      struct clfcn_err *err)
+{
+    struct stage s = { .t = t };
+    struct clfcn_finding found = { .bound = CLFCN_SAMPLES_BOUND };
+    struct clfcn_err why;
+    char at[64];
+    const int opened = open_stage(&s, layer, x, &why);
+    const char *kind = s.op ? s.op->impl->kind : "layer";
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < layer->kinds; ++i) {
+        const struct clfcn_verify_how how = { (enum clfcn_trial_kind)i, RUNS };
+        snprintf(at, sizeof(at), "%d channels, %d of %dx%d%s%s", x->c, x->n, x->w, x->h,
+                 layer->inference ? ", inference" : "", i > 0 ? ", large" : "");
+        rc = opened < 0 ? opened : run_stage(&s, layer, &how, &found, &why);
+        rc = clfcn_selftest_note(t, &found, kind, layer->pass, at, rc, &why, out, err);
+    }
+    close_stage(&s);
+    return rc;
+}
+
+/* --- kernels that are no layer of their own --- */
+
+enum { A0, A1, A2, A3, A4, ARRAYS };
+enum { COUNT = 32 * 37 }; /* parameters that an optimiser updates: a multiple of 16 */
+
+/* A kernel, the arrays that it reads, the one that it makes, and what belongs there. */
+struct part {
+    const struct clfcn_selftest *t;
+    const struct kernel *test;
+    struct clfcn_programs *programs;
+    struct clfcn_trial_noise noise;
+    struct clfcn_trial_array arrays[ARRAYS];
+    const float *start[ARRAYS]; /* content before each run; NULL: nothing is written */
+    cl_mem labels;
+    double *want;
+    struct clfcn_tensor x;
+    int64_t labelled;
+    struct clfcn_loss_op loss;
+    struct clfcn_optim optim;
+    struct clfcn_bias_relu bias;
+};
+
+struct kernel {
+    const char *subject, *pass;
+    int which; /* enum clfcn_loss or clfcn_optimizer */
+    int made;
+    int (*open)(struct part *p, const struct clfcn_op_env *env, struct clfcn_err *err);
+    int (*run)(struct part *p, struct clfcn_err *err);
+};
+
+static int open_array(struct part *p, int i, size_t count, enum clfcn_trial_kind kind,
+                      struct clfcn_err *err)
+{
+    p->noise.kind = kind;
+    return clfcn_trial_array_open(p->t->dev, &p->arrays[i], "test data", count,
+                                  i == p->test->made ? NULL : &p->noise, err);
+}
+
+static double *widened(const struct clfcn_trial_array *a)
+{
+    double *v = malloc(a->count * sizeof(*v));
+    for (size_t i = 0; v && i < a->count; ++i) {
+        v[i] = a->host[i];
+    }
+    return v;
+}
+
+/* A0 y, A1 bias, A2 what y holds before */
+static int open_bias(struct part *p, const struct clfcn_op_env *env,
+                     struct clfcn_err *err)
+{
+    const size_t count = clfcn_tensor_count(&p->x), row = clfcn_tensor_row(&p->x);
+    int rc = clfcn_bias_relu_prepare(&p->bias, true, true, env, err);
+    for (int i = A0; rc == CLFCN_OK && i <= A2; ++i) {
+        rc = open_array(p, i, i == A1 ? (size_t)p->x.c : count, CLFCN_TRIAL_NORMAL, err);
+    }
+    p->want = rc < 0 ? NULL : widened(&p->arrays[A2]);
+    p->start[A0] = p->arrays[A2].host;
+    for (size_t i = 0; p->want && i < count; ++i) {
+        p->want[i] = fmax(0.0, p->want[i] + p->arrays[A1].host[i / row]);
+    }
+    return rc;
+}
+
+static int run_bias(struct part *p, struct clfcn_err *err)
+{
+    p->x.mem = p->arrays[A0].mem;
+    return clfcn_bias_relu_forward(&p->bias, p->t->dev, &p->x, p->arrays[A1].mem, err);
+}
+
+/* A0 the gradient of bias, A1 y, A2 that of y */
+static int open_bias_gradient(struct part *p, const struct clfcn_op_env *env,
+                              struct clfcn_err *err)
+{
+    const size_t count = clfcn_tensor_count(&p->x), row = clfcn_tensor_row(&p->x);
+    int rc = clfcn_bias_relu_prepare(&p->bias, true, true, env, err);
+    for (int i = A0; rc == CLFCN_OK && i <= A2; ++i) {
+        rc = open_array(p, i, i == A0 ? (size_t)p->x.c : count, CLFCN_TRIAL_NORMAL, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = open_array(p, A3, clfcn_bias_relu_scratch(&p->x) / sizeof(float),
+                        CLFCN_TRIAL_NORMAL, err);
+    }
+    p->start[A2] = p->arrays[A2].host;
+    p->want = rc < 0 ? NULL : calloc((size_t)p->x.c, sizeof(*p->want));
+    for (size_t i = 0; p->want && i < count; ++i) {
+        const bool on = p->arrays[A1].host[i] > 0;
+        p->want[i / row] += on ? p->arrays[A2].host[i] : 0;
+    }
+    return rc;
+}
+
+static int run_bias_gradient(struct part *p, struct clfcn_err *err)
+{
+    struct clfcn_tensor dy = p->x;
+    const struct clfcn_op_run run = { .dev = p->t->dev,
+                                      .training = true,
+                                      .scratch = p->arrays[A3].mem };
+    p->x.mem = p->arrays[A1].mem;
+    dy.mem = p->arrays[A2].mem;
+    return clfcn_bias_relu_backward(&p->bias, &run, &p->x, &dy, p->arrays[A0].mem, err);
+}
+
+/* A0 logits, A1 their gradient, A2 the loss, A3 scratch; a label in five counts nowhere.
+ */
+static int open_loss(struct part *p, const struct clfcn_op_env *env,
+                     struct clfcn_err *err)
+{
+    const size_t count = clfcn_tensor_count(&p->x), row = clfcn_tensor_row(&p->x);
+    const enum clfcn_loss kind = (enum clfcn_loss)p->test->which;
+    int rc = clfcn_loss_prepare(&p->loss, kind, &p->x, env, err);
+    const size_t counts[] = { count, count, 1, p->loss.scratch_bytes / sizeof(float) };
+    for (int i = A0; rc == CLFCN_OK && i <= A3; ++i) {
+        rc = open_array(p, i, counts[i], CLFCN_TRIAL_NORMAL, err);
+    }
+    uint8_t *labels = malloc(row);
+    double *logits = rc < 0 ? NULL : widened(&p->arrays[A0]);
+    p->want = malloc(count * sizeof(*p->want));
+    if (rc == CLFCN_OK && labels && logits && p->want) {
+        for (size_t i = 0; i < row; ++i) {
+            const bool on = clfcn_rng_below(&p->noise.rng, 5) > 0;
+            labels[i] = on ? (uint8_t)clfcn_rng_below(&p->noise.rng, (uint32_t)p->x.c)
+                           : CLFCN_IGNORE;
+            p->labelled += on;
+        }
+        const double loss = clfcn_ref_loss(kind, p->x.c, row, logits, labels, p->want);
+        p->want[0] = p->test->made == A2 ? loss : p->want[0];
+        rc = clfcn_buffer_create(p->t->dev, row, "labels", &p->labels, err);
+    } else if (rc == CLFCN_OK) {
+        rc = clfcn_err_nomem(err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_write(p->t->dev, p->labels, 0, row, labels, err);
+    }
+    free(labels);
+    free(logits);
+    return rc;
+}
+
+static int run_loss(struct part *p, struct clfcn_err *err)
+{
+    struct clfcn_tensor gradient = p->x;
+    const struct clfcn_op_run run = { .dev = p->t->dev,
+                                      .training = true,
+                                      .scratch = p->arrays[A3].mem };
+    p->x.mem = p->arrays[A0].mem;
+    gradient.mem = p->arrays[A1].mem;
+    return clfcn_loss_run(&p->loss, &run, &p->x, p->labels, p->labelled, &gradient,
+                          p->arrays[A2].mem, 0, err);
+}
+
+/* The third update of some. */
+static const struct clfcn_optim_hyper hyper = { .lr = 0.1,
+                                                .momentum = 0.7,
+                                                .weight_decay = 0.01,
+                                                .beta1 = 0.9,
+                                                .beta2 = 0.999,
+                                                .eps = 1e-8,
+                                                .update = 3 };
+
+/* A0 parameters, A1 gradients, A2 and A3 state, A4 what the parameters are before */
+static int open_optim(struct part *p, const struct clfcn_op_env *env,
+                      struct clfcn_err *err)
+{
+    const enum clfcn_optimizer kind = (enum clfcn_optimizer)p->test->which;
+    int rc = clfcn_optim_prepare(&p->optim, kind, env, err);
+    for (int i = A0; rc == CLFCN_OK && i <= A4; ++i) {
+        rc = open_array(p, i, COUNT, i == A3 ? CLFCN_TRIAL_POSITIVE : CLFCN_TRIAL_NORMAL,
+                        err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    p->start[A0] = p->arrays[A4].host;
+    p->start[A2] = p->arrays[A2].host;
+    p->start[A3] = p->arrays[A3].host;
+    double *g = widened(&p->arrays[A1]), *s0 = widened(&p->arrays[A2]),
+           *s1 = widened(&p->arrays[A3]);
+    p->want = widened(&p->arrays[A4]);
+    if (g && s0 && s1 && p->want) {
+        clfcn_ref_optim(kind, COUNT, hyper.lr, hyper.momentum, hyper.weight_decay,
+                        hyper.beta1, hyper.beta2, hyper.eps, hyper.update, p->want, g, s0,
+                        s1);
+    } else {
+        rc = clfcn_err_nomem(err);
+    }
+    free(g);
+    free(s0);
+    free(s1);
+    return rc;
+}
+
+static int run_optim(struct part *p, struct clfcn_err *err)
+{
+    const bool one = clfcn_optim_states(p->optim.kind) == 1;
+    return clfcn_optim_run(&p->optim, p->t->dev, &hyper, p->arrays[A0].mem,
+                           p->arrays[A1].mem, p->arrays[A2].mem,
+                           one ? NULL : p->arrays[A3].mem, 0, 0, COUNT, err);
+}
+
+/* Names as in names.c of the networks. */
+static const struct kernel kernels[] = {
+    { "bias and ReLU", "forward", 0, A0, open_bias, run_bias },
+    { "bias and ReLU", "backward", 0, A0, open_bias_gradient, run_bias_gradient },
+    { "bce", "forward", CLFCN_LOSS_BCE, A2, open_loss, run_loss },
+    { "bce", "backward", CLFCN_LOSS_BCE, A1, open_loss, run_loss },
+    { "ce", "forward", CLFCN_LOSS_CE, A2, open_loss, run_loss },
+    { "ce", "backward", CLFCN_LOSS_CE, A1, open_loss, run_loss },
+    { "sgd", "update", CLFCN_SGD, A0, open_optim, run_optim },
+    { "adam", "update", CLFCN_ADAM, A0, open_optim, run_optim },
+    { "adamw", "update", CLFCN_ADAMW, A0, open_optim, run_optim },
+};
+
+static int run_part(void *user, struct clfcn_err *err)
+{
+    struct part *p = user;
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < ARRAYS; ++i) {
+        if (p->start[i]) {
+            rc = clfcn_buffer_write(p->t->dev, p->arrays[i].mem, 0,
+                                    p->arrays[i].count * sizeof(float), p->start[i], err);
+        }
+    }
+    return rc < 0 ? rc : p->test->run(p, err);
+}
+
+static double error_of(const struct part *p)
+{
+    const struct clfcn_trial_array *made = &p->arrays[p->test->made];
+    double distance = 0, norm = 0;
+    for (size_t i = 0; i < made->count; ++i) {
+        const double off = made->host[i] - p->want[i];
+        distance += off * off;
+        norm += p->want[i] * p->want[i];
+    }
+    return norm > 0 ? sqrt(distance / norm) : distance > 0 ? INFINITY : 0.0;
+}
+
+static int try_part(struct part *p, struct clfcn_finding *found, struct clfcn_err *err)
+{
+    struct clfcn_op_env env = { .dev = p->t->dev, .training = true };
+    struct clfcn_repeats repeats = { 0 };
+    struct clfcn_trial_array *made = &p->arrays[p->test->made];
+    int rc = clfcn_programs_create(env.dev, &p->programs, err);
+    env.programs = p->programs;
+    if (rc == CLFCN_OK) {
+        rc = p->test->open(p, &env, err);
+    }
+    if (rc == CLFCN_OK && !p->want) {
+        rc = clfcn_err_nomem(err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_programs_build(p->programs, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < RUNS; ++i) {
+        rc = clfcn_repeat(&repeats, env.dev, made, run_part, p, err);
+    }
+    clfcn_repeat_judge(&repeats, made, rc < 0 ? NAN : error_of(p), found);
+    clFinish(env.dev->compute);
+    return rc;
+}
+
+static int test_kernel(const struct clfcn_selftest *t, const struct kernel *test,
+                       const struct clfcn_tensor *x, struct clfcn_certificate *out,
+                       struct clfcn_err *err)
+{
+    struct part *p = calloc(1, sizeof(*p));
+    struct clfcn_finding found = { .tests = 1, .bound = CLFCN_SAMPLES_BOUND };
+    struct clfcn_err why;
+    char at[64];
+    if (!p) {
+        return clfcn_err_nomem(err);
+    }
+    p->t = t;
+    p->test = test;
+    p->x = *x;
+    clfcn_trial_noise_init(&p->noise);
+    snprintf(at, sizeof(at), "%d channels, %d of %dx%d", x->c, x->n, x->w, x->h);
+    int rc = try_part(p, &found, &why);
+    rc =
+        clfcn_selftest_note(t, &found, test->subject, test->pass, at, rc, &why, out, err);
+    for (int i = 0; i < ARRAYS; ++i) {
+        clfcn_trial_array_close(t->dev, &p->arrays[i]);
+    }
+    clfcn_buffer_release(t->dev, &p->labels);
+    clfcn_programs_destroy(&p->programs);
+    free(p->want);
+    free(p);
+    return rc;
+}
+
+static int test_products(const struct clfcn_selftest *t, enum clfcn_gemm_kind kind,
+                         struct clfcn_certificate *out, struct clfcn_err *err)
+{
+    static const int sizes[][3] = { { 33, 70, 45 }, { 1, 1, 1 }, { 128, 13, 200 } };
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(sizes); ++i) {
+        struct clfcn_gemm_rate r = { .m = sizes[i][0],
+                                     .n = sizes[i][1],
+                                     .k = sizes[i][2] };
+        struct clfcn_finding found = { .tests = 1, .bound = CLFCN_SAMPLES_BOUND };
+        struct clfcn_err why;
+        char at[64];
+        const double start = clfcn_clock();
+        snprintf(at, sizeof(at), "%dx%dx%d", r.m, r.n, r.k);
+        rc = clfcn_gemm_measure(t->dev, kind, &r, &why);
+        found.error = r.error;
+        found.ms = 1e3 * (clfcn_clock() - start);
+        clfcn_finding_judge(&found);
+        rc = clfcn_selftest_note(t, &found, "matrix product",
+                                 clfcn_gemm_impl_of(&t->dev->info, kind)->name, at, rc,
+                                 &why, out, err);
+    }
+    return rc;
+}
+
+int clfcn_selftest_rest(const struct clfcn_selftest *t, struct clfcn_certificate *out,
+                        struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    if (t->progress) {
+        t->progress(t->user, "layers, losses, optimisers");
+    }
+    for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(layers) * TENSORS; ++i) {
+        rc = test_layer(t, &layers[i / TENSORS], &tensors[i % TENSORS], out, err);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(kernels) * TENSORS; ++i) {
+        rc = test_kernel(t, &kernels[i / TENSORS], &tensors[i % TENSORS], out, err);
+    }
+    if (rc == CLFCN_OK && t->gemm != CLFCN_GEMM_CLBLAST) {
+        rc = test_products(t, CLFCN_GEMM_NATIVE, out, err);
+    }
+    if (rc == CLFCN_OK && t->gemm != CLFCN_GEMM_NATIVE) {
+        rc = test_products(t, CLFCN_GEMM_CLBLAST, out, err);
+    }
+    return rc;
+}
