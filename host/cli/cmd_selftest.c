@@ -78,7 +78,7 @@ static int print(const struct selftest *t, const char *path, struct clfcn_err *e
     return rc;
 }
 
-/* Whatever is found is kept, also what was found before an interruption. */
+/* Let what was found take the place of what was known of the same kernels. */
 static int keep(const struct selftest *t, const struct clfcn_dev *dev,
                 struct clfcn_err *err)
 {

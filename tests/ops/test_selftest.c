@@ -75,7 +75,7 @@ static int run_and_change(struct clfcn_conv *cv, const struct clfcn_op_run *how,
                           float change, struct clfcn_err *err)
 {
     size_t count;
-    float value;
+    float value = 0.0f;
     const cl_mem made = made_by(cv, call, &count);
     const size_t at = (i < 0 ? count + (size_t)-i : (size_t)i) * sizeof(value);
     int rc = run(cv, how, call, err);
