@@ -140,13 +140,17 @@ static int certify(struct clfcn_net *net, struct use *use, bool *again,
         clfcn_debug("%s is not verified: %s", use->subject, err->msg);
         return CLFCN_OK;
     }
-    if (rc == CLFCN_OK && !found.correct) {
-        *again = op->impl->conv != NULL;
-        rc = *again ? CLFCN_OK : refuse(op->name, &found, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_certificate_add(&net->certificate, &found, err);
     }
-    const int added =
-        clfcn_certificate_add(&net->certificate, &found, rc < 0 ? NULL : err);
-    return rc < 0 ? rc : added;
+    if (rc < 0) {
+        clfcn_err_note(err, "layer '%s': verifying %s, %s", op->name, use->subject,
+                       use->pass_name);
+    } else if (!found.correct) {
+        *again = *again || op->impl->conv;
+        rc = op->impl->conv ? CLFCN_OK : refuse(op->name, &found, err);
+    }
+    return rc;
 }
 
 int clfcn_net_certify(struct clfcn_net *net, bool *again, struct clfcn_err *err)

@@ -35,7 +35,8 @@ static void add_row(struct clfcn_tuning *t, const char *layer,
         snprintf(row->usual, sizeof(row->usual), "%s", cv->name);
         const struct clfcn_choice *stored =
             clfcn_choices_find(&t->choices, &cv->shape, cv->pass, t->options.gemm);
-        if (stored) {
+        if (stored && !clfcn_certificate_fault(&t->certificate, stored->algorithm,
+                                               clfcn_pass_name(cv->pass))) {
             row->stored = true;
             row->choice = *stored;
         }
