@@ -117,7 +117,7 @@ int clfcn_slice_run(struct clfcn_dev *dev, uint64_t key, size_t units, clfcn_sli
     }
     struct work *w = find(s, key);
     const bool timed = w->runs % MEASURE_EVERY == 0;
-    double largest = 0;
+    size_t largest = 0;
     int rc = CLFCN_OK;
     for (size_t at = 0, n = 0; rc == CLFCN_OK && at < units; at += n) {
         double ms;
@@ -125,9 +125,8 @@ int clfcn_slice_run(struct clfcn_dev *dev, uint64_t key, size_t units, clfcn_sli
         if (timed) {
             rc = run_timed(dev, fn, user, at, n, &ms, err);
             s->unflushed_ms = 0;
-            if ((double)n >=
-                largest) { /* a small rest tells more of waiting than of it */
-                largest = (double)n;
+            if (n >= largest) { /* a small rest tells more of waiting than of work */
+                largest = n;
                 w->unit_ms = ms / (double)n;
             }
         } else {

@@ -81,7 +81,8 @@ CLFCN_API int clfcn_dev_open(const char *spec, struct clfcn_dev **out,
 /**
  * Let no kernel occupy the device for much longer than ms milliseconds, so that a display
  * driven by the same device stays alive and no watchdog ends the work: kernels that take
- * longer, by measurement, are enqueued in slices. Results keep their bits.
+ * longer, by measurement, are enqueued in slices. Results keep their bits. To be called
+ * before networks are created on the device: they plan for it.
  *
  * @param ms  0: leave kernels whole; < 0: the default, which is 50 for a GPU that shares
  *            the host's memory, else 0. clfcn_dev_open() sets the default.
