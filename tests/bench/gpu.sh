@@ -10,9 +10,9 @@
 #   --python P     the one that has PyTorch; default: python3
 #   --quick        small networks and few cases, to try this script
 #
-# Works in build-gpu/, leaves eight files in $OUT (default gpu-out/): summary.txt, log.txt (what
-# every part printed), devices.jsonl, tests.txt, train.jsonl, layers.jsonl (clfcn bench), and
-# figures.md and figures.json (bench.py against PyTorch). A part that fails does not stop the
+# Works in build-gpu/, leaves nine files in $OUT (default gpu-out/): summary.txt, log.txt (what
+# every part printed), devices.jsonl, selftest.jsonl, tests.txt, train.jsonl, layers.jsonl (clfcn
+# bench), and figures.md and figures.json (bench.py against PyTorch). A part that fails does not stop the
 # others; exit status 1 if any failed. Ends within ten minutes.
 set -u
 
@@ -163,6 +163,13 @@ devices() {
     return "$status"
 }
 
+selftest() {
+    "$clfcn" selftest --device "$device" --json >"$out/selftest.jsonl"
+    status=$?
+    grep -v '"correct": *true' "$out/selftest.jsonl"
+    return "$status"
+}
+
 # As on this device, not disguised as another.
 kernels() {
     broken=0
@@ -236,6 +243,7 @@ PARTS
 say "OpenCL driver: ${icd:-none}"
 if part unpack 60 unpack && part build 200 build; then
     part devices 60 devices
+    part selftest 100 selftest
     part kernels 150 kernels
     part "short training" 60 train
     part layers 100 layers
