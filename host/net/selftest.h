@@ -13,8 +13,9 @@ struct clfcn_net_selftest {
     void *user;
 };
 
-/* Test every kernel on awkward shapes, and every algorithm that fits on those of the
- * network. What is found is added to found; free it in every case. CLFCN_EINTR. */
+/* Test every kernel on awkward shapes, and every algorithm that fits and every layer on
+ * those of the network, which is made for training. What is found is added to found; free
+ * it in every case. CLFCN_EINTR. */
 int clfcn_net_selftest(struct clfcn_dev *dev, const struct clfcn_net_selftest *what,
                        struct clfcn_certificate *found, struct clfcn_err *err);
 

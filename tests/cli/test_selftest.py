@@ -147,6 +147,17 @@ class Selftest(h.Case):
         self.assertNotIn("wrong", r.err)
         self.assertNotIn("verifying", r.err)
 
+    def test_own_shapes(self):
+        r = self.ok("selftest", *NET, "--gemm", "native", "--json", "--quiet", env=self.env)
+        tests = {(e["kernel"], e["pass"]): e["tests"] for e in r.events[:-1]}
+        alone = self.ok("selftest", "--gemm", "native", "--json", "--quiet", env=self.env)
+        fewer = {(e["kernel"], e["pass"]): e["tests"] for e in alone.events[:-1]}
+        self.assertEqual(tests.keys(), fewer.keys())
+        for key in (("im2col+native", "weight gradient"), ("maxpool", "forward"),
+                    ("batchnorm", "backward")):
+            self.assertGreater(tests[key], fewer[key], key)
+        self.assertEqual(r.events[-1]["correct_kernels"], len(tests))
+
     def test_wrong_usage(self):
         self.fails(h.USAGE, ["multiple"], "selftest", "--size", "33x32", env=self.env)
 
