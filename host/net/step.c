@@ -122,15 +122,16 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
                            (!in->labels || clfcn_buffer_can_share(net->dev, in->labels));
     clfcn_prof_label(net->dev, "", NULL);
     unshare_batch(net, s);
-    if (!may_share || share_batch(net, s, in, NULL) < 0) {
-        unshare_batch(net, s); /* what the driver does not share is copied */
+    const bool shared = may_share && share_batch(net, s, in, NULL) == CLFCN_OK;
+    if (!shared) {
+        unshare_batch(net, s);
         const int rc = copy_batch(net, s, in, err);
         if (rc < 0) {
             return rc;
         }
     }
     clfcn_event_made(net->dev);
-    clfcn_prof_keep(net->dev, s->uploaded, "upload images");
+    clfcn_prof_keep(net->dev, s->uploaded, shared ? "batch in place" : "upload images");
     s->labelled = in->labelled;
     return check(clFlush(net->dev->transfer), "uploading images", err);
 }

@@ -73,7 +73,10 @@ class Train(Profile):
         self.assertLessEqual({"forward"}, passes)
         self.assertGreaterEqual(len(passes), 2, passes)
         self.assertEqual({e["tid"] for e in kernels}, {COMPUTE})
-        for name in ["upload images", "upload labels", "read loss"]:
+        devices = self.ok("devices", "--json", "--quiet").events
+        shared = next(d for d in devices if d["chosen"])["unified_memory"]
+        uploads = ["batch in place"] if shared else ["upload images", "upload labels"]
+        for name in uploads + ["read loss"]:
             self.assertEqual(len(t.of(name=name, cat="transfer")), 2, name)
         for name in ["step", "enqueue step"]:
             self.assertEqual(len(t.of(name=name, pid=HOST)), 2, name)
