@@ -72,7 +72,8 @@ static void find_active(struct clfcn_graph *graph)
     for (int i = 0; i < graph->op_count; ++i) {
         const int from = graph->values[graph->in[i]].producer;
         const int from2 = graph->in2[i] < 0 ? -1 : graph->values[graph->in2[i]].producer;
-        graph->active[i] = clfcn_graph_learns(graph, i) || (from >= 0 && graph->active[from]) ||
+        graph->active[i] = clfcn_graph_learns(graph, i) ||
+                           (from >= 0 && graph->active[from]) ||
                            (from2 >= 0 && graph->active[from2]);
     }
 }
