@@ -70,9 +70,12 @@ int clfcn_net_gradient_read(struct clfcn_net *net, int i, float *data,
                             struct clfcn_err *err);
 
 /* Declare and write all tensors, or load them: shared by clfcn_net_save() and
- * checkpoints. metadata as for clfcn_st_writer_begin(). */
+ * checkpoints. metadata as for clfcn_st_writer_begin(). What was written is the file once
+ * the caller, whose *out is, commits it: from any thread, and whatever the network does
+ * meanwhile. */
 int clfcn_net_write_file(struct clfcn_net *net, const char *path, bool optimizer_state,
-                         const char *metadata, struct clfcn_err *err);
+                         const char *metadata, struct clfcn_st_writer **out,
+                         struct clfcn_err *err);
 /* with optimizer_state, its tensors must be there too. name stands for the file in
  * messages. */
 int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_st_file *f,

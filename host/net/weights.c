@@ -203,7 +203,8 @@ static int write_tensor(struct clfcn_net *net, struct clfcn_st_writer *w, int i,
 }
 
 int clfcn_net_write_file(struct clfcn_net *net, const char *path, bool optimizer_state,
-                         const char *metadata, struct clfcn_err *err)
+                         const char *metadata, struct clfcn_st_writer **out,
+                         struct clfcn_err *err)
 {
     struct clfcn_st_writer *w = NULL;
     const int count = clfcn_net_tensor_count(net, optimizer_state);
@@ -219,14 +220,20 @@ int clfcn_net_write_file(struct clfcn_net *net, const char *path, bool optimizer
     for (int i = 0; rc == CLFCN_OK && i < count; ++i) {
         rc = write_tensor(net, w, i, err);
     }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_st_writer_commit(w, err);
+    if (rc < 0) {
+        clfcn_st_writer_destroy(&w);
     }
-    clfcn_st_writer_destroy(&w);
+    *out = w;
     return rc;
 }
 
 int clfcn_net_save(struct clfcn_net *net, const char *path, struct clfcn_err *err)
 {
-    return clfcn_net_write_file(net, path, false, NULL, err);
+    struct clfcn_st_writer *w;
+    int rc = clfcn_net_write_file(net, path, false, NULL, &w, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_st_writer_commit(w, err);
+    }
+    clfcn_st_writer_destroy(&w);
+    return rc;
 }

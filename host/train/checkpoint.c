@@ -57,12 +57,14 @@ static int state_from_json(json_t *json, struct clfcn_train_state *s,
     return CLFCN_OK;
 }
 
-int clfcn_checkpoint_save(struct clfcn_net *net, const char *path,
-                          const struct clfcn_train_config *config,
-                          const struct clfcn_classes *classes,
-                          const struct clfcn_train_state *state, struct clfcn_err *err)
+int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
+                           const struct clfcn_train_config *config,
+                           const struct clfcn_classes *classes,
+                           const struct clfcn_train_state *state,
+                           struct clfcn_st_writer **out, struct clfcn_err *err)
 {
     char *text = clfcn_classes_to_text(classes), *metadata = NULL;
+    *out = NULL;
     json_t *json =
         json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "version", (int)METADATA_VERSION,
                   "program", clfcn_version(), "classes", text != NULL ? text : "",
@@ -71,7 +73,7 @@ int clfcn_checkpoint_save(struct clfcn_net *net, const char *path,
     if (json != NULL && text != NULL) {
         metadata = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
     }
-    int rc = metadata != NULL ? clfcn_net_write_file(net, path, true, metadata, err)
+    int rc = metadata != NULL ? clfcn_net_write_file(net, path, true, metadata, out, err)
                               : clfcn_err_nomem(err);
     free(metadata);
     json_decref(json);

@@ -32,11 +32,13 @@ struct clfcn_checkpoint_info {
     json_t *json;
 };
 
-/* Weights, optimiser state and metadata, atomically. */
-int clfcn_checkpoint_save(struct clfcn_net *net, const char *path,
-                          const struct clfcn_train_config *config,
-                          const struct clfcn_classes *classes,
-                          const struct clfcn_train_state *state, struct clfcn_err *err);
+/* Write weights, optimiser state and metadata, to be committed as
+ * clfcn_net_write_file() says. */
+int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
+                           const struct clfcn_train_config *config,
+                           const struct clfcn_classes *classes,
+                           const struct clfcn_train_state *state,
+                           struct clfcn_st_writer **out, struct clfcn_err *err);
 
 /* Read the metadata of an open file; name stands for it in messages. A file without clfcn
  * metadata gives has_metadata false. Free with clfcn_checkpoint_info_free(). */

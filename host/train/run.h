@@ -5,9 +5,22 @@
 #include "../data/loader.h"
 #include "../ops/choice.h"
 #include "../util/file.h"
+#include "../util/thread.h"
 #include "checkpoint.h"
 #include "pause.h"
 #include "runlog.h"
+
+/* A checkpoint on its way to the disk. Only log, writer, rc and err are the thread's. */
+struct clfcn_save {
+    struct clfcn_thread thread;
+    struct clfcn_runlog *log;       /* borrowed */
+    struct clfcn_st_writer *writer; /* NULL: none is under way */
+    char *path;
+    int epoch; /* of its state */
+    int64_t step;
+    int rc; /* the thread's result */
+    struct clfcn_err err;
+};
 
 /* Lives in clfcn_train() alone. Zero-initialised but for lock.fd = -1. */
 struct clfcn_run {
@@ -25,6 +38,7 @@ struct clfcn_run {
         info;                  /* of the checkpoint resumed from; config points into it */
     json_t *config_json;       /* or into this, a config.json */
     struct clfcn_st_file last; /* that checkpoint, open until its weights are loaded */
+    struct clfcn_save save;
 
     /* The data (run_data.c). */
     struct clfcn_dataset *set, *val_set;  /* val_set NULL: both come from set */
@@ -63,8 +77,15 @@ int clfcn_run_open_folder(struct clfcn_run *run, const struct clfcn_train_config
                           bool resume, struct clfcn_err *err);
 /* Write config.json: the options, and the classes as text. */
 int clfcn_run_write_config(const struct clfcn_run *run, struct clfcn_err *err);
-/* Sync the log, write checkpoints/NAME.safetensors and log that. */
+/* A path in the folder, or CLFCN_ENOMEM. Free with free(). */
+int clfcn_run_path(const struct clfcn_run *run, const char *name, char **out,
+                   struct clfcn_err *err);
+
+/* Write checkpoints/NAME.safetensors, after the one under way. The run may go on while a
+ * thread syncs it; no step may be under way when this is called. (run_save.c) */
 int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *err);
+/* Wait until the checkpoint under way, if there is one, lies on the disk, and log it. */
+int clfcn_run_save_end(struct clfcn_run *run, struct clfcn_err *err);
 
 /* Open the data sets, split them and start the loaders; check that they are those of the
  * checkpoint. (run_data.c) */

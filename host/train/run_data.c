@@ -161,6 +161,11 @@ int clfcn_run_open_data(struct clfcn_run *run, struct clfcn_err *err)
                            "damaged training state: step %d of an epoch of %d",
                            run->state.epoch_step, run->steps);
     }
+    if (rc == CLFCN_OK) {
+        const bool epoch_done = run->state.epoch_step == run->steps;
+        rc = clfcn_loader_seek(run->train_loader, run->state.epoch + epoch_done,
+                               epoch_done ? 0 : run->state.epoch_step, err);
+    }
     free(train);
     free(val);
     return rc;

@@ -1,6 +1,5 @@
-/* run_folder.c - a run's folder: taken into use, resumed from, saved to. */
+/* run_folder.c - a run's folder: taken into use, resumed from. */
 #include "../util/path.h"
-#include "../util/trace.h"
 #include "config.h"
 #include "run.h"
 
@@ -9,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A path in the run's folder, or CLFCN_ENOMEM. Free with free(). */
-static int folder_path(const struct clfcn_run *run, const char *name, char **out,
-                       struct clfcn_err *err)
+int clfcn_run_path(const struct clfcn_run *run, const char *name, char **out,
+                   struct clfcn_err *err)
 {
     *out = clfcn_path_join(run->config.out, name);
     return *out != NULL ? CLFCN_OK : clfcn_err_nomem(err);
@@ -22,7 +20,7 @@ static int folder_holds(const struct clfcn_run *run, const char *name, bool *hol
                         struct clfcn_err *err)
 {
     char *path;
-    int rc = folder_path(run, name, &path, err);
+    int rc = clfcn_run_path(run, name, &path, err);
     if (rc == CLFCN_OK) {
         *holds = clfcn_path_exists(path);
     }
@@ -34,7 +32,7 @@ static int make_folder(const struct clfcn_run *run, const char *name,
                        struct clfcn_err *err)
 {
     char *path;
-    int rc = folder_path(run, name, &path, err);
+    int rc = clfcn_run_path(run, name, &path, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_path_mkdir(path, 0777, err);
     }
@@ -118,9 +116,9 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
                     struct clfcn_err *err)
 {
     char *last = NULL, *config = NULL;
-    int rc = folder_path(run, "checkpoints/last.safetensors", &last, err);
+    int rc = clfcn_run_path(run, "checkpoints/last.safetensors", &last, err);
     if (rc == CLFCN_OK) {
-        rc = folder_path(run, "config.json", &config, err);
+        rc = clfcn_run_path(run, "config.json", &config, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_path_exists(last) ? read_checkpoint(run, last, err)
@@ -154,7 +152,7 @@ static int take_folder(struct clfcn_run *run, struct clfcn_err *err)
     for (size_t i = 0; rc == CLFCN_OK && i < sizeof(subfolders) / sizeof(subfolders[0]);
          ++i) {
         char *path;
-        rc = folder_path(run, subfolders[i], &path, err);
+        rc = clfcn_run_path(run, subfolders[i], &path, err);
         if (rc == CLFCN_OK) {
             clfcn_atomic_sweep(path);
         }
@@ -211,7 +209,7 @@ int clfcn_run_write_config(const struct clfcn_run *run, struct clfcn_err *err)
     if (json != NULL && classes != NULL &&
         json_object_set_new(json, "classes-text", json_string(classes)) == 0) {
         text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-        rc = text != NULL ? folder_path(run, "config.json", &path, err) : CLFCN_ENOMEM;
+        rc = text != NULL ? clfcn_run_path(run, "config.json", &path, err) : CLFCN_ENOMEM;
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_file_write(path, text, strlen(text), err);
@@ -222,35 +220,5 @@ int clfcn_run_write_config(const struct clfcn_run *run, struct clfcn_err *err)
     free(text);
     free(classes);
     json_decref(json);
-    return rc;
-}
-
-int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *err)
-{
-    char file[64];
-    snprintf(file, sizeof(file), "checkpoints/%s.safetensors", name);
-    char *path;
-    const double begin = clfcn_trace_begin();
-    int rc = folder_path(run, file, &path, err);
-    if (rc < 0) {
-        return rc;
-    }
-    /* The log first: a checkpoint never speaks of lines that are not on the disk. */
-    rc = clfcn_runlog_sync(run->log, &run->state.log_bytes, err);
-    CLFCN_CHECK(rc, out, err, "saving a checkpoint (those saved before are intact)");
-    rc = clfcn_checkpoint_save(run->net, path, &run->config,
-                               clfcn_dataset_get_classes(run->set), &run->state, err);
-    CLFCN_CHECK(rc, out, err, "saving a checkpoint (those saved before are intact)");
-    if (strcmp(name, "last") == 0) {
-        run->unsaved = false;
-    }
-    rc = clfcn_runlog_event(run->log, "checkpoint",
-                            json_pack("{s:s, s:i, s:I}", "path", path, "epoch",
-                                      run->state.epoch, "step",
-                                      (json_int_t)run->state.step),
-                            err);
-out:
-    clfcn_trace_end("write checkpoint", begin);
-    free(path);
     return rc;
 }

@@ -28,8 +28,11 @@ static int enter(struct clfcn_run *run, struct clfcn_err *err)
     json_t *event = json_pack("{s:s, s:I, s:o*}", "reason", name_of(pause->reason),
                               "step", (json_int_t)run->state.step, "celsius",
                               hot ? json_real(pause->celsius) : NULL);
-    const int rc = clfcn_runlog_event(run->log, "pause", event, err);
-    return rc == CLFCN_OK && run->unsaved ? clfcn_run_save(run, "last", err) : rc;
+    int rc = clfcn_runlog_event(run->log, "pause", event, err);
+    if (rc == CLFCN_OK && run->unsaved) {
+        rc = clfcn_run_save(run, "last", err);
+    }
+    return rc == CLFCN_OK ? clfcn_run_save_end(run, err) : rc;
 }
 
 /* Until the sensors allow it or the run is stopped. The signal that stops it may go to

@@ -125,9 +125,12 @@ int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *obje
     return rc;
 }
 
-int clfcn_runlog_sync(struct clfcn_runlog *log, uint64_t *bytes, struct clfcn_err *err)
+uint64_t clfcn_runlog_bytes(const struct clfcn_runlog *log)
 {
-    *bytes = log->bytes;
-    /* The file has this length already: what is wanted is that the cut syncs it. */
-    return clfcn_file_truncate(log->path, (size_t)log->bytes, err);
+    return log->bytes;
+}
+
+int clfcn_runlog_sync(struct clfcn_runlog *log, struct clfcn_err *err)
+{
+    return clfcn_file_sync(log->f, log->path, err);
 }

@@ -19,8 +19,10 @@ void clfcn_runlog_close(struct clfcn_runlog **log);
  * json_null(). */
 int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *object,
                        struct clfcn_err *err);
-/* Sync to disk; the length so far. */
-int clfcn_runlog_sync(struct clfcn_runlog *log, uint64_t *bytes, struct clfcn_err *err);
+/* Its length so far. */
+uint64_t clfcn_runlog_bytes(const struct clfcn_runlog *log);
+/* Bring it to the disk; from any thread, also while another one appends. */
+int clfcn_runlog_sync(struct clfcn_runlog *log, struct clfcn_err *err);
 
 /* A JSON number, or null where x is not finite. */
 json_t *clfcn_json_number(double x);

@@ -141,6 +141,10 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     s->epoch_loss_sum += loss;
     run->unsaved = true;
     const double seconds = take_step_time(run, first);
+    rc = clfcn_run_save_end(run, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (!isfinite(loss)) {
         return clfcn_run_not_finite(run, "loss", err);
     }
@@ -373,17 +377,12 @@ static int open_net(struct clfcn_run *run, struct clfcn_err *err)
     return rc;
 }
 
-/* Network, loader and log at the state's position; a new run's first checkpoint. */
+/* Network and log at the state's position; a new run's first checkpoint. */
 static int begin(struct clfcn_run *run, struct clfcn_err *err)
 {
     int rc = clfcn_run_write_config(run, err);
     if (rc == CLFCN_OK) {
         rc = open_net(run, err);
-    }
-    if (rc == CLFCN_OK) {
-        const bool epoch_done = run->state.epoch_step == run->steps;
-        rc = clfcn_loader_seek(run->train_loader, run->state.epoch + epoch_done,
-                               epoch_done ? 0 : run->state.epoch_step, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_runlog_open(run->config.out, run->state.log_bytes, &run->callbacks,
@@ -398,6 +397,28 @@ static int begin(struct clfcn_run *run, struct clfcn_err *err)
     return rc;
 }
 
+/* Save what an interrupted run has reached, and wait for the checkpoint under way. rc is
+ * how the steps ended, *cause their error; the first error is what matters. */
+static int settle(struct clfcn_run *run, int rc, struct clfcn_err *cause)
+{
+    struct clfcn_err ignored;
+    const bool failed = rc < 0 && rc != CLFCN_EINTR;
+    int saved = CLFCN_OK;
+    if (rc == CLFCN_EINTR && run->unsaved) {
+        saved = clfcn_run_save(run, "last", cause);
+    }
+    if (saved == CLFCN_OK) {
+        saved = clfcn_run_save_end(run, failed ? &ignored : cause);
+    }
+    if (rc == CLFCN_EINTR && saved == CLFCN_OK) {
+        return clfcn_err_set(cause, CLFCN_EINTR, 0,
+                             "interrupted after step %" PRId64
+                             ", the state is saved: go on with --resume %s",
+                             run->state.step, run->config.out);
+    }
+    return failed ? rc : saved;
+}
+
 /* From begin() to the end event. */
 static int train(struct clfcn_run *run, struct clfcn_err *err)
 {
@@ -408,14 +429,7 @@ static int train(struct clfcn_run *run, struct clfcn_err *err)
     if (rc == CLFCN_OK) {
         rc = train_epochs(run, &cause);
     }
-    if (rc == CLFCN_EINTR) {
-        int saved = run->unsaved ? clfcn_run_save(run, "last", &cause) : CLFCN_OK;
-        rc = saved < 0 ? saved
-                       : clfcn_err_set(&cause, CLFCN_EINTR, 0,
-                                       "interrupted after step %" PRId64
-                                       ", the state is saved: go on with --resume %s",
-                                       run->state.step, run->config.out);
-    }
+    rc = settle(run, rc, &cause);
     if (run->log != NULL) {
         const double seconds = clfcn_clock() - start;
         if (rc < 0) {

@@ -87,8 +87,8 @@ static int read_file(const char *path, size_t max_bytes, bool own_only, char **d
         (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())) {
         rc = clfcn_err_set(err, CLFCN_EDATA, 0, "%s: belongs to another user", path);
     } else {
-        rc = read_all(fd, path, max_bytes > 0 ? max_bytes : SIZE_MAX / 4, &buf, size,
-                      err);
+        rc =
+            read_all(fd, path, max_bytes > 0 ? max_bytes : SIZE_MAX / 4, &buf, size, err);
     }
     close(fd);
     if (rc < 0) {
@@ -323,6 +323,12 @@ int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_
         return rc;
     }
     return clfcn_atomic_commit(&af, err);
+}
+
+int clfcn_file_sync(FILE *f, const char *path, struct clfcn_err *err)
+{
+    const int errnum = flush_and_sync(f);
+    return errnum == 0 ? CLFCN_OK : clfcn_err_errno(err, errnum, "cannot write %s", path);
 }
 
 int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err)

@@ -42,6 +42,9 @@ void clfcn_atomic_sweep(const char *dir);
 /* The three calls of an atomic file in one. */
 int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_err *err);
 
+/* Flush f and bring what it has written to the disk. path is its name, for messages. */
+int clfcn_file_sync(FILE *f, const char *path, struct clfcn_err *err);
+
 /* Cut a file to its first n bytes, synced. */
 int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err);
 

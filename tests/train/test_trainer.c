@@ -328,6 +328,50 @@ static void test_not_finite(void **state)
     free(end);
 }
 
+/* Steps and checkpoints in the order of their events: "c0 s1 s2 c2 ". */
+struct order {
+    char text[64];
+};
+
+/* Whoever is told of a checkpoint can read it. */
+static void note_order(void *user, const char *name, const char *line)
+{
+    struct order *order = user;
+    const bool saved = strcmp(name, "checkpoint") == 0;
+    if (!saved && strcmp(name, "step") != 0) {
+        return;
+    }
+    json_t *event = json_loads(line, 0, NULL);
+    const json_int_t step = json_integer_value(json_object_get(event, "step"));
+    if (saved) {
+        struct clfcn_st_file file;
+        struct clfcn_checkpoint_info info;
+        const char *path = json_string_value(json_object_get(event, "path"));
+        assert_int_equal(clfcn_st_open(path, &file, NULL), 0);
+        assert_int_equal(clfcn_checkpoint_read_info(&file, path, &info, NULL), 0);
+        assert_int_equal(info.state.step, step);
+        clfcn_checkpoint_info_free(&info);
+        clfcn_st_close(&file);
+    }
+    const size_t n = strlen(order->text);
+    snprintf(order->text + n, sizeof(order->text) - n, "%c%d ", saved ? 'c' : 's',
+             (int)step);
+    json_decref(event);
+}
+
+static void test_saving_beside_steps(void **state)
+{
+    struct order order = { "" };
+    const struct clfcn_train_callbacks callbacks = { .event = note_order,
+                                                     .user = &order };
+    struct clfcn_train_config c = config_for("beside");
+    c.save_steps = 2;
+    c.max_steps = 4;
+    c.val_fraction = 0;
+    assert_train(&c, false, &callbacks, 0, NULL);
+    assert_string_equal(order.text, "c0 s1 s2 c2 s3 s4 c4 ");
+}
+
 static void test_refusals(void **state)
 {
     struct clfcn_train_config c = config_for("refused");
@@ -396,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_killed_early),
         cmocka_unit_test(test_no_validation),
         cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_saving_beside_steps),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_separate_validation_set),
         cmocka_unit_test(test_changed_data),
