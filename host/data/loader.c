@@ -46,7 +46,7 @@ struct clfcn_loader {
     struct clfcn_mutex lock; /* guards what follows */
     struct clfcn_cond changed;
     struct slot *slots;
-    int slot_count;
+    int slot_count, ahead;
     uint64_t next_begun, next_given; /* tickets */
     int epoch, index;                /* position of next_begun */
     int *order; /* places in items, as epoch order_epoch takes them */
@@ -113,11 +113,13 @@ static void begin_batch(struct clfcn_loader *l, struct slot *slot)
 static bool claim(struct clfcn_loader *l, struct task *task)
 {
     struct slot *oldest = NULL, *unused = NULL;
+    int prepared = 0;
     if (l->paused || l->steps == 0) {
         return false;
     }
     for (int i = 0; i < l->slot_count; ++i) {
         struct slot *s = &l->slots[i];
+        prepared += s->state == SLOT_FILLING || s->state == SLOT_READY;
         if (s->state == SLOT_FREE) {
             unused = s;
         } else if (s->state == SLOT_FILLING && s->claimed < s->batch.count &&
@@ -125,7 +127,7 @@ static bool claim(struct clfcn_loader *l, struct task *task)
             oldest = s;
         }
     }
-    if (!oldest && unused) {
+    if (!oldest && unused && prepared < l->ahead) {
         begin_batch(l, unused);
         oldest = unused;
     }
@@ -256,7 +258,8 @@ static int allocate(struct clfcn_loader *l, const struct clfcn_loader_desc *desc
 {
     const size_t n = (size_t)desc->item_count;
     const int ahead = desc->ahead ? desc->ahead : DEFAULT_AHEAD;
-    l->slot_count = HELD_AT_ONCE + (ahead < MAX_AHEAD ? ahead : MAX_AHEAD);
+    l->ahead = ahead < MAX_AHEAD ? ahead : MAX_AHEAD;
+    l->slot_count = HELD_AT_ONCE + l->ahead;
     l->items = malloc((n + 1) * sizeof *l->items);
     l->order = malloc((n + 1) * sizeof *l->order);
     l->cache = calloc(n + 1, sizeof *l->cache);
@@ -311,6 +314,7 @@ int clfcn_loader_create(const struct clfcn_loader_desc *desc, struct clfcn_loade
     l->steps = desc->item_count / desc->batch;
     l->steps += !desc->drop_last && desc->item_count % desc->batch != 0;
     l->order_epoch = -1;
+    l->paused = true; /* until the first seek or take */
 
     const int wanted = desc->workers ? desc->workers : dflt;
     const int workers = wanted < MAX_WORKERS ? wanted : MAX_WORKERS;
@@ -426,6 +430,10 @@ int clfcn_loader_next(struct clfcn_loader *l, const struct clfcn_batch **batch,
             l->desc.item_count, l->desc.item_count == 1 ? "" : "s", l->desc.batch);
     }
     clfcn_mutex_lock(&l->lock);
+    if (l->paused) {
+        l->paused = false;
+        clfcn_cond_broadcast(&l->changed);
+    }
     const double start = clfcn_clock(), begin = clfcn_trace_begin();
     struct slot *slot = find_ready(l, &all_held);
     if (!slot && !all_held) {
@@ -449,8 +457,8 @@ int clfcn_loader_next(struct clfcn_loader *l, const struct clfcn_batch **batch,
                 *err = slot->err;
             }
             slot->state = SLOT_FREE;
-            clfcn_cond_broadcast(&l->changed);
         }
+        clfcn_cond_broadcast(&l->changed); /* there is room for another batch */
     }
     clfcn_mutex_unlock(&l->lock);
     return rc;

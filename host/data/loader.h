@@ -44,8 +44,9 @@ size_t clfcn_loader_bytes(int width, int height, int batch);
 /* Batches an epoch. */
 int clfcn_loader_steps(const struct clfcn_loader *loader);
 
-/* Position before batch `index` of `epoch`: what is ready for another position is
- * dropped, what is held stays. index == steps means the next epoch's start. One thread
+/* Position before batch `index` of `epoch`, from where the threads go on: they are idle
+ * before the first seek or take. What is ready for another position is dropped, what is
+ * held stays. index == steps means the next epoch's start. One thread
  * seeks and takes. The content of a batch depends only on (seed, epoch, index), not on
  * how it was reached. */
 int clfcn_loader_seek(struct clfcn_loader *loader, int epoch, int index,
