@@ -23,7 +23,7 @@ struct winograd {
     cl_ulong stride_v, stride_m, group_floats;
     struct clfcn_kernel weights, conv, correlate, filter;
     struct clfcn_dev *dev;
-    cl_mem queue; /* of cl/jobs.clh */
+    cl_mem queue; /* of cl/jobs.clh, empty between launches */
 };
 
 /* FORM of cl/winograd.clh, with what it fixes. */
@@ -50,6 +50,7 @@ enum {
     KB = 16,        /* of cl/winograd.cl, */
     OWN_SPAN = 256, /* likewise */
     TAPS = 9,
+    QUEUE_BYTES = 2 * sizeof(cl_int),
     BLOCK = 24, /* tiles at a time: enough for the weights to be read seldom */
     CHUNK = 64,
     SUMS_MAX = 8 << 20, /* bytes of sums that each group may have a copy of */
@@ -174,12 +175,11 @@ static int prepare(struct clfcn_conv *cv, const struct clfcn_op_env *env,
 {
     struct winograd *wg = (struct winograd *)cv;
     const bool weight = cv->pass == CLFCN_PASS_WEIGHT;
-    static const cl_int empty[2];
     wg->dev = env->dev;
     int rc =
-        clfcn_buffer_create(wg->dev, sizeof(empty), "a queue of jobs", &wg->queue, err);
+        clfcn_buffer_create(wg->dev, QUEUE_BYTES, "a queue of jobs", &wg->queue, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_buffer_write(wg->dev, wg->queue, 0, sizeof(empty), empty, err);
+        rc = clfcn_buffer_zero(wg->dev, wg->queue, 0, QUEUE_BYTES, err);
     }
     if (rc == CLFCN_OK) {
         rc = want(wg, weight ? &wg->correlate : &wg->conv,
