@@ -54,8 +54,8 @@ static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env)
 {
     const struct clfcn_device_info *info = &env->dev->info;
-    return !shape->transposed && shape->kernel <= LARGEST_KERNEL && info->is_cpu &&
-           info->vector_width >= 4 && env->gemm_kind != CLFCN_GEMM_CLBLAST;
+    return !shape->transposed && shape->kernel <= LARGEST_KERNEL &&
+           clfcn_wants_vectors(info) && env->gemm_kind != CLFCN_GEMM_CLBLAST;
 }
 
 static cl_ulong weight_bytes(const struct implicit *im)

@@ -161,11 +161,10 @@ static bool choose(const struct clfcn_conv *cv, const struct clfcn_conv_variant 
 static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env)
 {
-    const struct clfcn_device_info *info = &env->dev->info;
-    const bool vectors = info->is_cpu && info->vector_width >= 4;
     const struct clfcn_conv probe = { .shape = *shape, .pass = pass };
     int values[CLFCN_MAX_PARAMS], parts;
-    return !vectors && env->gemm_kind != CLFCN_GEMM_CLBLAST &&
+    return !clfcn_wants_vectors(&env->dev->info) &&
+           env->gemm_kind != CLFCN_GEMM_CLBLAST &&
            choose(&probe, NULL, env, values, &parts);
 }
 

@@ -75,7 +75,7 @@ static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                  const struct clfcn_op_env *env)
 {
     const struct clfcn_device_info *info = &env->dev->info;
-    return shape->kernel == 3 && info->is_cpu && info->vector_width >= 4 &&
+    return shape->kernel == 3 && clfcn_wants_vectors(info) &&
            env->gemm_kind != CLFCN_GEMM_CLBLAST;
 }
 

@@ -69,7 +69,7 @@ static bool fits(const struct clfcn_conv_impl *impl, const struct clfcn_conv_sha
                  enum clfcn_pass pass, const struct clfcn_op_env *env)
 {
     const struct clfcn_device_info *info = &env->dev->info;
-    const bool vectors = info->is_cpu && info->vector_width >= 4;
+    const bool vectors = clfcn_wants_vectors(info);
     struct batched wb = { .cv = { .impl = impl, .shape = *shape, .pass = pass } };
     if (shape->kernel != 3 || shape->transposed || (vectors && env->conv[pass] != impl)) {
         return false;

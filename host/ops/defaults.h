@@ -14,6 +14,11 @@ struct clfcn_defaults {
                              cache */
 };
 
+/* Whether a work-item should be all that a core does at a time, with explicit vectors: so
+ * with CPU runtimes, but those that lay work-items side by side in a vector's lanes, which
+ * say that they prefer single floats and are to be treated as GPUs are. */
+bool clfcn_wants_vectors(const struct clfcn_device_info *info);
+
 struct clfcn_defaults clfcn_defaults_for(const struct clfcn_device_info *info);
 
 #endif

@@ -15,8 +15,7 @@ const struct clfcn_gemm_impl *clfcn_gemm_impl_of(const struct clfcn_device_info 
     if (kind == CLFCN_GEMM_CLBLAST) {
         return &clfcn_gemm_clblast;
     }
-    return info->is_cpu && info->vector_width >= 4 ? &clfcn_gemm_panels
-                                                   : &clfcn_gemm_tiled;
+    return clfcn_wants_vectors(info) ? &clfcn_gemm_panels : &clfcn_gemm_tiled;
 }
 
 const struct clfcn_gemm_variant *

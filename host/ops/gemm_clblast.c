@@ -32,7 +32,7 @@ static const struct clfcn_gemm_variant variants[] = { { "part=128", 0, 128 },
 static bool fits(const struct clfcn_gemm_variant *variant,
                  const struct clfcn_device_info *info)
 {
-    return info->is_cpu;
+    return clfcn_wants_vectors(info);
 }
 
 /* CLBlast's database knows no CPU runtime, and its tuner never tries work-groups of one
@@ -252,12 +252,13 @@ static int create(struct clfcn_dev *dev, struct clfcn_programs *programs,
                   const struct clfcn_gemm_variant *variant, struct clfcn_gemm **out,
                   struct clfcn_err *err)
 {
+    const bool vectors = clfcn_wants_vectors(&dev->info);
     struct clblast *cb = calloc(1, sizeof(*cb));
     if (!cb) {
         return clfcn_err_nomem(err);
     }
-    cb->k_part = variant ? variant->value : dev->info.is_cpu ? CPU_K_PART : 0;
-    for (int i = 0; dev->info.is_cpu && i < CLFCN_ARRAY_LEN(cpu_overrides); ++i) {
+    cb->k_part = variant ? variant->value : vectors ? CPU_K_PART : 0;
+    for (int i = 0; vectors && i < CLFCN_ARRAY_LEN(cpu_overrides); ++i) {
         const struct override *o = &cpu_overrides[i];
         const int status =
             CLBlastOverrideParameters(dev->id, o->kernel, CLBlastPrecisionSingle,

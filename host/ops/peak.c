@@ -37,6 +37,7 @@ struct bench {
     cl_mem x, y, z;
     void *host;       /* effort.bytes */
     int vector_width; /* VW */
+    bool vectors;     /* a work-item is all that a core does at a time */
     size_t items;     /* enough to keep every core busy to the end */
     size_t group;
     int rounds; /* of multiply-adds */
@@ -79,15 +80,16 @@ static int run_fma(struct bench *b, struct clfcn_err *err)
                         CLFCN_ARRAY_LEN(args), err);
 }
 
-/* On a CPU every item takes a run of vectors; elsewhere neighbours take neighbours. */
+/* With vectors every item takes a run of vectors; elsewhere neighbours take neighbours.
+ */
 static int run_triad(struct bench *b, struct clfcn_err *err)
 {
     const cl_uint items = (cl_uint)b->items;
     const cl_uint n =
         (cl_uint)(b->effort.bytes / sizeof(float) / (size_t)b->vector_width);
     const cl_uint count = (n + items - 1) / items;
-    const cl_uint first = b->dev->info.is_cpu ? count : 1;
-    const cl_uint step = b->dev->info.is_cpu ? 1 : items;
+    const cl_uint first = b->vectors ? count : 1;
+    const cl_uint step = b->vectors ? 1 : items;
     const float scale = 3.0f;
     const struct clfcn_arg args[] = {
         CLFCN_ARG(b->x),  CLFCN_ARG(b->y), CLFCN_ARG(b->z),  CLFCN_ARG(scale),
@@ -123,8 +125,9 @@ static int prepare(struct bench *b, struct clfcn_err *err)
 {
     const struct clfcn_device_info *info = &b->dev->info;
     b->vector_width = clfcn_defaults_for(info).vector_width;
-    b->group = info->is_cpu ? 1 : info->max_work_group < 128 ? info->max_work_group : 128;
-    b->items = info->compute_units * (info->is_cpu ? ITEMS_PER_CORE : 16 * b->group);
+    b->vectors = clfcn_wants_vectors(info);
+    b->group = b->vectors ? 1 : info->max_work_group < 128 ? info->max_work_group : 128;
+    b->items = info->compute_units * (b->vectors ? ITEMS_PER_CORE : 16 * b->group);
     if (b->items * sizeof(float) > b->effort.bytes) { /* of peak_fma's result */
         b->effort.bytes = b->items * sizeof(float);
     }
