@@ -10,23 +10,24 @@
 #include "../util/strbuf.h"
 #include "cli.h"
 
-enum { CLI_BENCH_PRODUCTS = 8 };
+enum { CLI_BENCH_PRODUCTS = 8, CLI_BENCH_LEFT_OUT = 16 };
 
 /* The state of the machine before and after the timed runs. */
 struct cli_bench_moment {
-    double gflops; /* peak rate of multiply-adds */
+    double gflops; /* peak rate of multiply-adds; NaN: not measured */
     struct clfcn_sensors sensors;
 };
 
 /* What was verified beside single passes. */
 struct cli_bench_checks {
-    int passes, wrong;      /* of convolutions: checked, and found wrong */
-    double worst;           /* largest of their errors; NaN: not finite, or none */
-    char worst_at[64];      /* "conv3_1 input gradient"; "" if none was checked */
-    bool steps_repeat;      /* two steps from one state, twice: the same losses */
-    bool inference_repeats; /* the same bits twice */
-    double inference_error; /* of the network built for inference, against the one
-                               that trains; NaN: there is only one */
+    int passes, wrong;             /* of convolutions: checked, and found wrong */
+    double worst;                  /* largest of their errors; NaN: not finite, or none */
+    char worst_at[64];             /* "conv3_1 input gradient"; "" if none was checked */
+    bool steps_run, inference_run; /* whether these were checked: */
+    bool steps_repeat;             /* two steps from one state, twice: the same losses */
+    bool inference_repeats;        /* the same bits twice */
+    double inference_error;        /* of the network built for inference, against the one
+                                      that trains; NaN: there is only one */
     bool done;
 };
 
@@ -35,6 +36,7 @@ struct cli_bench {
     struct clfcn_net_desc desc;
     struct clfcn_net_options how;
     int steps;
+    double budget; /* seconds; 0: none */
     bool verify;
     bool first; /* of the process, whose peak memory is this run's then */
     /* What it works with. */
@@ -44,10 +46,14 @@ struct cli_bench {
     float *images, *logits, *other_logits;
     uint8_t *labels;
     double *scratch_ms; /* [steps] of the medians */
+    double end;         /* of the budget, on clfcn_clock() */
     int64_t updates;
     /* What it found. */
     char date[32];               /* when it began, in UTC */
-    double *train_ms, *infer_ms; /* [steps] */
+    double *train_ms, *infer_ms; /* [steps], of which so many were run: */
+    int train_runs, infer_runs;
+    char left_out[CLI_BENCH_LEFT_OUT][96]; /* for want of time or memory */
+    int left_out_count;
     struct clfcn_spread train, infer;
     double first_step_s;
     size_t device_bytes; /* largest use by then */
@@ -76,6 +82,12 @@ int cli_bench_check(struct cli_bench *b, struct clfcn_err *err);
 /* CLFCN_ENUMERIC, saying what, if something that was verified is wrong. */
 int cli_bench_verdict(const struct cli_bench *b, struct clfcn_err *err);
 size_t cli_bench_pixels(const struct cli_bench *b);
+
+/* Whether there is time left for what will take so many seconds. */
+bool cli_bench_affords(const struct cli_bench *b, double seconds);
+/* Note what there was no time or memory for. */
+void cli_bench_leave_out(struct cli_bench *b, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* GFLOP/s; NaN where nothing was measured or computed. */
 double cli_bench_rate(double flop, double ms);

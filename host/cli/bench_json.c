@@ -98,12 +98,24 @@ static json_t *layers_to_json(const struct cli_bench *b)
     return list;
 }
 
+static json_t *left_out_to_json(const struct cli_bench *b)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < b->left_out_count; ++i) {
+        json_array_append_new(list, json_string(b->left_out[i]));
+    }
+    return list;
+}
+
 static json_t *peak_to_json(const struct cli_bench *b)
 {
     const struct clfcn_peak *p = &b->peak;
-    return json_pack("{sf sf sf sf sf sf}", "gflops", p->gflops, "gbps", p->gbps,
-                     "launch_us", p->launch_us, "upload_gbps", p->upload_gbps,
-                     "download_gbps", p->download_gbps, "cache_gbps", b->cache_gbps);
+    return json_pack("{so so so so so so}", "gflops", clfcn_json_number(p->gflops),
+                     "gbps", clfcn_json_number(p->gbps), "launch_us",
+                     clfcn_json_number(p->launch_us), "upload_gbps",
+                     clfcn_json_number(p->upload_gbps), "download_gbps",
+                     clfcn_json_number(p->download_gbps), "cache_gbps",
+                     clfcn_json_number(b->cache_gbps));
 }
 
 static json_t *products_to_json(const struct cli_bench *b)
@@ -138,7 +150,7 @@ static json_t *spread_to_json(const struct clfcn_spread *s)
 
 static json_t *moment_to_json(const struct cli_bench_moment *m)
 {
-    return json_pack("{sf so so}", "gflops", m->gflops, "cpu_mhz",
+    return json_pack("{so so so}", "gflops", clfcn_json_number(m->gflops), "cpu_mhz",
                      clfcn_json_number(m->sensors.mhz), "celsius",
                      clfcn_json_number(m->sensors.celsius));
 }
@@ -149,10 +161,12 @@ static json_t *checks_to_json(const struct cli_bench *b)
     if (!c->done) {
         return json_null();
     }
-    return json_pack("{si si so so sf sb sb so}", "passes", c->passes, "wrong", c->wrong,
+    return json_pack("{si si so so sf so so so}", "passes", c->passes, "wrong", c->wrong,
                      "worst_error", clfcn_json_number(c->worst), "worst_at",
                      text(c->worst_at), "bound", CLFCN_SAMPLES_BOUND, "training_repeats",
-                     c->steps_repeat, "inference_repeats", c->inference_repeats,
+                     c->steps_run ? json_boolean(c->steps_repeat) : json_null(),
+                     "inference_repeats",
+                     c->inference_run ? json_boolean(c->inference_repeats) : json_null(),
                      "inference_error", clfcn_json_number(c->inference_error));
 }
 
@@ -223,18 +237,19 @@ int cli_bench_print_json(const struct cli_bench *b, struct clfcn_err *err)
 {
     json_t *times = json_pack(
         "{sf so sf so sf sI so so so sb}", "train_step_ms", b->train.median,
-        "train_step_ms_all", all_to_json(b->train_ms, b->steps), "infer_ms",
-        b->infer.median, "infer_ms_all", all_to_json(b->infer_ms, b->steps),
+        "train_step_ms_all", all_to_json(b->train_ms, b->train_runs), "infer_ms",
+        b->infer.median, "infer_ms_all", all_to_json(b->infer_ms, b->infer_runs),
         "first_step_s", b->first_step_s, "device_bytes", (json_int_t)b->device_bytes,
         "host_peak_kb", b->first ? json_integer(b->host_kb) : json_null(), "train_spread",
         spread_to_json(&b->train), "infer_spread", spread_to_json(&b->infer), "noisy",
         !cli_bench_steady(b));
     json_t *rest = json_pack(
-        "{so so so so so so sb so so}", "before", moment_to_json(&b->before), "after",
-        moment_to_json(&b->after), "correct", correct_to_json(b), "checks",
-        checks_to_json(b), "peak", peak_to_json(b), "products", products_to_json(b),
-        "tuned", clfcn_net_is_tuned(b->net), "launch_share",
-        clfcn_json_number(clfcn_net_launch_share(b->net)), "layers", layers_to_json(b));
+        "{so so so so so so so sb so so}", "left_out", left_out_to_json(b), "before",
+        moment_to_json(&b->before), "after", moment_to_json(&b->after), "correct",
+        correct_to_json(b), "checks", checks_to_json(b), "peak", peak_to_json(b),
+        "products", products_to_json(b), "tuned", clfcn_net_is_tuned(b->net),
+        "launch_share", clfcn_json_number(clfcn_net_launch_share(b->net)), "layers",
+        layers_to_json(b));
     return cli_print_json(
         join(join(question_to_json(b, clfcn_dev_get_info(b->dev)), times), rest), err);
 }

@@ -10,6 +10,7 @@
 #include "bench.h"
 #include "profile.h"
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 enum { PROFILED_STEPS = 3 };
@@ -17,6 +18,21 @@ enum { PROFILED_STEPS = 3 };
 size_t cli_bench_pixels(const struct cli_bench *b)
 {
     return (size_t)b->desc.batch * (size_t)b->desc.width * (size_t)b->desc.height;
+}
+
+bool cli_bench_affords(const struct cli_bench *b, double seconds)
+{
+    return clfcn_clock() + seconds <= b->end;
+}
+
+void cli_bench_leave_out(struct cli_bench *b, const char *fmt, ...)
+{
+    va_list args;
+    if (b->left_out_count < CLI_BENCH_LEFT_OUT) {
+        va_start(args, fmt);
+        vsnprintf(b->left_out[b->left_out_count++], sizeof(b->left_out[0]), fmt, args);
+        va_end(args);
+    }
 }
 
 static int allocate(struct cli_bench *b, struct clfcn_err *err)
@@ -57,9 +73,11 @@ void cli_bench_close(struct cli_bench *b)
     free(b->infer_ms);
     free(b->scratch_ms);
     free(b->verdicts);
-    *b = (struct cli_bench){
-        .desc = b->desc, .how = b->how, .steps = b->steps, .verify = b->verify
-    };
+    *b = (struct cli_bench){ .desc = b->desc,
+                             .how = b->how,
+                             .steps = b->steps,
+                             .budget = b->budget,
+                             .verify = b->verify };
 }
 
 static struct clfcn_net_hyper next_update(struct cli_bench *b)
@@ -141,13 +159,23 @@ static int create_inference(struct cli_bench *b, struct clfcn_err *err)
     return rc < 0 ? rc : clfcn_net_init(b->inference, 0, err);
 }
 
-/* Time one warm-up and then steps runs of what. */
+/* Time steps runs of what, after one to warm up, or as many as a third of the time left
+ * allows: then the first may be the only one. */
 static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
                   int (*what)(struct cli_bench *b, struct clfcn_err *err), double *ms,
-                  struct clfcn_err *err)
+                  int *runs, struct clfcn_err *err)
 {
-    int rc = what(b, err);
-    for (int i = 0; i < b->steps && rc == CLFCN_OK; ++i) {
+    const double begin = clfcn_clock();
+    int rc = what(b, err), i;
+    const double each = clfcn_clock() - begin;
+    const double reserve = isfinite(b->end) ? 2 * (b->end - clfcn_clock()) / 3 : 0;
+    ms[0] = 1e3 * each;
+    for (i = 0; i < b->steps && rc == CLFCN_OK; ++i) {
+        if (!cli_bench_affords(b, each + reserve)) {
+            cli_bench_leave_out(b, "%d of %d repetitions of the %s: too slow",
+                                b->steps - (i ? i : 1), b->steps, name);
+            break;
+        }
         if (*clfcn_interrupt_flag()) {
             return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
         }
@@ -161,6 +189,7 @@ static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
             cli_screen_live(&env->screen, text);
         }
     }
+    *runs = i ? i : 1;
     return rc;
 }
 
@@ -168,11 +197,18 @@ static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
  * nothing of it. With --profile they, and an inference, are what the file shows. */
 static int profile(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
 {
+    const double each = 1e-3 * b->train.median;
+    const int steps =
+        cli_bench_affords(b, 2 * PROFILED_STEPS * each) ? PROFILED_STEPS : 1;
+    if (!cli_bench_affords(b, each)) {
+        cli_bench_leave_out(b, "times of layers: too slow");
+        return CLFCN_OK;
+    }
     int rc = cli_profile_start(env, b->dev, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_prof_start(b->dev, err);
     }
-    for (int i = 0; i < PROFILED_STEPS && rc == CLFCN_OK; ++i) {
+    for (int i = 0; i < steps && rc == CLFCN_OK; ++i) {
         const struct clfcn_net_hyper hyper = next_update(b);
         rc = upload(b, err);
         if (rc == CLFCN_OK) {
@@ -189,15 +225,28 @@ static int profile(struct cli_env *env, struct cli_bench *b, struct clfcn_err *e
     return rc;
 }
 
+/* Where the network leaves no memory for it, all of peak is NaN. */
+static int measure_peak(struct cli_bench *b,
+                        int (*measure)(struct clfcn_dev *dev, struct clfcn_peak *out,
+                                       struct clfcn_err *err),
+                        struct clfcn_peak *peak, struct clfcn_err *err)
+{
+    const int rc = measure(b->dev, peak, err);
+    if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
+        cli_bench_leave_out(b, "a measurement of the peak: the network leaves too little "
+                               "memory for it");
+        return CLFCN_OK;
+    }
+    return rc;
+}
+
 static int look(struct cli_bench *b, struct cli_bench_moment *m, struct clfcn_err *err)
 {
     struct clfcn_peak peak;
     clfcn_sensors_read(&m->sensors);
-    const int rc = clfcn_peak_measure_cached(b->dev, &peak, err);
-    if (rc == CLFCN_OK) {
-        m->gflops = peak.gflops;
-        b->cache_gbps = fmax(b->cache_gbps, peak.gbps);
-    }
+    const int rc = measure_peak(b, clfcn_peak_measure_cached, &peak, err);
+    m->gflops = peak.gflops;
+    b->cache_gbps = fmax(b->cache_gbps, peak.gbps); /* passes NaN over */
     return rc;
 }
 
@@ -224,25 +273,41 @@ static int first_step(struct cli_env *env, struct cli_bench *b, struct clfcn_err
 
 static int time_runs(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
 {
+    b->cache_gbps = NAN;
     int rc = look(b, &b->before, err);
     if (rc == CLFCN_OK) {
-        rc = repeat(env, b, "training step", train_step, b->train_ms, err);
+        rc =
+            repeat(env, b, "training step", train_step, b->train_ms, &b->train_runs, err);
     }
     if (rc == CLFCN_OK) { /* what follows takes memory of its own */
         b->host_kb = clfcn_peak_rss_kb();
         rc = create_inference(b, err);
     }
     if (rc == CLFCN_OK) {
-        rc = repeat(env, b, "inference", infer, b->infer_ms, err);
+        rc = repeat(env, b, "inference", infer, b->infer_ms, &b->infer_runs, err);
     }
     if (rc == CLFCN_OK) {
         rc = look(b, &b->after, err);
     }
     if (rc == CLFCN_OK) {
-        b->train = clfcn_spread_of(b->train_ms, b->steps, b->scratch_ms);
-        b->infer = clfcn_spread_of(b->infer_ms, b->steps, b->scratch_ms);
+        b->train = clfcn_spread_of(b->train_ms, b->train_runs, b->scratch_ms);
+        b->infer = clfcn_spread_of(b->infer_ms, b->infer_runs, b->scratch_ms);
     }
     return rc;
+}
+
+/* Seconds that a FLOP takes in the convolution that computes slowest; 0: not known. */
+static double slowest_forward(const struct cli_bench *b)
+{
+    double most = 0;
+    for (int i = 0; i < clfcn_net_layer_count(b->net); ++i) {
+        struct clfcn_net_layer l;
+        clfcn_net_layer_get(b->net, i, &l);
+        const struct clfcn_net_pass *p = &l.pass[CLFCN_PASS_FORWARD];
+        const double rate = cli_bench_rate(p->flop, p->ms);
+        most = p->algorithm ? fmax(most, 1e-9 / rate) : most; /* passes NaN over */
+    }
+    return most;
 }
 
 /* The products of im2col for eight layers of VGG, at this size and batch. What there is
@@ -255,6 +320,8 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
         { 64, 64, 1 },   { 64, 128, 2 },  { 128, 128, 2 }, { 128, 256, 4 },
         { 256, 256, 4 }, { 256, 512, 8 }, { 512, 512, 8 }, { 512, 512, 16 },
     };
+    enum { RUNS_OF_PRODUCT = 5 };
+    double slowness = slowest_forward(b); /* seconds for a FLOP */
     for (int i = 0; i < CLI_BENCH_PRODUCTS; ++i) {
         const int s = layers[i].shrink;
         if (*clfcn_interrupt_flag()) {
@@ -266,6 +333,11 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
             .n = b->desc.batch * (b->desc.height / s) * (b->desc.width / s),
             .k = 9 * layers[i].in,
         };
+        const double flop = 2.0 * r->m * r->n * r->k;
+        if (!cli_bench_affords(b, RUNS_OF_PRODUCT * flop * slowness)) {
+            cli_bench_leave_out(b, "product %dx%dx%d: too slow", r->m, r->n, r->k);
+            continue;
+        }
         const int rc = clfcn_gemm_measure(b->dev, b->how.gemm, r, err);
         if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
             continue;
@@ -273,6 +345,7 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
         if (rc < 0) {
             return rc;
         }
+        slowness = fmax(slowness, 1e-9 / r->gflops);
         ++b->product_count;
     }
     return CLFCN_OK;
@@ -281,6 +354,7 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
 int cli_bench_run(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
 {
     clfcn_interrupt_install();
+    b->end = b->budget > 0 ? clfcn_clock() + b->budget : INFINITY;
     clfcn_clock_iso(b->date, sizeof(b->date));
     int rc = allocate(b, err);
     if (rc == CLFCN_OK) {
@@ -293,7 +367,7 @@ int cli_bench_run(struct cli_env *env, struct cli_bench *b, struct clfcn_err *er
         rc = profile(env, b, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_peak_measure(b->dev, &b->peak, err);
+        rc = measure_peak(b, clfcn_peak_measure, &b->peak, err);
     }
     if (rc == CLFCN_OK) {
         rc = measure_products(b, err);

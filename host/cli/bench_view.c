@@ -17,7 +17,7 @@ const char *cli_bench_algorithm(const struct clfcn_net_pass *pass)
 bool cli_bench_steady(const struct cli_bench *b)
 {
     return !b->train.noisy && !b->infer.noisy &&
-           fabs(b->after.gflops / b->before.gflops - 1) <= CLFCN_NOISY;
+           !(fabs(b->after.gflops / b->before.gflops - 1) > CLFCN_NOISY);
 }
 
 /* "12.3", or "-" where there is nothing to say. */
@@ -70,10 +70,10 @@ static void print_layer(const struct cli_bench *b, int layer)
 }
 
 static void print_time(const struct cli_bench *b, const char *name,
-                       const struct clfcn_spread *s)
+                       const struct clfcn_spread *s, int runs)
 {
     printf("%-14s %10.1f ms  %8.2f img/s  median of %d (%.1f to %.1f", name, s->median,
-           1e3 * b->desc.batch / s->median, b->steps, s->lowest, s->highest);
+           1e3 * b->desc.batch / s->median, runs, s->lowest, s->highest);
     if (isfinite(s->relative)) {
         printf(", spread %.1f %%", 100 * s->relative);
     }
@@ -118,8 +118,8 @@ static void print_checks(const struct cli_bench *b)
     }
     printf("results        %s\n",
            cli_bench_verdict(b, &err) == CLFCN_OK
-               ? "correct: every pass within bounds, the same bits "
-                 "when repeated"
+               ? "correct: every pass that was checked is within bounds, "
+                 "and what was repeated gave the same bits"
                : err.msg);
     if (c->passes > 0) {
         printf("               %d passes of layers against float64: largest relative "
@@ -134,8 +134,8 @@ void cli_bench_print_text(const struct cli_bench *b)
     printf("%s on %s, batch %d, %dx%d, %d classes\n", clfcn_arch_name(b->desc.arch),
            clfcn_backbone_name(b->desc.backbone), b->desc.batch, b->desc.width,
            b->desc.height, b->desc.classes);
-    print_time(b, "training step", &b->train);
-    print_time(b, "inference", &b->infer);
+    print_time(b, "training step", &b->train, b->train_runs);
+    print_time(b, "inference", &b->infer, b->infer_runs);
     print_moment("before them", &b->before);
     print_moment("after them", &b->after);
     if (!cli_bench_steady(b)) {
@@ -144,9 +144,14 @@ void cli_bench_print_text(const struct cli_bench *b)
                100 * CLFCN_NOISY);
     }
     print_checks(b);
+    for (int i = 0; i < b->left_out_count; ++i) {
+        printf("not measured   %s\n", b->left_out[i]);
+    }
     printf("first step     %10.1f s   from opening the device on\n", b->first_step_s);
-    printf("launch         %10.1f us  a kernel; gaps are %.1f %% of a step\n",
-           b->peak.launch_us, 100 * clfcn_net_launch_share(b->net));
+    char launch[16], gaps[16];
+    printf("launch         %10s us  a kernel; gaps are %s %% of a step\n",
+           cell(b->peak.launch_us, launch),
+           cell(100 * clfcn_net_launch_share(b->net), gaps));
     print_peak(b);
     printf("device memory  %s\n", cli_format_bytes(b->device_bytes, text));
     if (b->first) {

@@ -174,6 +174,10 @@ static int check(struct cli_env *env, const struct cli_bench *b, const char *net
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "--steps %d: must be 1 to %d",
                              b->steps, BENCH_MAX_STEPS);
     }
+    if (!(b->budget >= 0)) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "--budget %g: must be 0 or more",
+                             b->budget);
+    }
     if (nets && (options[0].raw || options[1].raw)) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
                              "give either --net or --arch and --backbone");
@@ -197,6 +201,7 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
                   .batch = 4 },
         .how = { .training = true },
         .steps = 10,
+        .budget = 600,
         .verify = true,
     };
     struct plan plan = { .device_count = 1 };
@@ -220,6 +225,12 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .target = &b.steps,
           .arg = "K",
           .help = "timed repetitions, after one to warm up" },
+        { .name = "budget",
+          .kind = CLI_DOUBLE,
+          .target = &b.budget,
+          .arg = "SECONDS",
+          .help =
+              "leave out what a run would take longer for, on slow devices; 0: nothing" },
         CLI_OPT_LOSS(&b.how.loss),
         CLI_OPT_OPTIMIZER(&b.how.optimizer),
         CLI_OPT_GEMM(&b.how.gemm),

@@ -1,5 +1,7 @@
 /* cmd_devices.c - clfcn devices: what there is, and which of it --device chooses. */
 #include "../device/driver.h"
+#include "../ops/certificate.h"
+#include "../util/strbuf.h"
 #include "options.h"
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,54 @@ static const char *type_name(const struct clfcn_device_info *d)
     return d->is_gpu ? "gpu" : d->is_cpu ? "cpu" : "other";
 }
 
+/* What self-tests found on a device: nothing, where it cannot be opened. */
+static struct clfcn_certificate certificate_of(const struct clfcn_device_info *d)
+{
+    struct clfcn_certificate c = { 0 };
+    struct clfcn_dev *dev = NULL;
+    struct clfcn_err err;
+    char index[16];
+    snprintf(index, sizeof(index), "%d", d->index);
+    if (d->usable && clfcn_dev_open(index, &dev, &err) == CLFCN_OK) {
+        clfcn_certificate_load(dev, &c);
+        clfcn_dev_close(&dev);
+    }
+    return c;
+}
+
+/* "forward of winograd4" of each that is wrong, as a list. A new reference. */
+static json_t *faults_of(const struct clfcn_certificate *c)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < c->count; ++i) {
+        if (!c->list[i].correct) {
+            json_array_append_new(
+                list, json_sprintf("%s of %s", c->list[i].pass, c->list[i].subject));
+        }
+    }
+    return list;
+}
+
+static void print_certificate(const struct clfcn_device_info *d)
+{
+    struct clfcn_certificate c = certificate_of(d);
+    json_t *faults = faults_of(&c);
+    const size_t wrong = json_array_size(faults);
+    printf("      tested    ");
+    if (c.count == 0) {
+        printf("nothing yet with this driver; 'clfcn selftest' does it\n");
+    } else {
+        printf("%d passes of kernels, %s", c.count,
+               wrong > 0 ? "of which these are wrong and never used:" : "all right\n");
+    }
+    for (size_t i = 0; i < wrong; ++i) {
+        printf("%s %s%s", i > 0 ? "," : "", json_string_value(json_array_get(faults, i)),
+               i + 1 == wrong ? "\n" : "");
+    }
+    json_decref(faults);
+    clfcn_certificate_free(&c);
+}
+
 static int print_json(const struct clfcn_device_info *d, bool chosen,
                       struct clfcn_err *err)
 {
@@ -33,15 +83,17 @@ static int print_json(const struct clfcn_device_info *d, bool chosen,
                           "vendor", d->vendor, "platform", d->platform, "driver",
                           d->driver, "version", d->version, "type", type_name(d), "class",
                           class_name(d->device_class));
+    struct clfcn_certificate certificate = certificate_of(d);
     json_t *rest = json_pack(
-        "{sI sI sI sI sI sb sb sb sI sI sb so sb}", "compute_units",
-        (json_int_t)d->compute_units, "clock_mhz", (json_int_t)d->clock_mhz,
-        "global_bytes", (json_int_t)d->global_bytes, "max_alloc_bytes",
-        (json_int_t)d->max_alloc_bytes, "local_bytes", (json_int_t)d->local_bytes,
-        "unified_memory", d->unified_memory, "fp16", d->fp16, "fp64", d->fp64,
-        "vector_width", (json_int_t)d->vector_width, "max_work_group",
-        (json_int_t)d->max_work_group, "usable", d->usable, "why_not",
+        "{si so sI sI sI sI sI sb sb sb sI sI sb so sb}", "tested", certificate.count,
+        "wrong", faults_of(&certificate), "compute_units", (json_int_t)d->compute_units,
+        "clock_mhz", (json_int_t)d->clock_mhz, "global_bytes",
+        (json_int_t)d->global_bytes, "max_alloc_bytes", (json_int_t)d->max_alloc_bytes,
+        "local_bytes", (json_int_t)d->local_bytes, "unified_memory", d->unified_memory,
+        "fp16", d->fp16, "fp64", d->fp64, "vector_width", (json_int_t)d->vector_width,
+        "max_work_group", (json_int_t)d->max_work_group, "usable", d->usable, "why_not",
         d->usable ? json_null() : json_string(d->why_not), "chosen", chosen);
+    clfcn_certificate_free(&certificate);
     if (!o || !rest || json_object_update(o, rest) < 0) {
         json_decref(o);
         o = NULL; /* cli_print_json() reports it */
@@ -67,8 +119,10 @@ static void print_text(const struct clfcn_device_info *d, bool chosen)
            d->unified_memory ? " shared with the host" : "",
            cli_format_bytes(d->max_alloc_bytes, largest),
            cli_format_bytes(d->local_bytes, local));
-    printf("      floats    fp32%s%s\n\n", d->fp16 ? ", fp16" : "",
+    printf("      floats    fp32%s%s\n", d->fp16 ? ", fp16" : "",
            d->fp64 ? ", fp64" : "");
+    print_certificate(d);
+    printf("\n");
 }
 
 /* A driver that is left out or offers nothing, where that is a fault of its own. */

@@ -117,22 +117,6 @@ static int refuse(int batch, struct clfcn_err *err)
                          "does not fit: --batch %d would, or lower --size", batch);
 }
 
-/* A look at how fast the device is, for the time that a step will take: a tenth of a
- * second. Without it the time is estimated from units and clock. */
-static void measure_peak(struct clfcn_dev *dev)
-{
-    const struct clfcn_peak_effort effort = {
-        .bytes = 1 << 18, .launches = 1, .repeats = 8, .seconds = 0.01
-    };
-    struct clfcn_peak peak;
-    struct clfcn_err err;
-    if (clfcn_peak_measure_with(dev, &effort, &peak, &err) == CLFCN_OK) {
-        dev->gflops = peak.gflops;
-    } else {
-        clfcn_debug("%s", err.msg);
-    }
-}
-
 static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *err)
 {
     struct clfcn_dev *dev = NULL;
@@ -141,7 +125,7 @@ static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *e
     if (rc < 0) {
         return rc;
     }
-    measure_peak(dev);
+    clfcn_peak_glance(dev); /* for the time that a step will take */
     rc = clfcn_net_forecast(dev, &plan->desc, &plan->how, &f, err);
     if (rc < 0 && rc != CLFCN_EDEVMEM) {
         goto out;

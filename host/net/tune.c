@@ -217,6 +217,19 @@ int clfcn_tuning_measure(struct clfcn_tuning *t, const struct clfcn_tune_how *ho
     return rc;
 }
 
+/* Whether one run of the heaviest row, at a share of the peak that slow kernels reach,
+ * would take longer than the budget, which is only looked at between runs. */
+static bool too_slow(const struct clfcn_tuning *t, double budget)
+{
+    static const double share = 0.02;
+    double most = 0;
+    clfcn_peak_glance(t->dev);
+    for (int i = 0; i < t->count; ++i) {
+        most = t->rows[i].flop > most ? t->rows[i].flop : most;
+    }
+    return t->dev->gflops > 0 && 1e-9 * most / (share * t->dev->gflops) > budget;
+}
+
 void clfcn_tune_first(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                       const struct clfcn_net_options *options, const volatile bool *stop)
 {
@@ -234,7 +247,9 @@ void clfcn_tune_first(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                "'clfcn tune' does it thoroughly",
                cpu ? "parameters" : "algorithms", how.budget);
     int rc = clfcn_tuning_open(dev, desc, options, CLFCN_LOG_DEBUG, &tuning, &err);
-    if (rc == CLFCN_OK) {
+    if (rc == CLFCN_OK && too_slow(&tuning, how.budget)) {
+        clfcn_info("this device is too slow for that: its defaults stay");
+    } else if (rc == CLFCN_OK) {
         rc = clfcn_tuning_measure(&tuning, &how, &err);
     }
     if (rc < 0 && rc != CLFCN_EINTR) {

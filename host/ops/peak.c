@@ -1,13 +1,18 @@
 #include "peak.h"
 
 #include "../device/buffer.h"
+#include "../util/log.h"
 #include "../util/sys.h"
 #include "defaults.h"
 #include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MIB ((size_t)1 << 20)
+
+/* Seconds for a figure: ten times what devices of use take for it. */
+static const double LIMIT = 1.0;
 
 #define PARAMS           \
     {                    \
@@ -40,7 +45,9 @@ struct bench {
     bool vectors;     /* a work-item is all that a core does at a time */
     size_t items;     /* enough to keep every core busy to the end */
     size_t group;
-    int rounds; /* of multiply-adds */
+    int rounds;   /* of multiply-adds */
+    int launches; /* of empty kernels */
+    size_t bytes; /* of each buffer that are used */
 };
 
 /* PoCL gives a thread half of what is left at a time: few items leave cores idle. */
@@ -48,12 +55,13 @@ enum { ITEMS_PER_CORE = 64 };
 
 typedef int (*enqueue_fn)(struct bench *b, struct clfcn_err *err);
 
-/* The least seconds that enqueue and its commands take. */
-static int time_best(struct bench *b, enqueue_fn enqueue, double *best,
+/* The least seconds that enqueue and its commands take, of up to so many times. */
+static int time_best(struct bench *b, enqueue_fn enqueue, int repeats, double *best,
                      struct clfcn_err *err)
 {
+    const double end = clfcn_clock() + b->effort.limit;
     *best = DBL_MAX;
-    for (int i = 0; i < b->effort.repeats; ++i) {
+    for (int i = 0; i < repeats && (i == 0 || clfcn_clock() < end); ++i) {
         const double start = clfcn_clock();
         int rc = enqueue(b, err);
         const cl_int code = rc == CLFCN_OK ? clFinish(b->dev->compute) : CL_SUCCESS;
@@ -85,8 +93,7 @@ static int run_fma(struct bench *b, struct clfcn_err *err)
 static int run_triad(struct bench *b, struct clfcn_err *err)
 {
     const cl_uint items = (cl_uint)b->items;
-    const cl_uint n =
-        (cl_uint)(b->effort.bytes / sizeof(float) / (size_t)b->vector_width);
+    const cl_uint n = (cl_uint)(b->bytes / sizeof(float) / (size_t)b->vector_width);
     const cl_uint count = (n + items - 1) / items;
     const cl_uint first = b->vectors ? count : 1;
     const cl_uint step = b->vectors ? 1 : items;
@@ -104,7 +111,7 @@ static int run_empty(struct bench *b, struct clfcn_err *err)
     const cl_int nothing = 0;
     const struct clfcn_arg args[] = { CLFCN_ARG(nothing) };
     int rc = CLFCN_OK;
-    for (int i = 0; i < b->effort.launches && rc == CLFCN_OK; ++i) {
+    for (int i = 0; i < b->launches && rc == CLFCN_OK; ++i) {
         rc = clfcn_launch(b->dev, &b->empty, 1, &b->group, &b->group, args,
                           CLFCN_ARRAY_LEN(args), err);
     }
@@ -113,12 +120,12 @@ static int run_empty(struct bench *b, struct clfcn_err *err)
 
 static int run_upload(struct bench *b, struct clfcn_err *err)
 {
-    return clfcn_buffer_write(b->dev, b->x, 0, b->effort.bytes, b->host, err);
+    return clfcn_buffer_write(b->dev, b->x, 0, b->bytes, b->host, err);
 }
 
 static int run_download(struct bench *b, struct clfcn_err *err)
 {
-    return clfcn_buffer_read(b->dev, b->x, 0, b->effort.bytes, b->host, err);
+    return clfcn_buffer_read(b->dev, b->x, 0, b->bytes, b->host, err);
 }
 
 static int prepare(struct bench *b, struct clfcn_err *err)
@@ -174,7 +181,7 @@ static int measure_fma(struct bench *b, double *gflops, struct clfcn_err *err)
     double seconds = 0;
     int rc = CLFCN_OK;
     for (b->rounds = 64; rc == CLFCN_OK; b->rounds *= 2) {
-        rc = time_best(b, run_fma, &seconds, err);
+        rc = time_best(b, run_fma, b->effort.repeats, &seconds, err);
         if (seconds >= b->effort.seconds || b->rounds >= MOST_ROUNDS) {
             break;
         }
@@ -184,25 +191,52 @@ static int measure_fma(struct bench *b, double *gflops, struct clfcn_err *err)
     return rc;
 }
 
+/* As many launches, then as many bytes as there is time for. */
+static int find_amounts(struct bench *b, struct clfcn_err *err)
+{
+    double seconds = 0;
+    int rc = CLFCN_OK;
+    b->launches = 1;
+    do {
+        b->launches =
+            b->launches * 8 < b->effort.launches ? b->launches * 8 : b->effort.launches;
+        rc = time_best(b, run_empty, 1, &seconds, err);
+    } while (rc == CLFCN_OK && b->launches < b->effort.launches &&
+             8 * seconds < b->effort.limit);
+    b->bytes = b->items * sizeof(float);
+    while (rc == CLFCN_OK && b->bytes < b->effort.bytes) {
+        rc = time_best(b, run_triad, 1, &seconds, err);
+        if (4 * seconds > b->effort.limit) {
+            break;
+        }
+        b->bytes = b->bytes * 4 < b->effort.bytes ? b->bytes * 4 : b->effort.bytes;
+    }
+    return rc;
+}
+
 static int measure(struct bench *b, struct clfcn_peak *out, struct clfcn_err *err)
 {
-    const double bytes = (double)b->effort.bytes;
+    const int repeats = b->effort.repeats;
     double launches = 0, triad = 0, upload = 0, download = 0;
     int rc = measure_fma(b, &out->gflops, err);
     if (rc == CLFCN_OK) {
-        rc = time_best(b, run_empty, &launches, err);
+        rc = find_amounts(b, err);
     }
     if (rc == CLFCN_OK) {
-        rc = time_best(b, run_triad, &triad, err);
+        rc = time_best(b, run_empty, repeats, &launches, err);
     }
     if (rc == CLFCN_OK) {
-        rc = time_best(b, run_upload, &upload, err);
+        rc = time_best(b, run_triad, repeats, &triad, err);
     }
     if (rc == CLFCN_OK) {
-        rc = time_best(b, run_download, &download, err);
+        rc = time_best(b, run_upload, repeats, &upload, err);
     }
     if (rc == CLFCN_OK) {
-        out->launch_us = 1e6 * launches / b->effort.launches;
+        rc = time_best(b, run_download, repeats, &download, err);
+    }
+    if (rc == CLFCN_OK) {
+        const double bytes = (double)b->bytes;
+        out->launch_us = 1e6 * launches / b->launches;
         out->gbps = 3e-9 * bytes / triad;
         out->upload_gbps = 1e-9 * bytes / upload;
         out->download_gbps = 1e-9 * bytes / download;
@@ -223,6 +257,7 @@ int clfcn_peak_measure_with(struct clfcn_dev *dev, const struct clfcn_peak_effor
     }
     if (rc < 0) {
         clfcn_err_note(err, "measuring the device's peak");
+        *out = (struct clfcn_peak){ NAN, NAN, NAN, NAN, NAN };
     }
     clFinish(dev->compute);
     clfcn_buffer_release(dev, &b.x);
@@ -262,6 +297,7 @@ int clfcn_peak_measure(struct clfcn_dev *dev, struct clfcn_peak *out,
         .launches = 500,
         .repeats = 8,
         .seconds = 0.02,
+        .limit = LIMIT,
     };
     return clfcn_peak_measure_with(dev, &effort, out, err);
 }
@@ -277,6 +313,21 @@ int clfcn_peak_measure_cached(struct clfcn_dev *dev, struct clfcn_peak *out,
         .launches = 1,
         .repeats = 16,
         .seconds = 0.01,
+        .limit = LIMIT,
     };
     return clfcn_peak_measure_with(dev, &effort, out, err);
+}
+
+void clfcn_peak_glance(struct clfcn_dev *dev)
+{
+    const struct clfcn_peak_effort effort = {
+        .bytes = 1 << 18, .launches = 1, .repeats = 8, .seconds = 0.01, .limit = 0.1
+    };
+    struct clfcn_peak peak;
+    struct clfcn_err err;
+    if (clfcn_peak_measure_with(dev, &effort, &peak, &err) == CLFCN_OK) {
+        dev->gflops = peak.gflops;
+    } else {
+        clfcn_debug("%s", err.msg);
+    }
 }

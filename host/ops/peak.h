@@ -14,14 +14,19 @@ struct clfcn_peak {
 };
 
 /* Measure each several times and keep the best: some two seconds and up to 768 MiB of
- * device memory. The device must be idle. CLFCN_EDEVMEM; CLFCN_ECL. */
+ * device memory. The device must be idle. CLFCN_EDEVMEM; CLFCN_ECL; then all of out is
+ * NaN. */
 int clfcn_peak_measure(struct clfcn_dev *dev, struct clfcn_peak *out,
                        struct clfcn_err *err);
 
-/* As clfcn_peak_measure(), on buffers that stay in the device's cache, so that gbps is the
- * cache's, or what launching a kernel leaves of it: half a second, 12 MiB at most. */
+/* As clfcn_peak_measure(), on buffers that stay in the device's cache, so that gbps is
+ * the cache's, or what launching a kernel leaves of it: half a second, 12 MiB at most. */
 int clfcn_peak_measure_cached(struct clfcn_dev *dev, struct clfcn_peak *out,
                               struct clfcn_err *err);
+
+/* A look at how fast dev is, noted in dev->gflops: a tenth of a second, little memory.
+ * Where it fails that stays as it is. */
+void clfcn_peak_glance(struct clfcn_dev *dev);
 
 /* How hard it tries. */
 struct clfcn_peak_effort {
@@ -29,6 +34,8 @@ struct clfcn_peak_effort {
     int launches;   /* of empty kernels at a time */
     int repeats;    /* of which the best counts */
     double seconds; /* that multiply-adds take at least */
+    double limit;   /* of seconds for each figure: what is too slow for that gets fewer
+                       repetitions and smaller buffers */
 };
 /* As clfcn_peak_measure(), which chooses the effort: smaller for a simulator. */
 int clfcn_peak_measure_with(struct clfcn_dev *dev, const struct clfcn_peak_effort *effort,

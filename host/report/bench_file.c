@@ -240,8 +240,14 @@ static void read_checks(struct reader *r, struct clfcn_bench_run *run)
     c->worst_at = text_or_null(r, v, "worst_at");
     c->bound = positive(r, v, "bound");
     c->inference_error = number_or_nan(r, v, "inference_error");
-    c->training_repeats = flag(r, v, "training_repeats");
-    c->inference_repeats = flag(r, v, "inference_repeats");
+    c->training_repeats = verdict(r, v, "training_repeats");
+    c->inference_repeats = verdict(r, v, "inference_repeats");
+}
+
+/* NaN for null; else what others are divided by. */
+static double positive_or_nan(struct reader *r, const json_t *o, const char *field)
+{
+    return isnan(number_or_nan(r, o, field)) ? NAN : positive(r, o, field);
 }
 
 static void read_answer(struct reader *r, struct clfcn_bench_run *run)
@@ -251,12 +257,12 @@ static void read_answer(struct reader *r, struct clfcn_bench_run *run)
     read_time(r, json, "infer_ms", "infer_spread", &run->infer);
     run->first_step_s = number(r, json, "first_step_s");
     run->device_bytes = number(r, json, "device_bytes");
-    run->peak_before = positive(r, object(r, json, "before"), "gflops");
-    run->peak_after = positive(r, object(r, json, "after"), "gflops");
-    run->peak_gflops = positive(r, peak, "gflops");
-    run->gbps = positive(r, peak, "gbps");
-    run->cache_gbps = positive(r, peak, "cache_gbps");
-    run->launch_us = number(r, peak, "launch_us");
+    run->peak_before = positive_or_nan(r, object(r, json, "before"), "gflops");
+    run->peak_after = positive_or_nan(r, object(r, json, "after"), "gflops");
+    run->peak_gflops = positive_or_nan(r, peak, "gflops");
+    run->gbps = positive_or_nan(r, peak, "gbps");
+    run->cache_gbps = positive_or_nan(r, peak, "cache_gbps");
+    run->launch_us = number_or_nan(r, peak, "launch_us");
     run->noisy = flag(r, json, "noisy");
     run->tuned = flag(r, json, "tuned");
     read_checks(r, run);

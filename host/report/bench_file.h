@@ -43,7 +43,7 @@ struct clfcn_bench_checks {
     int passes, wrong;
     double worst_error, bound, inference_error;
     const char *worst_at;
-    bool training_repeats, inference_repeats;
+    enum clfcn_verdict training_repeats, inference_repeats;
 };
 
 struct clfcn_bench_run {
@@ -60,7 +60,7 @@ struct clfcn_bench_run {
     const char *failure; /* why there is nothing below; NULL if there is */
     struct clfcn_bench_time train, infer;
     double first_step_s, device_bytes;
-    double peak_before, peak_after; /* GFLOP/s */
+    double peak_before, peak_after; /* GFLOP/s; these and the next NaN: not measured */
     double peak_gflops, gbps, cache_gbps, launch_us;
     bool noisy, tuned;
     enum clfcn_verdict correct;

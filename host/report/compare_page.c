@@ -165,9 +165,9 @@ static void run_cell(struct clfcn_strbuf *out, const struct clfcn_bench_run *run
                      clfcn_compare_color(run), run->letter);
 }
 
-static const char *yes_no(bool yes)
+static const char *yes_no(enum clfcn_verdict v)
 {
-    return yes ? "yes" : "NO";
+    return v == CLFCN_UNKNOWN ? DASH : v == CLFCN_RIGHT ? "yes" : "NO";
 }
 
 static void correctness(struct clfcn_strbuf *out, const struct clfcn_compare *c,

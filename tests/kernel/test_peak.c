@@ -109,7 +109,7 @@ static void test_triad(void **state)
 
 static struct clfcn_peak measure(struct rig *rig)
 {
-    static const struct clfcn_peak_effort tiny = { 4096, 2, 1, 0.0 };
+    static const struct clfcn_peak_effort tiny = { 4096, 2, 1, 0.0, 1.0 };
     struct clfcn_peak peak;
     struct clfcn_err err;
     rig_ok(rig->small ? clfcn_peak_measure_with(rig->dev, &tiny, &peak, &err)
