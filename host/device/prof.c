@@ -15,6 +15,8 @@ struct pending {
     cl_event after; /* a marker in front of it, or NULL */
     const char *what, *pass;
     char layer[32];
+    double begin,
+        end; /* by the host's clock, where that measures; end 0: not known yet */
 };
 
 struct clfcn_prof {
@@ -22,6 +24,7 @@ struct clfcn_prof {
     int count, capacity;
     char layer[32];
     const char *pass;
+    bool by_host;
     double offset; /* seconds to add to the device's clock to get clfcn_clock() */
     clfcn_prof_fn fn;
     void *user;
@@ -98,6 +101,12 @@ int clfcn_prof_start(struct clfcn_dev *dev, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
+void clfcn_prof_by_host(struct clfcn_dev *dev)
+{
+    clfcn_prof_drain(dev);
+    dev->prof->by_host = true;
+}
+
 bool clfcn_prof_is_on(const struct clfcn_dev *dev)
 {
     return dev->prof != NULL;
@@ -126,11 +135,27 @@ void clfcn_prof_set_pass(struct clfcn_dev *dev, const char *pass)
     }
 }
 
+/* Wait for the command before the next one begins. */
+static void end_last(struct clfcn_dev *dev)
+{
+    struct clfcn_prof *prof = dev->prof;
+    if (prof->by_host && prof->count > 0 && prof->list[prof->count - 1].end == 0) {
+        struct pending *p = &prof->list[prof->count - 1];
+        clFinish(dev->compute);
+        clFinish(dev->transfer);
+        if (p->event) {
+            clWaitForEvents(1, &p->event);
+        }
+        p->end = clfcn_clock();
+    }
+}
+
 /* A new entry; NULL if memory is exhausted. Makes room by collecting first, so that the
  * list is no longer than what is under way. */
 static struct pending *add(struct clfcn_dev *dev, const char *what)
 {
     struct clfcn_prof *prof = dev->prof;
+    end_last(dev);
     if (prof->count == prof->capacity) {
         clfcn_prof_collect(dev);
     }
@@ -144,7 +169,7 @@ static struct pending *add(struct clfcn_dev *dev, const char *what)
         prof->capacity = capacity;
     }
     struct pending *p = &prof->list[prof->count++];
-    *p = (struct pending){ .what = what, .pass = prof->pass };
+    *p = (struct pending){ .what = what, .pass = prof->pass, .begin = clfcn_clock() };
     snprintf(p->layer, sizeof(p->layer), "%s", prof->layer);
     return p;
 }
@@ -208,6 +233,10 @@ static void report(const struct clfcn_dev *dev, const struct pending *p)
         .begin = prof->offset + 1e-9 * (double)begin,
         .end = prof->offset + 1e-9 * (double)end,
     };
+    if (prof->by_host) {
+        record.begin = p->begin;
+        record.end = p->end;
+    }
     struct clfcn_trace_event event = {
         .name = record.what,
         .category = record.kernel ? "kernel" : "transfer",
@@ -256,6 +285,9 @@ void clfcn_prof_collect(struct clfcn_dev *dev)
 /* Event by event: in Mesa 22.3 events may still run when clFinish() has returned. */
 void clfcn_prof_drain(struct clfcn_dev *dev)
 {
+    if (dev->prof) {
+        end_last(dev);
+    }
     clFinish(dev->transfer);
     clFinish(dev->compute);
     for (int i = 0; dev->prof && i < dev->prof->count; ++i) {

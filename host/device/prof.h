@@ -26,6 +26,9 @@ int clfcn_prof_start(struct clfcn_dev *dev, struct clfcn_err *err);
 int clfcn_prof_stop(struct clfcn_dev *dev, struct clfcn_err *err);
 /* Collect the rest; the queues stay as they are. Does nothing if it is off. */
 void clfcn_prof_finish(struct clfcn_dev *dev);
+/* From now on measure by the host's clock, command after command, each waited for before
+ * the next: for drivers whose own times are wrong. */
+void clfcn_prof_by_host(struct clfcn_dev *dev);
 bool clfcn_prof_is_on(const struct clfcn_dev *dev);
 
 /* Send records to fn as well, in the order of enqueueing; NULL: no more. */

@@ -14,28 +14,51 @@ struct bar {
     double value, low, high; /* low and high: a whisker; NaN: none */
 };
 
+/* Lengths of bars: in proportion, or, where one value is hundreds of times another, by
+ * their logarithms, from a decade below the least on. */
+struct scale {
+    double least, most;
+    bool logarithmic;
+};
+
+static const double FAR_APART = 100;
+
+static struct scale scale_of(double least, double most)
+{
+    struct scale s = { least, most, least > 0 && most > FAR_APART * least };
+    s.least = pow(10, floor(log10(least)) - 1);
+    return s;
+}
+
+static double bar_width(double value, const struct scale *s, int left)
+{
+    const double share = s->logarithmic ? log(value / s->least) / log(s->most / s->least)
+                                        : value / s->most;
+    return fmax(share, 0) * (WIDTH - left - RIGHT);
+}
+
+static const char *scale_note(const struct scale *s)
+{
+    return s->logarithmic ? "; logarithmic" : "";
+}
+
 static void open_figure(struct clfcn_strbuf *out, const char *title, const char *note,
-                        int height)
+                        const struct scale *scale, int height)
 {
     clfcn_strbuf_add(
         out,
         "<figure class=\"chart\"><figcaption><strong>%s</strong> <span "
-        "class=\"legend\">%s</span></figcaption>\n<svg viewBox=\"0 0 %d %d\" "
+        "class=\"legend\">%s%s</span></figcaption>\n<svg viewBox=\"0 0 %d %d\" "
         "role=\"img\" aria-label=\"%s\">\n",
-        title, note, WIDTH, height, title);
+        title, note, scale_note(scale), WIDTH, height, title);
 }
 
-static double bar_width(double value, double most, int left)
-{
-    return value / most * (WIDTH - left - RIGHT);
-}
-
-static void draw_bar(struct clfcn_strbuf *out, const struct bar *b, double most,
-                     const char *format, int y)
+static void draw_bar(struct clfcn_strbuf *out, const struct bar *b,
+                     const struct scale *scale, const char *format, int y)
 {
     enum { LEFT = 26, THICK = 16 };
     char text[32];
-    const double end = LEFT + bar_width(b->value, most, LEFT);
+    const double end = LEFT + bar_width(b->value, scale, LEFT);
     double text_at = end;
     clfcn_strbuf_add(out, "<text class=\"name\" x=\"0\" y=\"%d\">%c</text>", y + 13,
                      b->run->letter);
@@ -49,8 +72,8 @@ static void draw_bar(struct clfcn_strbuf *out, const struct bar *b, double most,
                      "height=\"%d\" rx=\"2\"/>",
                      clfcn_compare_color(b->run), LEFT, y, end - LEFT, THICK);
     if (isfinite(b->low)) {
-        const double from = LEFT + bar_width(b->low, most, LEFT);
-        text_at = LEFT + bar_width(b->high, most, LEFT);
+        const double from = LEFT + bar_width(b->low, scale, LEFT);
+        text_at = LEFT + bar_width(b->high, scale, LEFT);
         clfcn_strbuf_add(out,
                          "<path class=\"whisker\" d=\"M%.1f %dH%.1fM%.1f %dv8M%.1f "
                          "%dv8\"/>",
@@ -65,13 +88,15 @@ static void draw_bars(struct clfcn_strbuf *out, const char *title, const char *n
                       const struct bar *bars, int count, const char *format)
 {
     enum { ROW = 26 };
-    double most = 0;
+    double most = 0, least = INFINITY;
     for (int i = 0; i < count; ++i) {
         most = fmax(most, fmax(bars[i].value, bars[i].high));
+        least = fmin(least, bars[i].value);
     }
-    open_figure(out, title, note, ROW * count + 4);
+    const struct scale scale = scale_of(least, most);
+    open_figure(out, title, note, &scale, ROW * count + 4);
     for (int i = 0; i < count; ++i) {
-        draw_bar(out, &bars[i], most, format, ROW * i + 4);
+        draw_bar(out, &bars[i], &scale, format, ROW * i + 4);
     }
     clfcn_strbuf_add(out, "</svg></figure>\n");
 }
@@ -131,23 +156,33 @@ static double layer_ms(const struct clfcn_bench_layer *l)
            (isnan(l->backward_ms) ? 0 : l->backward_ms);
 }
 
-static double slowest_layer(const struct clfcn_compare *c,
-                            const struct clfcn_compare_group *g)
+/* By their logarithms where the slowest layers of two runs are far apart: layers of one
+ * run always are. */
+static struct scale scale_of_layers(const struct clfcn_compare *c,
+                                    const struct clfcn_compare_group *g)
 {
-    double most = 0;
+    struct scale all = { .least = INFINITY };
+    double slowest = INFINITY;
     for (int i = 0; i < g->count; ++i) {
         const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
+        double most = 0;
         for (int k = 0; k < r->layer_count; ++k) {
-            most = fmax(most, layer_ms(&r->layers[k]));
+            const double ms = layer_ms(&r->layers[k]);
+            most = fmax(most, ms);
+            all.least = ms > 0 ? fmin(all.least, ms) : all.least;
         }
+        slowest = most > 0 ? fmin(slowest, most) : slowest;
+        all.most = fmax(all.most, most);
     }
-    return most;
+    all.logarithmic = all.most > FAR_APART * slowest;
+    all.least = pow(10, floor(log10(all.least)) - 1);
+    return all;
 }
 
 /* The layer's bars below one another: forward, and lighter behind it, backward. */
 static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
-                       const struct clfcn_compare_group *g, const char *name, double most,
-                       int y, int thick)
+                       const struct clfcn_compare_group *g, const char *name,
+                       const struct scale *scale, int y, int thick)
 {
     enum { LEFT = 92 };
     clfcn_strbuf_add(out, "<text class=\"tick\" x=\"0\" y=\"%d\">",
@@ -162,8 +197,8 @@ static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
             continue;
         }
         const double forward = isnan(l->forward_ms) ? 0 : l->forward_ms;
-        const double middle = bar_width(forward, most, LEFT);
-        const double end = bar_width(ms, most, LEFT);
+        const double end = bar_width(ms, scale, LEFT);
+        const double middle = ms > 0 ? end * forward / ms : 0;
         clfcn_strbuf_add(
             out,
             "<g class=\"s%d\"><title>%c: %.4g ms, of which forward %.4g</title><rect "
@@ -177,10 +212,10 @@ static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     }
 }
 
-/* Layers from .. to-1 of the base, on a scale that ends at most. */
+/* Layers from .. to-1 of the base, on this scale. */
 static void draw_layers(struct clfcn_strbuf *out, const struct clfcn_compare *c,
                         const struct clfcn_compare_group *g, const char *title, int from,
-                        int to, double most)
+                        int to, const struct scale *scale)
 {
     enum { THICK = 14, GAP = 8 };
     const int row = (g->count > 1 ? g->count : 2) * THICK + GAP;
@@ -188,11 +223,11 @@ static void draw_layers(struct clfcn_strbuf *out, const struct clfcn_compare *c,
         return;
     }
     open_figure(out, title,
-                "ms of a training step on the device: forward, lighter: backward",
+                "ms of a training step on the device: forward, lighter: backward", scale,
                 row * (to - from) + 4);
     for (int i = from; i < to; ++i) {
-        draw_layer(out, c, g, c->runs[g->base].layers[i].name, most, row * (i - from) + 4,
-                   THICK);
+        draw_layer(out, c, g, c->runs[g->base].layers[i].name, scale,
+                   row * (i - from) + 4, THICK);
     }
     clfcn_strbuf_add(out, "</svg></figure>\n");
 }
@@ -200,8 +235,8 @@ static void draw_layers(struct clfcn_strbuf *out, const struct clfcn_compare *c,
 void clfcn_compare_layers(struct clfcn_strbuf *out, const struct clfcn_compare *c,
                           const struct clfcn_compare_group *g)
 {
-    const double most = slowest_layer(c, g);
-    if (g->base < 0 || !(most > 0)) {
+    const struct scale scale = scale_of_layers(c, g);
+    if (g->base < 0 || !(scale.most > 0)) {
         return;
     }
     const struct clfcn_bench_run *base = &c->runs[g->base];
@@ -211,7 +246,7 @@ void clfcn_compare_layers(struct clfcn_strbuf *out, const struct clfcn_compare *
         ++decoder;
     }
     clfcn_strbuf_add(out, "<div class=\"charts\">\n");
-    draw_layers(out, c, g, "Layers of the backbone", 0, decoder, most);
-    draw_layers(out, c, g, "Layers of the decoder", decoder, base->layer_count, most);
+    draw_layers(out, c, g, "Layers of the backbone", 0, decoder, &scale);
+    draw_layers(out, c, g, "Layers of the decoder", decoder, base->layer_count, &scale);
     clfcn_strbuf_add(out, "</div>\n");
 }
