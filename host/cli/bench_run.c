@@ -169,11 +169,11 @@ static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
     int rc = what(b, err), i;
     const double each = clfcn_clock() - begin;
     const double reserve = isfinite(b->end) ? 2 * (b->end - clfcn_clock()) / 3 : 0;
+    int left_out = 0;
     ms[0] = 1e3 * each;
     for (i = 0; i < b->steps && rc == CLFCN_OK; ++i) {
         if (!cli_bench_affords(b, each + reserve)) {
-            cli_bench_leave_out(b, "%d of %d repetitions of the %s: too slow",
-                                b->steps - (i ? i : 1), b->steps, name);
+            left_out = b->steps - (i ? i : 1);
             break;
         }
         if (*clfcn_interrupt_flag()) {
@@ -190,6 +190,10 @@ static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
         }
     }
     *runs = i ? i : 1;
+    if (left_out > 0) {
+        cli_bench_leave_out(b, "%d of %d repetitions of the %s: too slow", left_out,
+                            b->steps, name);
+    }
     return rc;
 }
 
@@ -208,7 +212,8 @@ static int profile(struct cli_env *env, struct cli_bench *b, struct clfcn_err *e
     if (rc == CLFCN_OK) {
         rc = clfcn_prof_start(b->dev, err);
     }
-    for (int i = 0; i < steps && rc == CLFCN_OK; ++i) {
+    for (int i = 0; i <= steps && clfcn_net_profiled(b->net) < steps && rc == CLFCN_OK;
+         ++i) {
         const struct clfcn_net_hyper hyper = next_update(b);
         rc = upload(b, err);
         if (rc == CLFCN_OK) {

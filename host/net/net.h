@@ -120,8 +120,8 @@ struct clfcn_net_pass {
 struct clfcn_net_layer {
     const char *name, *kind; /* "conv1_1", "conv2d" */
     struct clfcn_net_pass pass[CLFCN_PASS_COUNT];
-    double rest_ms; /* of the backward pass besides the gradients of input and weights; all
-                       of it in layers without weights */
+    double rest_ms; /* of the backward pass besides the gradients of input and weights;
+                       all of it in layers without weights */
     double backward_flop, backward_ms; /* of the whole backward pass */
 };
 int clfcn_net_layer_count(const struct clfcn_net *net);
@@ -136,9 +136,9 @@ struct clfcn_net_verdict {
     double error; /* relative, in the 2-norm over samples; NaN: not finite */
 };
 /* Run a pass of a layer on random data of its shape, with the network's workspace
- * (ops/verify.h); of a layer without weights, CLFCN_PASS_INPUT is its whole backward pass.
- * The network must be idle; its tensors and weights stay as they are. CLFCN_EDEVMEM or
- * CLFCN_ENOMEM where there is no memory for the data; CLFCN_ECL. */
+ * (ops/verify.h); of a layer without weights, CLFCN_PASS_INPUT is its whole backward
+ * pass. The network must be idle; its tensors and weights stay as they are. CLFCN_EDEVMEM
+ * or CLFCN_ENOMEM where there is no memory for the data; CLFCN_ECL. */
 int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
                      struct clfcn_net_verdict *out, struct clfcn_err *err);
 /* One training step whose kernels' times are added to the layers'; waits for it.
@@ -146,9 +146,12 @@ int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
  * a step does. */
 int clfcn_net_profile(struct clfcn_net *net, int slot,
                       const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
-/* The share of the profiled steps, from a step's first command on the compute queue to its
- * last, in which that queue had nothing to do: what launching kernels costs. NaN without
- * a profiled step. */
+/* Steps whose times were kept: the first is not where the device's own times are wrong,
+ * and the host's clock takes over. */
+int clfcn_net_profiled(const struct clfcn_net *net);
+/* The share of the profiled steps, from a step's first command on the compute queue to
+ * its last, in which that queue had nothing to do: what launching kernels costs. NaN
+ * without a profiled step. */
 double clfcn_net_launch_share(const struct clfcn_net *net);
 
 /* Whether measured choices of algorithms were there when it was built. */

@@ -84,9 +84,13 @@ int clfcn_net_profile(struct clfcn_net *net, int slot,
                    "clock");
         *t = (struct clfcn_net_times){ 0 };
         clfcn_prof_by_host(net->dev);
-        return clfcn_net_profile(net, slot, hyper, err);
     }
     return rc;
+}
+
+int clfcn_net_profiled(const struct clfcn_net *net)
+{
+    return net->times.steps;
 }
 
 double clfcn_net_launch_share(const struct clfcn_net *net)

@@ -79,7 +79,8 @@ static void draw_bar(struct clfcn_strbuf *out, const struct bar *b,
                          "%dv8\"/>",
                          from, y + 8, text_at, from, y + 4, text_at, y + 4);
     }
-    snprintf(text, sizeof(text), format, b->value);
+    snprintf(text, sizeof(text), b->value < 1e4 ? format : "%.0f",
+             b->value); /* no e+04 */
     clfcn_strbuf_add(out, "<text class=\"value\" x=\"%.1f\" y=\"%d\">%s</text>\n",
                      fmax(end, text_at) + 6, y + 13, text);
 }

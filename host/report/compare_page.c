@@ -292,7 +292,8 @@ static void conditions_of(struct clfcn_strbuf *out, const struct clfcn_bench_run
     if (!r->failure) {
         row_text(out, "Tuned", r->tuned ? "yes" : "no: defaults");
         snprintf(text, sizeof(text), "%.4g, %.4g after", r->peak_before, r->peak_after);
-        row_text(out, "Peak GFLOP/s before", text);
+        row_text(out, "Peak GFLOP/s before",
+                 isfinite(r->peak_before + r->peak_after) ? text : "not measured");
         snprintf(text, sizeof(text), "%.1f %%, %.1f %%", 100 * (r->train.drift - 1),
                  100 * (r->infer.drift - 1));
         row_text(out, "Drift, training and inference",
@@ -300,7 +301,8 @@ static void conditions_of(struct clfcn_strbuf *out, const struct clfcn_bench_run
         snprintf(text, sizeof(text), "%.3g s", r->first_step_s);
         row_text(out, "First step", text);
         snprintf(text, sizeof(text), "%.3g us", r->launch_us);
-        row_text(out, "Launching a kernel", text);
+        row_text(out, "Launching a kernel",
+                 isfinite(r->launch_us) ? text : "not measured");
     }
     clfcn_strbuf_add(out, "</dl></section>\n");
 }

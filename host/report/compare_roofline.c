@@ -141,6 +141,9 @@ void clfcn_compare_roofline(struct clfcn_strbuf *out, const struct clfcn_bench_r
 {
     struct clfcn_compare_roof roof;
     clfcn_compare_roof(run, &roof);
+    if (!isfinite(roof.gflops + roof.gbps + roof.cache_gbps)) {
+        return; /* the peak was not measured */
+    }
     const struct axes a = find_axes(run, &roof);
     caption(out, run, &roof);
     clfcn_strbuf_add(

@@ -54,6 +54,24 @@ class Measured(Bench):
         self.assertGreater(self.runs[0]["host_peak_kb"], 0)
         self.assertIsNone(self.runs[1]["host_peak_kb"])
 
+    def test_what_the_budget_does_not_allow_is_null_and_said(self):
+        r = self.ok("bench", *NET, "--steps", 3, "--budget", 0.01, "--json", "--quiet").events[0]
+        self.assertEqual(len(r["train_step_ms_all"]), 1)
+        self.assertIsNone(r["correct"])
+        self.assertEqual(r["products"], [])
+        self.assertTrue(all(layer["forward_ms"] is None for layer in r["layers"]))
+        said = " ".join(r["left_out"])
+        for what in ("2 of 3 repetitions of the training step", "times of layers", "product",
+                     "verification", "too slow"):
+            self.assertIn(what, said)
+        r["peak"] = {key: None for key in r["peak"]}  # as where the network leaves no memory
+        r["before"]["gflops"] = r["after"]["gflops"] = None
+        page = self.tmp / "c.html"
+        self.ok("compare", self.save("a.json", r, self.runs[0]), "--out", page)
+        text = page.read_text().split("<main>")[1].split("<script>")[0]
+        self.assertNotIn("nan", text.lower())
+        self.assertIn("not measured", text)
+
     def test_results_are_verified(self):
         for r in self.runs:
             self.assertIs(r["correct"], True)
