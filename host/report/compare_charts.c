@@ -208,8 +208,9 @@ static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
             clfcn_compare_color(run), run->letter, ms, forward, LEFT, y + i * thick,
             middle, thick - 1, LEFT + middle, y + i * thick, end - middle, thick - 1);
         clfcn_strbuf_add(out,
-                         "<text class=\"small\" x=\"%.1f\" y=\"%d\">%c %.3g</text></g>\n",
-                         LEFT + end + 4, y + i * thick + thick - 2, run->letter, ms);
+                         "<text class=\"small\" x=\"%.1f\" y=\"%d\">%c %.*g</text></g>\n",
+                         LEFT + end + 4, y + i * thick + thick - 2, run->letter,
+                         ms < 1000 ? 3 : 9, ms < 1000 ? ms : round(ms));
     }
 }
 
