@@ -1,8 +1,8 @@
 /* optim.cl - one update of count parameters, in place.
  *
- *   p       float [first + count]  parameters, those from first on
- *   s0, s1  float [first_s + count]  optimiser state, likewise
- *   g       float [count]          gradients
+ *   p       float [count]  parameters
+ *   s0, s1  float [count]  optimiser state
+ *   g       float [count]  gradients
  *
  * One item per VW elements; count is a multiple of VW. -D VW, DECOUPLED (AdamW).
  */
@@ -10,16 +10,13 @@
 
 /* v = m*v + (g + decay*p); p -= lr*v. As torch.optim.SGD, s0 = v. */
 __kernel void sgd(__global float *restrict p, __global const float *restrict g,
-                  __global float *restrict s0, const uint first, const uint first_s,
-                  const uint count, const float lr, const float momentum,
-                  const float decay)
+                  __global float *restrict s0, const uint count, const float lr,
+                  const float momentum, const float decay)
 {
     const size_t i = get_global_id(0) * VW;
     if (i >= count) {
         return;
     }
-    p += first;
-    s0 += first_s;
     const vec w = VLOAD(p + i);
     const vec v = momentum * VLOAD(s0 + i) + (VLOAD(g + i) + decay * w);
     VSTORE(v, s0 + i);
@@ -31,18 +28,14 @@ __kernel void sgd(__global float *restrict p, __global const float *restrict g,
  * beta2^t), decay = weight decay (Adam) or lr * weight decay (AdamW). */
 __kernel void adam(__global float *restrict p, __global const float *restrict g,
                    __global float *restrict s0, __global float *restrict s1,
-                   const uint first, const uint first_s, const uint count,
-                   const float step, const float beta1, const float rest1,
-                   const float beta2, const float rest2, const float root,
-                   const float eps, const float decay)
+                   const uint count, const float step, const float beta1,
+                   const float rest1, const float beta2, const float rest2,
+                   const float root, const float eps, const float decay)
 {
     const size_t i = get_global_id(0) * VW;
     if (i >= count) {
         return;
     }
-    p += first;
-    s0 += first_s;
-    s1 += first_s;
     vec w = VLOAD(p + i), d = VLOAD(g + i);
 #if DECOUPLED
     w -= decay * w;

@@ -79,15 +79,21 @@ int clfcn_buffer_create(struct clfcn_dev *dev, size_t bytes, const char *what,
 int clfcn_buffer_view(struct clfcn_dev *dev, cl_mem parent, size_t origin, size_t bytes,
                       cl_mem *out, struct clfcn_err *err)
 {
-    const cl_buffer_region region = { origin, bytes };
     cl_int code;
+    cl_mem whole = NULL;
+    size_t offset = 0;
     *out = NULL;
+    /* OpenCL knows no sub-buffer of a sub-buffer. */
+    clGetMemObjectInfo(parent, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof(whole), &whole, NULL);
+    clGetMemObjectInfo(parent, CL_MEM_OFFSET, sizeof(offset), &offset, NULL);
+    const cl_buffer_region region = { offset + origin, bytes };
     if (origin % dev->info.base_align != 0) {
         return clfcn_err_set(err, CLFCN_EINVAL, CL_MISALIGNED_SUB_BUFFER_OFFSET,
                              "view at byte %zu: not a multiple of %u", origin,
                              dev->info.base_align);
     }
-    *out = clCreateSubBuffer(parent, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+    *out = clCreateSubBuffer(whole ? whole : parent, 0, CL_BUFFER_CREATE_TYPE_REGION,
+                             &region, &code);
     if (!*out) {
         return clfcn_cl_err(err, code, "view of %zu bytes at byte %zu", bytes, origin);
     }

@@ -11,8 +11,8 @@
 int clfcn_buffer_create(struct clfcn_dev *dev, size_t bytes, const char *what,
                         cl_mem *out, struct clfcn_err *err);
 
-/* A window on parent (sub-buffer): origin must be a multiple of dev->info.base_align.
- * The parent must outlive it. */
+/* A window on parent (sub-buffer), a buffer or a view: origin must be a multiple of
+ * dev->info.base_align. The parent must outlive it. */
 int clfcn_buffer_view(struct clfcn_dev *dev, cl_mem parent, size_t origin, size_t bytes,
                       cl_mem *out, struct clfcn_err *err);
 

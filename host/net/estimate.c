@@ -103,24 +103,28 @@ static double backward_ms(const struct clfcn_net *net, int i, bool *measured)
 /* Weights, gradients and states read, all but gradients written. */
 static double update_ms(const struct clfcn_net *net)
 {
-    const double bytes = (double)net->params.trained_bytes *
+    const double bytes = (double)net->params.trained_end *
                          (3 + 2 * clfcn_optim_states(net->options.optimizer));
     return 1e-6 * bytes * FLOP_PER_BYTE / peak_gflops(net);
 }
 
-double clfcn_estimate_update_each(const struct clfcn_net *net)
+/* Updates one by one; states to the device and back; weights there for the forward pass,
+ * there and back for the backward pass. */
+double clfcn_estimate_level(const struct clfcn_net *net, enum clfcn_level level)
 {
-    int count = 0;
-    for (int i = 0; i < net->graph.op_count; ++i) {
-        count += clfcn_graph_learns(&net->graph, i);
+    const struct clfcn_params *ps = &net->params;
+    double bytes = 0.0;
+    int launches = 0;
+    for (int i = 0; level >= CLFCN_UPDATE_EACH && i < net->graph.op_count; ++i) {
+        launches += clfcn_graph_learns(&net->graph, i) ? 2 : 0;
     }
-    return count * LAUNCH_MS;
-}
-
-double clfcn_estimate_host_states(const struct clfcn_net *net)
-{
-    const int states = clfcn_optim_states(net->options.optimizer);
-    return 1e-6 * 2 * states * (double)net->params.trained_bytes / TRANSFER_GBPS;
+    if (level >= CLFCN_HOST_STATES) {
+        bytes += 2.0 * ps->state_count * (double)ps->trained_end;
+    }
+    if (level >= CLFCN_HOST_WEIGHTS) {
+        bytes += (double)ps->learned_end + 2.0 * (double)ps->trained_end;
+    }
+    return launches * LAUNCH_MS + 1e-6 * bytes / TRANSFER_GBPS;
 }
 
 double clfcn_estimate_forward(const struct clfcn_net *net, int i)
@@ -143,8 +147,7 @@ double clfcn_estimate_run(const struct clfcn_net *net, bool *measured)
     }
     if (net->options.training) {
         ms += update_ms(net);
-        ms += net->thrift.update_each ? clfcn_estimate_update_each(net) : 0.0;
-        ms += net->thrift.host_states ? clfcn_estimate_host_states(net) : 0.0;
+        ms += clfcn_estimate_level(net, net->thrift.level);
     }
     if (measured) {
         *measured = all;

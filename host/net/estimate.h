@@ -12,9 +12,7 @@ double clfcn_estimate_run(const struct clfcn_net *net, bool *measured);
 /* Of op i's forward pass. */
 double clfcn_estimate_forward(const struct clfcn_net *net, int i);
 
-/* What updating ops one by one costs more than all at once; and what it costs that the
- * optimiser's states come from host memory. */
-double clfcn_estimate_update_each(const struct clfcn_net *net);
-double clfcn_estimate_host_states(const struct clfcn_net *net);
+/* What it costs to share memory and to leave it for the host's at this level. */
+double clfcn_estimate_level(const struct clfcn_net *net, enum clfcn_level level);
 
 #endif

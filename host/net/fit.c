@@ -30,13 +30,12 @@ static struct segments find_segments(const struct clfcn_net *net)
 static double cost_of(const struct clfcn_net *net, const struct segments *s,
                       const struct clfcn_thrift *thrift)
 {
-    double ms = thrift->update_each ? clfcn_estimate_update_each(net) : 0.0;
+    double ms = clfcn_estimate_level(net, thrift->level);
     for (int i = 0; i < 32; ++i) {
         ms += thrift->again >> i & 1 ? s->ms[i] : 0.0;
     }
-    if (thrift->host_states) {
-        ms += clfcn_estimate_host_states(net);
-        ms += net->dev->info.unified_memory ? LAST_RESORT_MS : 0.0;
+    if (thrift->level >= CLFCN_HOST_STATES && net->dev->info.unified_memory) {
+        ms += LAST_RESORT_MS * (double)thrift->level;
     }
     return ms;
 }
@@ -58,7 +57,7 @@ static int try_thrift(struct clfcn_net *net, const struct segments *s,
         return CLFCN_OK;
     }
     net->thrift = *thrift;
-    const int rc = clfcn_net_lay_out(net, err);
+    const int rc = clfcn_net_lay_out(net, best->fits ? limit + 1 : best->bytes, err);
     const size_t bytes = net->memory.total;
     const bool fits = bytes <= limit;
     if (rc == CLFCN_OK && (fits || (!best->fits && bytes < best->bytes))) {
@@ -74,19 +73,19 @@ int clfcn_fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err)
     const struct segments s = find_segments(net);
     struct best best = { .bytes = SIZE_MAX };
     int rc = CLFCN_OK;
-    for (int updates = 0; rc == CLFCN_OK && updates < 3; ++updates) {
+    for (int level = CLFCN_SHARE_WORKSPACE; rc == CLFCN_OK && level <= CLFCN_HOST_WEIGHTS;
+         ++level) {
         unsigned subset = 0;
         do {
-            const struct clfcn_thrift thrift = { .again = subset,
-                                                 .update_each = updates > 0,
-                                                 .host_states = updates > 1 };
+            const struct clfcn_thrift thrift = { .level = (enum clfcn_level)level,
+                                                 .again = subset };
             rc = try_thrift(net, &s, &thrift, limit, &best, err);
             subset = (subset - s.bits) & s.bits; /* the next subset, in order */
         } while (rc == CLFCN_OK && subset != 0);
     }
     if (rc == CLFCN_OK) {
         net->thrift = best.thrift;
-        rc = clfcn_net_lay_out(net, err);
+        rc = clfcn_net_lay_out(net, SIZE_MAX, err);
     }
     return rc;
 }
@@ -100,8 +99,10 @@ bool clfcn_fits_better(const struct clfcn_net *a, const struct clfcn_net *b, siz
     if (!a_fits) {
         return a->memory.total < b->memory.total;
     }
-    if (a->dev->info.unified_memory && a->thrift.host_states != b->thrift.host_states) {
-        return b->thrift.host_states;
+    const enum clfcn_level a_level = a->thrift.level, b_level = b->thrift.level;
+    const bool host = a_level >= CLFCN_HOST_STATES || b_level >= CLFCN_HOST_STATES;
+    if (a->dev->info.unified_memory && host && a_level != b_level) {
+        return a_level < b_level;
     }
     return clfcn_estimate_run(a, NULL) < clfcn_estimate_run(b, NULL);
 }
@@ -130,14 +131,19 @@ char *clfcn_thrift_describe(const struct clfcn_net *net)
 {
     struct clfcn_strbuf sb = { 0 };
     char room[32];
-    clfcn_strbuf_add(&sb, "a workspace of %s",
-                     clfcn_format_bytes(net->memory.workspace, room, sizeof(room)));
-    if (net->thrift.update_each) {
+    const enum clfcn_level level = net->thrift.level;
+    const size_t workspace = net->columns_bytes + net->scratch_bytes;
+    clfcn_strbuf_add(&sb, "a workspace of %s%s",
+                     clfcn_format_bytes(workspace, room, sizeof(room)),
+                     level >= CLFCN_SHARE_WORKSPACE ? " among the activations" : "");
+    if (level >= CLFCN_UPDATE_EACH) {
         clfcn_strbuf_add(&sb, "; weights updated layer by layer");
     }
-    if (net->thrift.host_states) {
-        clfcn_strbuf_add(&sb, "; %s of optimizer state in host memory",
-                         clfcn_format_bytes(net->memory.host, room, sizeof(room)));
+    if (level >= CLFCN_HOST_STATES) {
+        clfcn_strbuf_add(&sb, "; %s of %s in host memory",
+                         clfcn_format_bytes(net->memory.host, room, sizeof(room)),
+                         level >= CLFCN_HOST_WEIGHTS ? "weights and optimizer state"
+                                                     : "optimizer state");
     }
     if (net->thrift.again) {
         clfcn_strbuf_add(&sb, "; activations made a second time: ");

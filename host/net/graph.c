@@ -38,10 +38,10 @@ int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *
     graph->in[i] = in;
     graph->in2[i] = in2;
     graph->out[i] = v;
-    graph->frozen[i] = frozen;
     graph->segment[i] = graph->segment_count;
     value->producer = i;
     clfcn_op_set_name(op, name, prefix);
+    op->frozen = frozen;
     op->x = &graph->values[in].tensor;
     op->x2 = in2 < 0 ? NULL : &graph->values[in2].tensor;
     op->y = &value->tensor;
@@ -63,7 +63,7 @@ int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *
 
 bool clfcn_graph_learns(const struct clfcn_graph *graph, int i)
 {
-    return graph->ops[i]->param_count > 0 && !graph->frozen[i];
+    return graph->ops[i]->param_count > 0 && !graph->ops[i]->frozen;
 }
 
 /* An op runs backward if it learns or if something before it does. */

@@ -25,7 +25,6 @@ struct clfcn_graph {
     int in[CLFCN_MAX_OPS], in2[CLFCN_MAX_OPS],
         out[CLFCN_MAX_OPS];     /* values of each op; -1 */
     bool active[CLFCN_MAX_OPS]; /* takes part in the backward pass */
-    bool frozen[CLFCN_MAX_OPS]; /* parameters are not trained */
     /* Runs of ops of which other segments read the last one's output only. */
     int segment[CLFCN_MAX_OPS];
     int segment_count; /* the builder raises it where a segment ends */

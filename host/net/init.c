@@ -16,7 +16,7 @@ struct block {
 
 struct fill {
     const struct clfcn_net *net;
-    unsigned char *values; /* the buffer of all parameters */
+    unsigned char *learned, *statistics; /* the parameters */
     struct block *blocks;
     uint64_t seed;
 };
@@ -29,7 +29,11 @@ static void fill_block(void *arg, int i)
     const struct clfcn_param *p = entry->param;
     const size_t begin = block->number * BLOCK;
     const size_t count = p->count - begin < BLOCK ? p->count - begin : BLOCK;
-    float *data = (float *)(void *)(f->values + entry->offset) + begin;
+    const size_t learned_end = f->net->params.learned_end;
+    unsigned char *at = entry->offset < learned_end
+                            ? f->learned + entry->offset
+                            : f->statistics + (entry->offset - learned_end);
+    float *data = (float *)(void *)at + begin;
     struct clfcn_rng rng;
     clfcn_rng_init(&rng, f->seed, "init", (uint64_t)block->tensor,
                    (uint64_t)block->number);
@@ -74,10 +78,9 @@ static struct block *list_blocks(const struct clfcn_net *net, int *count)
 
 int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err)
 {
-    const struct clfcn_params *ps = &net->params;
     const double begin = clfcn_trace_begin();
     struct fill fill = { .net = net, .seed = seed };
-    void *values = NULL;
+    void *mapped = NULL;
     net->derived = false;
     int count, rc = CLFCN_OK;
     fill.blocks = list_blocks(net, &count);
@@ -86,12 +89,11 @@ int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err)
     }
     rc = clfcn_params_zero_states(net, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_buffer_map(net->dev, ps->values, 0, ps->values_bytes, &values, err);
+        rc = clfcn_params_map(net, &fill.learned, &fill.statistics, &mapped, err);
     }
     if (rc == CLFCN_OK) {
-        fill.values = values;
         clfcn_parallel_for(count, clfcn_cpu_count(), fill_block, &fill);
-        rc = clfcn_buffer_unmap(net->dev, ps->values, values, err);
+        rc = clfcn_buffer_unmap(net->dev, net->params.values, mapped, err);
     }
     free(fill.blocks);
     net->batches_tracked = 0;

@@ -42,43 +42,6 @@ static struct clfcn_op_env make_env(struct clfcn_net *net)
     return env;
 }
 
-static size_t label_bytes(const struct clfcn_net *net)
-{
-    return clfcn_tensor_row(&net->graph.values[0].tensor);
-}
-
-static size_t image_bytes(const struct clfcn_net *net)
-{
-    return clfcn_tensor_count(&net->graph.values[0].tensor) * sizeof(float);
-}
-
-/* Add up what will be allocated. */
-static void account(struct clfcn_net *net)
-{
-    struct clfcn_net_memory *m = &net->memory;
-    const struct clfcn_params *ps = &net->params;
-    const bool training = net->options.training;
-    *m = (struct clfcn_net_memory){
-        .weights = ps->values_bytes + (training ? 0 : net->state_bytes),
-        .gradients = ps->grads_bytes,
-        .optimizer = ps->states_bytes * (size_t)ps->state_count,
-        .host = net->thrift.host_states ? ps->trained_bytes * (size_t)ps->state_count : 0,
-        .activations = training ? net->state_bytes : 0,
-        .workspace = net->columns_bytes + net->scratch_bytes,
-        .io = CLFCN_NET_SLOTS * (image_bytes(net) + (training ? label_bytes(net) : 0)) +
-              (training ? CLFCN_NET_SLOTS * sizeof(float) : 0),
-        .largest_buffer = larger(larger(ps->values_bytes, net->state_bytes),
-                                 larger(net->columns_bytes, net->scratch_bytes)),
-    };
-    for (int i = 0; i < net->plan.slab_count; ++i) {
-        m->activations += net->plan.slab_bytes[i];
-        m->largest_buffer = larger(m->largest_buffer, net->plan.slab_bytes[i]);
-    }
-    m->largest_buffer = larger(m->largest_buffer, image_bytes(net));
-    m->total =
-        m->weights + m->gradients + m->optimizer + m->activations + m->workspace + m->io;
-}
-
 /* Everything that can be known before memory is taken: ops, shapes, sizes. */
 static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
 {
@@ -117,37 +80,7 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
         net->scratch_bytes = larger(net->scratch_bytes, op->scratch_bytes);
         net->state_bytes += (op->state_bytes + align - 1) / align * align;
     }
-    return clfcn_net_lay_out(net, err);
-}
-
-/* What the largest op with trained parameters needs for their gradients. */
-static size_t largest_gradient(const struct clfcn_net *net)
-{
-    size_t most = 0, begin, bytes;
-    for (int i = 0; i < net->graph.op_count; ++i) {
-        clfcn_params_of_op(net, i, &begin, &bytes);
-        most = larger(most, bytes);
-    }
-    return most;
-}
-
-int clfcn_net_lay_out(struct clfcn_net *net, struct clfcn_err *err)
-{
-    struct clfcn_params *ps = &net->params;
-    if (net->options.training) {
-        clfcn_tape_for_training(&net->tape, &net->graph, &net->thrift);
-    } else {
-        clfcn_tape_for_inference(&net->tape, &net->graph);
-    }
-    ps->grads_bytes = net->thrift.update_each ? largest_gradient(net) : ps->trained_bytes;
-    ps->states_bytes = net->thrift.host_states ? ps->grads_bytes : ps->trained_bytes;
-    const int rc =
-        clfcn_plan_tape(&net->plan, &net->graph, &net->tape, clfcn_net_align(net->dev),
-                        net->dev->info.max_alloc_bytes, err);
-    if (rc == CLFCN_OK) {
-        account(net);
-    }
-    return rc;
+    return clfcn_net_lay_out(net, SIZE_MAX, err);
 }
 
 /* One clear line before anything is allocated. */
@@ -182,64 +115,6 @@ static int check_fits(const struct clfcn_net *net, struct clfcn_err *err)
         need, m->total + taken > info->global_bytes ? "" : " in one buffer", info->name,
         has, net->desc.batch, net->desc.width, net->desc.height,
         (info->global_bytes - taken) >> 20);
-}
-
-static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
-{
-    struct clfcn_dev *dev = net->dev;
-    int rc = CLFCN_OK;
-    for (int i = 0; rc == CLFCN_OK && i < net->plan.slab_count; ++i) {
-        rc = clfcn_buffer_create(dev, net->plan.slab_bytes[i], "activations",
-                                 &net->slabs[i], err);
-    }
-    if (rc == CLFCN_OK && net->columns_bytes) {
-        rc = clfcn_buffer_create(dev, net->columns_bytes,
-                                 "columns and transformed weights", &net->columns, err);
-    }
-    if (rc == CLFCN_OK && net->scratch_bytes) {
-        rc = clfcn_buffer_create(dev, net->scratch_bytes, "scratch", &net->scratch, err);
-    }
-    if (rc == CLFCN_OK && net->state_bytes) {
-        rc = clfcn_buffer_create(dev, net->state_bytes, "batch norm and kept weights",
-                                 &net->state, err);
-    }
-    if (rc == CLFCN_OK && net->options.training) {
-        rc = clfcn_buffer_create(dev, CLFCN_NET_SLOTS * sizeof(float), "losses",
-                                 &net->losses, err);
-    }
-    for (int s = 0; rc == CLFCN_OK && s < CLFCN_NET_SLOTS; ++s) {
-        struct clfcn_slot *slot = &net->slots[s];
-        rc = clfcn_buffer_create(dev, image_bytes(net), "images", &slot->images, err);
-        if (rc == CLFCN_OK && net->options.training) {
-            rc = clfcn_buffer_create(dev, label_bytes(net), "labels", &slot->labels, err);
-        }
-    }
-    return rc;
-}
-
-/* Give every activation, gradient and op state its window on the shared buffers. */
-static int assign_memory(struct clfcn_net *net, struct clfcn_err *err)
-{
-    struct clfcn_dev *dev = net->dev;
-    const size_t align = clfcn_net_align(dev);
-    size_t at = 0;
-    int rc = CLFCN_OK;
-    for (int i = 0; rc == CLFCN_OK && i < net->plan.item_count; ++i) {
-        struct clfcn_plan_item *item = &net->plan.items[i];
-        rc = clfcn_buffer_view(dev, net->slabs[item->slab], item->offset, item->bytes,
-                               &item->mem, err);
-        if (!item->tensor->mem) {
-            item->tensor->mem = item->mem;
-        }
-    }
-    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
-        struct clfcn_op *op = net->graph.ops[i];
-        if (op->state_bytes) {
-            rc = clfcn_buffer_view(dev, net->state, at, op->state_bytes, &op->state, err);
-            at += (op->state_bytes + align - 1) / align * align;
-        }
-    }
-    return rc;
 }
 
 static int build_kernels(struct clfcn_net *net, struct clfcn_err *err)
@@ -337,10 +212,7 @@ static int create_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
         rc = clfcn_net_certify(*out, again, err);
     }
     if (rc == CLFCN_OK && !*again) {
-        rc = allocate_shared(*out, err);
-    }
-    if (rc == CLFCN_OK && !*again) {
-        rc = assign_memory(*out, err);
+        rc = clfcn_memory_allocate(*out, err);
     }
     if (rc < 0 || *again) {
         clfcn_net_destroy(out);
@@ -374,28 +246,8 @@ void clfcn_net_destroy(struct clfcn_net **out)
     clFinish(dev->transfer);
     clFinish(dev->compute);
     clfcn_prof_collect(dev);
-    for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
-        clfcn_event_release(dev, &net->slots[s].uploaded);
-        clfcn_event_release(dev, &net->slots[s].done);
-        clfcn_buffer_release(dev, &net->slots[s].shared_images);
-        clfcn_buffer_release(dev, &net->slots[s].shared_labels);
-        clfcn_buffer_release(dev, &net->slots[s].images);
-        clfcn_buffer_release(dev, &net->slots[s].labels);
-    }
-    for (int i = 0; i < net->plan.item_count; ++i) {
-        clfcn_buffer_release(dev, &net->plan.items[i].mem);
-    }
-    for (int i = 0; i < net->graph.op_count; ++i) {
-        clfcn_buffer_release(dev, &net->graph.ops[i]->state);
-    }
+    clfcn_memory_release(net);
     clfcn_params_release(net);
-    clfcn_buffer_release(dev, &net->losses);
-    clfcn_buffer_release(dev, &net->state);
-    clfcn_buffer_release(dev, &net->scratch);
-    clfcn_buffer_release(dev, &net->columns);
-    for (int i = 0; i < net->plan.slab_count; ++i) {
-        clfcn_buffer_release(dev, &net->slabs[i]);
-    }
     clfcn_programs_destroy(&net->programs); /* releases kernels inside the next two */
     clfcn_gemms_destroy(&net->gemms);
     clfcn_graph_finish(&net->graph);

@@ -14,14 +14,17 @@
 #include "plan.h"
 #include "tape.h"
 
-/* All parameters lie in one buffer, so that an update is one kernel: first what is
- * trained, then what is frozen, then running statistics. Gradients and optimiser state
- * mirror the first part. */
+/* All parameters lie in a row, so that an update is one kernel: first what is trained,
+ * then what is frozen, then running statistics. Gradients and optimiser state mirror the
+ * first part. What thrift keeps in host memory has no buffer, only times on the device
+ * (plan.h); values then holds the statistics alone. */
 struct clfcn_params {
     cl_mem values, grads, states[2];
-    void *host_states[2]; /* of trained_bytes, with the thrift of that name; else NULL */
-    size_t values_bytes, trained_bytes, states_bytes; /* the last of each states[] */
-    size_t grads_bytes; /* trained_bytes, or those of one op if each is updated by itself */
+    unsigned char *host_values,
+        *host_states[2]; /* of learned_end and trained_end bytes */
+    size_t offsets[CLFCN_MAX_OPS][CLFCN_OP_MAX_PARAMS]; /* bytes */
+    size_t trained_end, learned_end, end;               /* of the parts */
+    size_t values_bytes, grads_bytes, states_bytes;     /* of each buffer; 0: none */
     int state_count; /* of the optimiser, 0 for inference */
 };
 
@@ -89,7 +92,8 @@ struct clfcn_net {
  * demands of sub-buffers, and whole vectors of the widest kernels. */
 size_t clfcn_net_align(const struct clfcn_dev *dev);
 
-/* What options and the device make of an env; no programs, no gemm, no choices. (net.c) */
+/* What options and the device make of an env; no programs, no gemm, no choices. (net.c)
+ */
 struct clfcn_op_env clfcn_net_env(struct clfcn_dev *dev,
                                   const struct clfcn_net_options *options);
 
@@ -101,13 +105,26 @@ int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err);
 int clfcn_params_zero_states(struct clfcn_net *net, struct clfcn_err *err);
 void clfcn_params_release(struct clfcn_net *net);
 
-/* The bytes of op i's trained parameters, which lie together in the values: false if it
- * has none. */
-bool clfcn_params_of_op(const struct clfcn_net *net, int i, size_t *begin, size_t *bytes);
+/* Bytes of a parameter with the gap behind it. */
+size_t clfcn_params_room(const struct clfcn_net *net, const struct clfcn_param *p);
 
-/* Plan the memory of a network whose ops and parameters are known, with its thrift.
- * (net.c) */
-int clfcn_net_lay_out(struct clfcn_net *net, struct clfcn_err *err);
+/* Let the host write all parameters, once what was enqueued is done: *learned is where
+ * those lie, *statistics the rest. */
+int clfcn_params_map(struct clfcn_net *net, unsigned char **learned,
+                     unsigned char **statistics, void **mapped, struct clfcn_err *err);
+
+/* Plan the memory of a network whose ops and parameters are known, with its thrift. If
+ * that takes enough bytes at least, they are what net->memory.total is left to say, and
+ * nothing is laid out. (memory.c) */
+int clfcn_net_lay_out(struct clfcn_net *net, size_t enough, struct clfcn_err *err);
+/* Allocate what was planned, but for parameters that have buffers of their own, and give
+ * everything its window on it. */
+int clfcn_memory_allocate(struct clfcn_net *net, struct clfcn_err *err);
+void clfcn_memory_release(struct clfcn_net *net);
+/* Before an act: give what begins to live its memory and, if it comes from the host, its
+ * content. After it: take that back to the host where it changed. Neither waits. */
+int clfcn_memory_begin(struct clfcn_net *net, int time, struct clfcn_err *err);
+int clfcn_memory_end(struct clfcn_net *net, int time, struct clfcn_err *err);
 
 /* The parts of a training step, in this order; none waits for the device. (step.c)
  *

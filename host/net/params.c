@@ -16,7 +16,7 @@ enum part { TRAINED, FROZEN, STATISTICS, PARTS };
 
 static enum part part_of(const struct clfcn_net *net, int op, const struct clfcn_param *p)
 {
-    return !p->learned ? STATISTICS : net->graph.frozen[op] ? FROZEN : TRAINED;
+    return !p->learned ? STATISTICS : net->graph.ops[op]->frozen ? FROZEN : TRAINED;
 }
 
 static struct clfcn_tensor_entry *add_entry(struct clfcn_net *net,
@@ -30,7 +30,7 @@ static struct clfcn_tensor_entry *add_entry(struct clfcn_net *net,
 }
 
 /* The state_dict order of PyTorch: each module's parameters, then its buffers. */
-static void name_parameters(struct clfcn_net *net, size_t offsets[][CLFCN_OP_MAX_PARAMS])
+static void name_parameters(struct clfcn_net *net)
 {
     for (int i = 0; i < net->graph.op_count; ++i) {
         const struct clfcn_op *op = net->graph.ops[i];
@@ -38,7 +38,7 @@ static void name_parameters(struct clfcn_net *net, size_t offsets[][CLFCN_OP_MAX
         for (int j = 0; j < op->param_count; ++j) {
             const struct clfcn_param *p = &op->params[j];
             struct clfcn_tensor_entry *e =
-                add_entry(net, CLFCN_IN_VALUES, p, offsets[i][j]);
+                add_entry(net, CLFCN_IN_VALUES, p, net->params.offsets[i][j]);
             snprintf(e->name, sizeof(e->name), "%s.%s", op->prefix, p->suffix);
             has_statistics = has_statistics || !p->learned;
         }
@@ -56,8 +56,7 @@ static void name_states(struct clfcn_net *net)
         const char *state = clfcn_optim_state_name(net->options.optimizer, s);
         for (int t = 0; t < net->parameter_tensor_count; ++t) {
             const struct clfcn_tensor_entry from = net->tensors[t];
-            if (from.place != CLFCN_IN_VALUES ||
-                from.offset >= net->params.trained_bytes) {
+            if (from.place != CLFCN_IN_VALUES || from.offset >= net->params.trained_end) {
                 continue;
             }
             struct clfcn_tensor_entry *e =
@@ -68,85 +67,62 @@ static void name_states(struct clfcn_net *net)
     }
 }
 
-int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err)
+size_t clfcn_params_room(const struct clfcn_net *net, const struct clfcn_param *p)
 {
     const size_t align = clfcn_net_align(net->dev);
-    size_t offsets[CLFCN_MAX_OPS][CLFCN_OP_MAX_PARAMS] = { { 0 } };
-    size_t end = 0;
+    return (p->count * sizeof(float) + align - 1) / align * align;
+}
+
+int clfcn_params_plan(struct clfcn_net *net, struct clfcn_err *err)
+{
+    struct clfcn_params *ps = &net->params;
     for (enum part part = TRAINED; part < PARTS; ++part) {
         for (int i = 0; i < net->graph.op_count; ++i) {
             const struct clfcn_op *op = net->graph.ops[i];
             for (int j = 0; j < op->param_count; ++j) {
                 if (part_of(net, i, &op->params[j]) == part) {
-                    offsets[i][j] = end;
-                    end +=
-                        (op->params[j].count * sizeof(float) + align - 1) / align * align;
+                    ps->offsets[i][j] = ps->end;
+                    ps->end += clfcn_params_room(net, &op->params[j]);
                 }
             }
         }
         if (part == TRAINED) {
-            net->params.trained_bytes = net->options.training ? end : 0;
+            ps->trained_end = net->options.training ? ps->end : 0;
+        } else if (part == FROZEN) {
+            ps->learned_end = ps->end;
         }
     }
-    net->params.values_bytes = end;
-    net->params.grads_bytes = net->params.trained_bytes;
-    net->params.state_count =
+    ps->state_count =
         net->options.training ? clfcn_optim_states(net->options.optimizer) : 0;
-    name_parameters(net, offsets);
+    name_parameters(net);
     name_states(net);
-    if (end / sizeof(float) > UINT32_MAX) {
+    if (ps->end / sizeof(float) > UINT32_MAX) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "too many parameters");
     }
     return CLFCN_OK;
 }
 
-bool clfcn_params_of_op(const struct clfcn_net *net, int i, size_t *begin, size_t *bytes)
+/* The views of a parameter on what has a buffer of its own. */
+static int make_views(struct clfcn_net *net, int i, int j, struct clfcn_err *err)
 {
-    const struct clfcn_op *op = net->graph.ops[i];
-    size_t end = 0;
-    *begin = SIZE_MAX;
-    for (int t = 0; t < net->parameter_tensor_count; ++t) {
-        const struct clfcn_tensor_entry *e = &net->tensors[t];
-        const bool of_op =
-            e->param >= op->params && e->param < op->params + op->param_count;
-        if (of_op && e->place == CLFCN_IN_VALUES &&
-            e->offset < net->params.trained_bytes) {
-            const size_t align = clfcn_net_align(net->dev);
-            const size_t size = e->param->count * sizeof(float);
-            *begin = e->offset < *begin ? e->offset : *begin;
-            end = e->offset + (size + align - 1) / align * align;
-        }
+    const struct clfcn_params *ps = &net->params;
+    struct clfcn_param *p = &net->graph.ops[i]->params[j];
+    const size_t at = ps->offsets[i][j], bytes = clfcn_params_room(net, p);
+    const bool trained = at < ps->trained_end;
+    int rc = CLFCN_OK;
+    if (!ps->host_values) {
+        rc = clfcn_buffer_view(net->dev, ps->values, at, bytes, &p->value, err);
+    } else if (at >= ps->learned_end) {
+        rc = clfcn_buffer_view(net->dev, ps->values, at - ps->learned_end, bytes,
+                               &p->value, err);
     }
-    *bytes = end > 0 ? end - *begin : 0;
-    return end > 0;
-}
-
-/* Views of op i's parameters: the entries are in the order of ops and their parameters.
- */
-static int make_views(struct clfcn_net *net, struct clfcn_err *err)
-{
-    struct clfcn_dev *dev = net->dev;
-    int rc = CLFCN_OK, t = 0;
-    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
-        struct clfcn_op *op = net->graph.ops[i];
-        size_t grads_begin = 0, bytes_of_op;
-        if (net->thrift.update_each) {
-            clfcn_params_of_op(net, i, &grads_begin, &bytes_of_op);
-        }
-        for (int j = 0; rc == CLFCN_OK && j < op->param_count; ++j) {
-            struct clfcn_param *p = &op->params[j];
-            while (net->tensors[t].param != p) {
-                ++t;
-            }
-            const size_t offset = net->tensors[t].offset,
-                         bytes = p->count * sizeof(float);
-            rc =
-                clfcn_buffer_view(dev, net->params.values, offset, bytes, &p->value, err);
-            if (rc == CLFCN_OK && offset < net->params.trained_bytes) {
-                rc = clfcn_buffer_view(dev, net->params.grads, offset - grads_begin,
-                                       bytes, &p->grad, err);
-            }
-        }
+    if (rc == CLFCN_OK && trained && ps->grads) {
+        rc = clfcn_buffer_view(net->dev, ps->grads, at, bytes, &p->grad, err);
+    }
+    for (int s = 0; rc == CLFCN_OK && trained && s < ps->state_count; ++s) {
+        rc = ps->states[s] ? clfcn_buffer_view(net->dev, ps->states[s], at, bytes,
+                                               &p->states[s], err)
+                           : CLFCN_OK;
     }
     return rc;
 }
@@ -169,36 +145,67 @@ static int zero_gaps(struct clfcn_net *net, cl_mem mem, size_t bytes,
     return rc;
 }
 
+/* Room for what thrift keeps in host memory, zeroed: so are the gaps. */
+static int allocate_host(unsigned char **out, size_t bytes, struct clfcn_err *err)
+{
+    *out = calloc(bytes + 1, 1);
+    return *out ? CLFCN_OK : clfcn_err_nomem(err);
+}
+
+static int allocate_values(struct clfcn_net *net, struct clfcn_err *err)
+{
+    struct clfcn_params *ps = &net->params;
+    int rc = clfcn_buffer_create(net->dev, ps->values_bytes, "weights", &ps->values, err);
+    if (rc == CLFCN_OK && net->thrift.level < CLFCN_HOST_WEIGHTS) {
+        return zero_gaps(net, ps->values, ps->values_bytes, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_zero(net->dev, ps->values, 0, ps->values_bytes, err);
+    }
+    return rc < 0 ? rc : allocate_host(&ps->host_values, ps->learned_end, err);
+}
+
 /* Memory costs most when it is touched first. So weights and gradients, which are written
  * before they are read, are left to those who write them, several threads at a time. */
 int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err)
 {
     struct clfcn_params *ps = &net->params;
     struct clfcn_dev *dev = net->dev;
-    int rc = clfcn_buffer_create(dev, ps->values_bytes, "weights", &ps->values, err);
-    if (rc == CLFCN_OK) {
-        rc = zero_gaps(net, ps->values, ps->values_bytes, err);
-    }
+    int rc = allocate_values(net, err);
     if (rc == CLFCN_OK && ps->grads_bytes > 0) {
         rc = clfcn_buffer_create(dev, ps->grads_bytes, "gradients", &ps->grads, err);
-    }
-    if (rc == CLFCN_OK && ps->grads_bytes > 0) {
-        rc = net->thrift.update_each
-                 ? clfcn_buffer_zero(dev, ps->grads, 0, ps->grads_bytes, err)
-                 : zero_gaps(net, ps->grads, ps->grads_bytes, err);
+        if (rc == CLFCN_OK) {
+            rc = zero_gaps(net, ps->grads, ps->grads_bytes, err);
+        }
     }
     for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
-        rc = clfcn_buffer_create(dev, ps->states_bytes, "optimizer state", &ps->states[s],
-                                 err);
-        if (rc == CLFCN_OK && net->thrift.host_states) {
-            ps->host_states[s] = malloc(ps->trained_bytes + 1);
-            rc = ps->host_states[s] ? CLFCN_OK : clfcn_err_nomem(err);
-        }
+        rc = ps->states_bytes > 0
+                 ? clfcn_buffer_create(dev, ps->states_bytes, "optimizer state",
+                                       &ps->states[s], err)
+                 : allocate_host(&ps->host_states[s], ps->trained_end, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_params_zero_states(net, err);
     }
-    return rc < 0 ? rc : make_views(net, err);
+    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
+        for (int j = 0; rc == CLFCN_OK && j < net->graph.ops[i]->param_count; ++j) {
+            rc = make_views(net, i, j, err);
+        }
+    }
+    return rc;
+}
+
+int clfcn_params_map(struct clfcn_net *net, unsigned char **learned,
+                     unsigned char **statistics, void **mapped, struct clfcn_err *err)
+{
+    const struct clfcn_params *ps = &net->params;
+    const int rc =
+        clfcn_buffer_map(net->dev, ps->values, 0, ps->values_bytes, mapped, err);
+    if (rc == CLFCN_OK) {
+        *learned = ps->host_values ? ps->host_values : *mapped;
+        *statistics = (unsigned char *)*mapped + (ps->host_values ? 0 : ps->learned_end);
+    }
+    return rc;
 }
 
 int clfcn_params_zero_states(struct clfcn_net *net, struct clfcn_err *err)
@@ -208,7 +215,7 @@ int clfcn_params_zero_states(struct clfcn_net *net, struct clfcn_err *err)
     for (int s = 0; rc == CLFCN_OK && s < ps->state_count; ++s) {
         if (ps->host_states[s]) {
             clFinish(net->dev->compute);
-            memset(ps->host_states[s], 0, ps->trained_bytes);
+            memset(ps->host_states[s], 0, ps->trained_end);
         } else {
             rc = clfcn_buffer_zero(net->dev, ps->states[s], 0, ps->states_bytes, err);
         }
@@ -218,6 +225,7 @@ int clfcn_params_zero_states(struct clfcn_net *net, struct clfcn_err *err)
 
 void clfcn_params_release(struct clfcn_net *net)
 {
+    free(net->params.host_values);
     free(net->params.host_states[0]);
     free(net->params.host_states[1]);
     for (int i = 0; i < net->graph.op_count; ++i) {
@@ -225,6 +233,8 @@ void clfcn_params_release(struct clfcn_net *net)
         for (int j = 0; j < op->param_count; ++j) {
             clfcn_buffer_release(net->dev, &op->params[j].value);
             clfcn_buffer_release(net->dev, &op->params[j].grad);
+            clfcn_buffer_release(net->dev, &op->params[j].states[0]);
+            clfcn_buffer_release(net->dev, &op->params[j].states[1]);
         }
     }
     clfcn_buffer_release(net->dev, &net->params.states[1]);
@@ -251,21 +261,29 @@ void clfcn_net_tensor_info(const struct clfcn_net *net, int i,
     }
 }
 
-static cl_mem buffer_of(const struct clfcn_net *net, const struct clfcn_tensor_entry *e)
+/* The buffer that holds an entry's values, and from which byte on. */
+static cl_mem buffer_of(const struct clfcn_net *net, const struct clfcn_tensor_entry *e,
+                        size_t *at)
 {
-    return e->place == CLFCN_IN_STATE ? net->params.states[e->state] : net->params.values;
+    const struct clfcn_params *ps = &net->params;
+    const bool state = e->place == CLFCN_IN_STATE;
+    *at = e->offset - (!state && ps->host_values ? ps->learned_end : 0);
+    return state ? ps->states[e->state] : ps->values;
 }
 
-/* The host memory that holds an entry's values, which nothing uses any more; NULL if a
- * buffer does. */
+/* The host memory that holds them, which nothing uses any more; NULL if a buffer does. */
 static unsigned char *host_of(const struct clfcn_net *net,
                               const struct clfcn_tensor_entry *e)
 {
-    if (e->place != CLFCN_IN_STATE || !net->params.host_states[e->state]) {
+    const struct clfcn_params *ps = &net->params;
+    unsigned char *host = e->place == CLFCN_IN_STATE    ? ps->host_states[e->state]
+                          : e->offset < ps->learned_end ? ps->host_values
+                                                        : NULL;
+    if (!host) {
         return NULL;
     }
     clFinish(net->dev->compute);
-    return net->params.host_states[e->state];
+    return host + e->offset;
 }
 
 int clfcn_net_tensor_read(struct clfcn_net *net, int i, void *data, struct clfcn_err *err)
@@ -277,11 +295,13 @@ int clfcn_net_tensor_read(struct clfcn_net *net, int i, void *data, struct clfcn
     }
     unsigned char *host = host_of(net, e);
     if (host) {
-        memcpy(data, host + e->offset, e->param->count * sizeof(float));
+        memcpy(data, host, e->param->count * sizeof(float));
         return CLFCN_OK;
     }
-    const int rc = clfcn_buffer_read(net->dev, buffer_of(net, e), e->offset,
-                                     e->param->count * sizeof(float), data, err);
+    size_t at;
+    const cl_mem mem = buffer_of(net, e, &at);
+    const int rc =
+        clfcn_buffer_read(net->dev, mem, at, e->param->count * sizeof(float), data, err);
     if (rc < 0) {
         clfcn_err_note(err, "reading '%s'", e->name);
     }
@@ -298,12 +318,14 @@ int clfcn_net_tensor_write(struct clfcn_net *net, int i, const void *data,
     }
     unsigned char *host = host_of(net, e);
     if (host) {
-        memcpy(host + e->offset, data, e->param->count * sizeof(float));
+        memcpy(host, data, e->param->count * sizeof(float));
         return CLFCN_OK;
     }
     net->derived = false;
-    const int rc = clfcn_buffer_write(net->dev, buffer_of(net, e), e->offset,
-                                      e->param->count * sizeof(float), data, err);
+    size_t at;
+    const cl_mem mem = buffer_of(net, e, &at);
+    const int rc =
+        clfcn_buffer_write(net->dev, mem, at, e->param->count * sizeof(float), data, err);
     if (rc < 0) {
         clfcn_err_note(err, "writing '%s'", e->name);
     }
@@ -314,10 +336,11 @@ int clfcn_net_gradient_read(struct clfcn_net *net, int i, float *data,
                             struct clfcn_err *err)
 {
     const struct clfcn_tensor_entry *e = &net->tensors[i];
-    if (e->place != CLFCN_IN_VALUES || e->offset >= net->params.trained_bytes ||
-        net->thrift.update_each) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "'%s' has no gradient%s", e->name,
-                             net->thrift.update_each ? " after the step: --mem" : "");
+    if (e->place != CLFCN_IN_VALUES || e->offset >= net->params.trained_end ||
+        !net->params.grads) {
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0, "'%s' has no gradient%s", e->name,
+            net->thrift.level >= CLFCN_UPDATE_EACH ? " after the step: --mem" : "");
     }
     return clfcn_buffer_read(net->dev, net->params.grads, e->offset,
                              e->param->count * sizeof(float), data, err);

@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static int by_size(const void *a, const void *b)
@@ -81,17 +82,22 @@ int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
     return CLFCN_OK;
 }
 
-static struct clfcn_plan_item *add_item(struct clfcn_plan *plan,
-                                        struct clfcn_tensor *tensor, int time)
+struct clfcn_plan_item *clfcn_plan_add(struct clfcn_plan *plan, cl_mem *place,
+                                       size_t bytes, int time)
 {
+    assert(plan->item_count < CLFCN_MAX_ITEMS);
     struct clfcn_plan_item *item = &plan->items[plan->item_count++];
     *item = (struct clfcn_plan_item){
-        .tensor = tensor,
-        .bytes = clfcn_tensor_count(tensor) * sizeof(float),
-        .first = time,
-        .last = time,
+        .place = place, .bytes = bytes, .first = time, .last = time
     };
     return item;
+}
+
+static struct clfcn_plan_item *add_tensor(struct clfcn_plan *plan,
+                                          struct clfcn_tensor *tensor, int time)
+{
+    return clfcn_plan_add(plan, &tensor->mem, clfcn_tensor_count(tensor) * sizeof(float),
+                          time);
 }
 
 /* Each forward act of its producer begins a life of value v, which lasts until its last
@@ -104,7 +110,7 @@ static void add_activation(struct clfcn_plan *plan, struct clfcn_graph *graph,
     for (int t = 0; t < tape->count; ++t) {
         const struct clfcn_act *act = &tape->acts[t];
         if (act->kind == CLFCN_ACT_FORWARD && act->op == value->producer) {
-            life = add_item(plan, &value->tensor, t);
+            life = add_tensor(plan, &value->tensor, t);
         } else if (life && clfcn_act_reads(act, graph, v)) {
             life->last = t;
         }
@@ -127,18 +133,16 @@ static void add_gradient(struct clfcn_plan *plan, struct clfcn_graph *graph,
         const bool writes = backward ? graph->ops[act->op]->dx == grad
                                      : act->kind == CLFCN_ACT_LOSS && v == graph->logits;
         if (!life && writes) {
-            life = add_item(plan, grad, t);
+            life = add_tensor(plan, grad, t);
         } else if (life && backward && graph->ops[act->op]->dy == grad) {
             life->last = t;
         }
     }
 }
 
-int clfcn_plan_tape(struct clfcn_plan *plan, struct clfcn_graph *graph,
-                    const struct clfcn_tape *tape, size_t align, size_t max_slab,
-                    struct clfcn_err *err)
+void clfcn_plan_tape(struct clfcn_plan *plan, struct clfcn_graph *graph,
+                     const struct clfcn_tape *tape)
 {
-    plan->item_count = 0;
     for (int v = 1; v < graph->value_count; ++v) {
         const struct clfcn_value *value = &graph->values[v];
         if (value->producer < 0) {
@@ -149,5 +153,20 @@ int clfcn_plan_tape(struct clfcn_plan *plan, struct clfcn_graph *graph,
             add_gradient(plan, graph, tape, v);
         }
     }
-    return clfcn_plan_layout(plan, align, max_slab, err);
+}
+
+size_t clfcn_plan_least(const struct clfcn_plan *plan)
+{
+    size_t begins[CLFCN_MAX_ACTS + 1] = { 0 }, ends[CLFCN_MAX_ACTS + 1] = { 0 };
+    size_t live = 0, most = 0;
+    for (int i = 0; i < plan->item_count; ++i) {
+        begins[plan->items[i].first] += plan->items[i].bytes;
+        ends[plan->items[i].last] += plan->items[i].bytes;
+    }
+    for (int t = 0; t <= CLFCN_MAX_ACTS; ++t) {
+        live += begins[t];
+        most = live > most ? live : most;
+        live -= ends[t];
+    }
+    return most;
 }

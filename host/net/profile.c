@@ -115,7 +115,7 @@ bool clfcn_net_has_pass(const struct clfcn_net *net, int layer, enum clfcn_pass 
         return true;
     }
     return op->impl->conv && net->graph.active[layer] && net->options.training &&
-           (pass == CLFCN_PASS_INPUT ? op->dx != NULL : op->params[0].grad != NULL);
+           (pass == CLFCN_PASS_INPUT ? op->dx != NULL : !op->frozen);
 }
 
 /* Each tensor once; of parameters the weights, beside which the others are nothing. */

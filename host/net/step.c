@@ -178,24 +178,17 @@ int clfcn_net_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
     return rc;
 }
 
-/* Enqueue the way of a part of the optimiser's states to the device or back, if they lie
- * in host memory. */
-static int move_states(struct clfcn_net *net, size_t begin, size_t bytes, bool to_device,
-                       struct clfcn_err *err)
+/* Update parameter j of op i, whose gap must hold numbers: an update runs over it. */
+static int update_one(struct clfcn_net *net, int i, int j,
+                      const struct clfcn_optim_hyper *h, struct clfcn_err *err)
 {
-    const struct clfcn_params *ps = &net->params;
-    cl_command_queue queue = net->dev->compute;
-    int rc = CLFCN_OK;
-    for (int s = 0; rc == CLFCN_OK && ps->host_states[s] && s < ps->state_count; ++s) {
-        unsigned char *host = (unsigned char *)ps->host_states[s] + begin;
-        cl_event *event = clfcn_prof_event(net->dev, "move optimizer state");
-        rc = check(to_device ? clEnqueueWriteBuffer(queue, ps->states[s], CL_FALSE, 0,
-                                                    bytes, host, 0, NULL, event)
-                             : clEnqueueReadBuffer(queue, ps->states[s], CL_FALSE, 0,
-                                                   bytes, host, 0, NULL, event),
-                   "moving optimizer state", err);
-    }
-    return rc;
+    const struct clfcn_param *p = &net->graph.ops[i]->params[j];
+    const size_t room = clfcn_params_room(net, p), bytes = p->count * sizeof(float);
+    const int rc = clfcn_buffer_zero(net->dev, p->grad, bytes, room - bytes, err);
+    return rc < 0
+               ? rc
+               : clfcn_optim_run(&net->optim, net->dev, h, p->value, p->grad,
+                                 p->states[0], p->states[1], room / sizeof(float), err);
 }
 
 int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
@@ -211,20 +204,16 @@ int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper 
         .update = hyper->update,
     };
     const struct clfcn_params *ps = &net->params;
-    size_t begin = 0, bytes = ps->trained_bytes;
-    if (i >= 0) {
-        clfcn_params_of_op(net, i, &begin, &bytes);
-    }
+    int rc = CLFCN_OK;
     clfcn_prof_label(net->dev, "update", NULL);
-    int rc = move_states(net, begin, bytes, true, err);
-    if (rc == CLFCN_OK) {
+    if (i < 0) {
         rc = clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads,
-                             ps->states[0], ps->states[1], begin / sizeof(float),
-                             net->thrift.host_states ? 0 : begin / sizeof(float),
-                             bytes / sizeof(float), err);
+                             ps->states[0], ps->states[1],
+                             ps->trained_end / sizeof(float), err);
     }
-    if (rc == CLFCN_OK) {
-        rc = move_states(net, begin, bytes, false, err);
+    for (int j = 0; rc == CLFCN_OK && i >= 0 && j < net->graph.ops[i]->param_count; ++j) {
+        rc = net->graph.ops[i]->params[j].learned ? update_one(net, i, j, &h, err)
+                                                  : CLFCN_OK;
     }
     if (rc < 0) {
         clfcn_err_note(err, "update");
@@ -239,23 +228,9 @@ static int check_training(const struct clfcn_net *net, struct clfcn_err *err)
                                                  "this network was built for inference");
 }
 
-/* Give every tensor whose life begins at time its memory: one that is made twice may lie
- * elsewhere the second time. */
-static void begin_lives(struct clfcn_net *net, int time)
+static int act(struct clfcn_net *net, const struct clfcn_act *act, int slot,
+               const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
 {
-    for (int i = 0; i < net->plan.item_count; ++i) {
-        const struct clfcn_plan_item *item = &net->plan.items[i];
-        if (item->first == time) {
-            item->tensor->mem = item->mem;
-        }
-    }
-}
-
-static int perform(struct clfcn_net *net, int time, int slot,
-                   const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
-{
-    const struct clfcn_act *act = &net->tape.acts[time];
-    begin_lives(net, time);
     switch (act->kind) {
     case CLFCN_ACT_FORWARD:
         return clfcn_net_op_forward(net, act->op, hyper != NULL, err);
@@ -266,6 +241,16 @@ static int perform(struct clfcn_net *net, int time, int slot,
     default:
         return clfcn_net_update(net, act->op, hyper, err);
     }
+}
+
+static int perform(struct clfcn_net *net, int time, int slot,
+                   const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
+{
+    int rc = clfcn_memory_begin(net, time, err);
+    if (rc == CLFCN_OK) {
+        rc = act(net, &net->tape.acts[time], slot, hyper, err);
+    }
+    return rc < 0 ? rc : clfcn_memory_end(net, time, err);
 }
 
 int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,

@@ -28,7 +28,7 @@ static void add_segment(struct clfcn_tape *tape, const struct clfcn_graph *graph
         if (graph->active[i]) {
             add(tape, CLFCN_ACT_BACKWARD, i);
         }
-        if (thrift->update_each && clfcn_graph_learns(graph, i)) {
+        if (thrift->level >= CLFCN_UPDATE_EACH && clfcn_graph_learns(graph, i)) {
             add(tape, CLFCN_ACT_UPDATE, i);
         }
     }
@@ -46,7 +46,7 @@ void clfcn_tape_for_training(struct clfcn_tape *tape, const struct clfcn_graph *
         }
         add_segment(tape, graph, begin, end, thrift);
     }
-    if (!thrift->update_each) {
+    if (thrift->level < CLFCN_UPDATE_EACH) {
         add(tape, CLFCN_ACT_UPDATE, -1);
     }
 }

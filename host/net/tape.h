@@ -19,23 +19,32 @@ struct clfcn_act {
 
 /* An act's index is its time. Every tape begins with the forward pass of all ops that are
  * not absorbed. */
+enum { CLFCN_MAX_ACTS = 4 * CLFCN_MAX_OPS + 2 };
+
 struct clfcn_tape {
-    struct clfcn_act acts[4 * CLFCN_MAX_OPS + 2];
+    struct clfcn_act acts[CLFCN_MAX_ACTS];
     int count, forward_count;
+};
+
+/* What shares one memory, or leaves it for the host's: each level with all that is
+ * before it, in the order of what they cost. */
+enum clfcn_level {
+    CLFCN_APART,           /* activations with each other, as anyway */
+    CLFCN_SHARE_WORKSPACE, /* the workspace of each act with what is not alive then */
+    /* An op's parameters are updated right after its backward pass, and their gradients
+     * live in between. */
+    CLFCN_UPDATE_EACH,
+    CLFCN_HOST_STATES,  /* optimiser state comes from host memory for an op's update */
+    CLFCN_HOST_WEIGHTS, /* and its parameters for every act of it */
 };
 
 /* How a training step saves memory. Zero-initialised: not at all. */
 struct clfcn_thrift {
+    enum clfcn_level level;
     /* Bit s: the activations within segment s of the graph are given up after the forward
      * pass, and made again when the backward pass comes to them. Same bits: the last op
      * of a segment, which alone may have statistics to update, is not run again. */
     unsigned again;
-    /* An op's parameters are updated right after its backward pass, and ops share the
-     * memory of their gradients. */
-    bool update_each;
-    /* With that: the optimiser's state lies in host memory, and comes to the device for an
-     * op's update. */
-    bool host_states;
 };
 
 void clfcn_tape_for_inference(struct clfcn_tape *tape, const struct clfcn_graph *graph);

@@ -53,7 +53,7 @@ static void list_rows(struct clfcn_tuning *t, const struct clfcn_graph *graph)
         const bool wanted[CLFCN_PASS_COUNT] = {
             [CLFCN_PASS_FORWARD] = true,
             [CLFCN_PASS_INPUT] = op->dx != NULL,
-            [CLFCN_PASS_WEIGHT] = t->options.training && !graph->frozen[i],
+            [CLFCN_PASS_WEIGHT] = t->options.training && !op->frozen,
         };
         for (int p = 0; op->impl->conv && p < CLFCN_PASS_COUNT; ++p) {
             const struct clfcn_conv *cv = op->impl->conv(op, (enum clfcn_pass)p);

@@ -2,12 +2,30 @@
 #include "../ops/verify.h"
 #include "net_impl.h"
 
+/* Give the layer the workspace of its forward pass, which has room for all of them. */
+static void place_workspace(struct clfcn_net *net, int layer)
+{
+    int time = 0;
+    while (time < net->tape.forward_count && net->tape.acts[time].op != layer) {
+        ++time;
+    }
+    for (int i = 0; i < net->plan.item_count; ++i) {
+        const struct clfcn_plan_item *item = &net->plan.items[i];
+        const bool workspace =
+            item->place == &net->columns || item->place == &net->scratch;
+        if (workspace && item->first == time) {
+            *item->place = item->mem;
+        }
+    }
+}
+
 /* CLFCN_OK with *checked false where there is nothing to check. */
 static int verify(struct clfcn_net *net, int layer, enum clfcn_pass pass, bool *checked,
                   struct clfcn_finding *found, struct clfcn_err *err)
 {
     static const struct clfcn_verify_how once = { .data = CLFCN_TRIAL_NORMAL, .runs = 1 };
     struct clfcn_op *op = net->graph.ops[layer];
+    place_workspace(net, layer);
     const struct clfcn_op_run run = { .dev = net->dev,
                                       .training = true,
                                       .columns = net->columns,

@@ -38,7 +38,8 @@ struct clfcn_param {
     enum clfcn_init init;
     double init_scale;
     cl_mem value;
-    cl_mem grad; /* NULL: frozen or not learned */
+    cl_mem grad; /* given by the net before it runs; NULL: frozen or not learned */
+    cl_mem states[2]; /* the optimiser's, if it is updated by itself */
 };
 
 enum { CLFCN_OP_MAX_PARAMS = 4 };
@@ -140,6 +141,7 @@ struct clfcn_op {
     size_t state_bytes; /* of memory that lasts from forward to backward, or from derive */
     cl_mem state;       /* given by the net; NULL if state_bytes is 0 */
     bool absorbed;      /* the op that makes x does this one's work */
+    bool frozen;        /* its parameters are not trained */
     double forward_flop, backward_flop;
 };
 

@@ -99,7 +99,7 @@ static int prepare(struct clfcn_op *op, const struct clfcn_op_env *env,
     const bool wanted[CLFCN_PASS_COUNT] = {
         [CLFCN_PASS_FORWARD] = true,
         [CLFCN_PASS_INPUT] = op->dx != NULL,
-        [CLFCN_PASS_WEIGHT] = op->params[0].grad != NULL,
+        [CLFCN_PASS_WEIGHT] = env->training && !op->frozen,
     };
     int rc = CLFCN_OK;
     if (env->training || !finishes(cv)) {

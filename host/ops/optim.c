@@ -41,19 +41,16 @@ int clfcn_optim_prepare(struct clfcn_optim *optim, enum clfcn_optimizer kind,
 
 int clfcn_optim_run(struct clfcn_optim *optim, struct clfcn_dev *dev,
                     const struct clfcn_optim_hyper *h, cl_mem p, cl_mem g, cl_mem s0,
-                    cl_mem s1, size_t first, size_t first_state, size_t count,
-                    struct clfcn_err *err)
+                    cl_mem s1, size_t count, struct clfcn_err *err)
 {
     const size_t vw = (size_t)optim->vector_width, items = (count + vw - 1) / vw;
-    const cl_uint begin = (cl_uint)first, begin_s = (cl_uint)first_state,
-                  n = (cl_uint)count;
+    const cl_uint n = (cl_uint)count;
     const float lr = (float)h->lr, momentum = (float)h->momentum,
                 decay = (float)h->weight_decay;
     if (optim->kind == CLFCN_SGD) {
         const struct clfcn_arg args[] = {
-            CLFCN_ARG(p),     CLFCN_ARG(g),        CLFCN_ARG(s0),
-            CLFCN_ARG(begin), CLFCN_ARG(begin_s),  CLFCN_ARG(n),
-            CLFCN_ARG(lr),    CLFCN_ARG(momentum), CLFCN_ARG(decay),
+            CLFCN_ARG(p),  CLFCN_ARG(g),        CLFCN_ARG(s0),    CLFCN_ARG(n),
+            CLFCN_ARG(lr), CLFCN_ARG(momentum), CLFCN_ARG(decay),
         };
         return clfcn_launch_each(dev, &optim->kernel, items, args, CLFCN_ARRAY_LEN(args),
                                  err);
@@ -66,10 +63,10 @@ int clfcn_optim_run(struct clfcn_optim *optim, struct clfcn_dev *dev,
     const float shrink =
         optim->kind == CLFCN_ADAMW ? (float)(h->lr * h->weight_decay) : decay;
     const struct clfcn_arg args[] = {
-        CLFCN_ARG(p),     CLFCN_ARG(g),       CLFCN_ARG(s0),     CLFCN_ARG(s1),
-        CLFCN_ARG(begin), CLFCN_ARG(begin_s), CLFCN_ARG(n),      CLFCN_ARG(step),
-        CLFCN_ARG(beta1), CLFCN_ARG(rest1),   CLFCN_ARG(beta2),  CLFCN_ARG(rest2),
-        CLFCN_ARG(root),  CLFCN_ARG(eps),     CLFCN_ARG(shrink),
+        CLFCN_ARG(p),      CLFCN_ARG(g),     CLFCN_ARG(s0),    CLFCN_ARG(s1),
+        CLFCN_ARG(n),      CLFCN_ARG(step),  CLFCN_ARG(beta1), CLFCN_ARG(rest1),
+        CLFCN_ARG(beta2),  CLFCN_ARG(rest2), CLFCN_ARG(root),  CLFCN_ARG(eps),
+        CLFCN_ARG(shrink),
     };
     return clfcn_launch_each(dev, &optim->kernel, items, args, CLFCN_ARRAY_LEN(args),
                              err);

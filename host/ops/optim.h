@@ -26,12 +26,10 @@ const char *clfcn_optim_state_name(enum clfcn_optimizer kind, int i);
 
 int clfcn_optim_prepare(struct clfcn_optim *optim, enum clfcn_optimizer kind,
                         const struct clfcn_op_env *env, struct clfcn_err *err);
-/* Update count parameters: those of p, float [first + count], from first on, with as many
- * states of s[i] from first_state on, and g, float [count]; all of them multiples of 16.
- * s1 is NULL for SGD. */
+/* Update count parameters, a multiple of 16: p, g and the states are float [count]. s1 is
+ * NULL for SGD. */
 int clfcn_optim_run(struct clfcn_optim *optim, struct clfcn_dev *dev,
                     const struct clfcn_optim_hyper *hyper, cl_mem p, cl_mem g, cl_mem s0,
-                    cl_mem s1, size_t first, size_t first_state, size_t count,
-                    struct clfcn_err *err);
+                    cl_mem s1, size_t count, struct clfcn_err *err);
 
 #endif

@@ -49,7 +49,6 @@ struct stage {
     struct clfcn_programs *programs;
     struct clfcn_op *op;
     struct clfcn_tensor x, x2, y, dx, dy;
-    cl_mem any; /* stands for a parameter's gradient, which is wanted */
 };
 
 static int open_stage(struct stage *s, const struct layer *layer,
@@ -75,12 +74,6 @@ static int open_stage(struct stage *s, const struct layer *layer,
     with_programs.programs = s->programs;
     rc = s->op->impl->infer(s->op, &env, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_buffer_create(s->t->dev, sizeof(cl_float), "a gradient", &s->any, err);
-    }
-    for (int i = 0; rc == CLFCN_OK && i < s->op->param_count; ++i) {
-        s->op->params[i].grad = s->op->params[i].learned ? s->any : NULL;
-    }
-    if (rc == CLFCN_OK) {
         rc = s->op->impl->prepare(s->op, &with_programs, err);
     }
     return rc < 0 ? rc : clfcn_programs_build(s->programs, err);
@@ -90,7 +83,6 @@ static void close_stage(struct stage *s)
 {
     clfcn_programs_destroy(&s->programs);
     clfcn_op_destroy(&s->op);
-    clfcn_buffer_release(s->t->dev, &s->any);
 }
 
 static int run_stage(struct stage *s, const struct layer *layer,
@@ -329,7 +321,7 @@ static int run_optim(struct part *p, struct clfcn_err *err)
     const bool one = clfcn_optim_states(p->optim.kind) == 1;
     return clfcn_optim_run(&p->optim, p->t->dev, &hyper, p->arrays[A0].mem,
                            p->arrays[A1].mem, p->arrays[A2].mem,
-                           one ? NULL : p->arrays[A3].mem, 0, 0, COUNT, err);
+                           one ? NULL : p->arrays[A3].mem, COUNT, err);
 }
 
 /* Names as in names.c of the networks. */

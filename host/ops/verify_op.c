@@ -66,7 +66,7 @@ static int open_arrays(struct check *c, enum clfcn_trial_kind data, struct clfcn
         c->noise.kind = strcmp(p->suffix, "running_var") == 0 ? CLFCN_TRIAL_POSITIVE
                                                               : CLFCN_TRIAL_NORMAL;
         rc = open_array(c, PARAMS + i, p->suffix, p->count, true, err);
-        if (rc == CLFCN_OK && p->grad) {
+        if (rc == CLFCN_OK && c->backward && p->learned && !op->frozen) {
             rc = open_array(c, GRADS + i, p->suffix, p->count, false, err);
         }
     }

@@ -46,8 +46,9 @@ struct clfcn_net_options {
     enum clfcn_gemm_kind gemm;
     size_t workspace_bytes; /**< limit of im2col columns and GEMM scratch; 0: a default */
     /** Limit of device memory in all; 0: none. To keep to it, networks that train take
-     * smaller workspaces and cheaper algorithms, update weights layer by layer, and make
-     * activations twice: whatever costs least. Only other algorithms change bits. */
+     * smaller workspaces and cheaper algorithms, update weights layer by layer, make
+     * activations twice, and leave optimiser state and weights in host memory: whatever
+     * costs least. Only other algorithms change bits. */
     size_t mem_bytes;
     /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device. */
     const struct clfcn_choices *choices;

@@ -144,6 +144,7 @@ void rig_op_open(struct rig_op *t, struct rig *rig, struct clfcn_op *op, int c, 
         .conv = { use->conv, use->conv, use->conv },
         .conv_variant = use->variant,
     };
+    op->frozen = use->frozen;
     const unsigned real_units = rig->dev->info.compute_units;
     rig->dev->info.compute_units = rig_has_vectors(rig) ? real_units : GPU_UNITS;
     rig_ok(op->impl->infer(op, &env, &err), &err);

@@ -59,7 +59,7 @@ static void update(struct fixture *f, const struct clfcn_optim_hyper *h)
     vec_normal(f->rig, &f->g, 0.1, 0.5);
     vec_upload(f->rig, &f->g);
     rig_ok(clfcn_optim_run(&f->optim, f->rig->dev, h, f->p.mem, f->g.mem, f->s[0].mem,
-                           f->s[1].mem, 0, 0, f->p.count, &err),
+                           f->s[1].mem, f->p.count, &err),
            &err);
     clfcn_ref_optim(f->optim.kind, f->p.count, h->lr, h->momentum, h->weight_decay,
                     h->beta1, h->beta2, h->eps, h->update, f->want_p, f->g.host,
@@ -132,38 +132,6 @@ static void test_late_update(void **state)
     close_fixture(&f);
 }
 
-/* The gradients of some parameters in the middle, which lie at the start of theirs. */
-static void check_part(struct rig *rig, enum clfcn_optimizer kind)
-{
-    enum { FIRST = 16, FIRST_STATE = 32, PART = 48, ALL = 96 };
-    const struct clfcn_optim_hyper h = { .lr = 0.01,
-                                         .momentum = 0.7,
-                                         .weight_decay = 0.1,
-                                         .beta1 = 0.9,
-                                         .beta2 = 0.999,
-                                         .eps = 1e-8,
-                                         .update = 1 };
-    struct fixture f;
-    struct clfcn_err err;
-    open_fixture(&f, rig, kind, ALL);
-    vec_normal(rig, &f.g, 0.1, 0.5);
-    vec_upload(rig, &f.g);
-    rig_ok(clfcn_optim_run(&f.optim, rig->dev, &h, f.p.mem, f.g.mem, f.s[0].mem,
-                           f.s[1].mem, FIRST, FIRST_STATE, PART, &err),
-           &err);
-    clfcn_ref_optim(kind, PART, h.lr, h.momentum, h.weight_decay, h.beta1, h.beta2, h.eps,
-                    h.update, f.want_p + FIRST, f.g.host, f.want_s[0] + FIRST_STATE,
-                    f.want_s[1] + FIRST_STATE);
-    compare(&f);
-    close_fixture(&f);
-}
-
-static void test_part(void **state)
-{
-    check_part(*state, CLFCN_SGD);
-    check_part(*state, CLFCN_ADAM);
-}
-
 static void test_state_names(void **state)
 {
     assert_int_equal(clfcn_optim_states(CLFCN_SGD), 1);
@@ -177,8 +145,8 @@ static void test_state_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_sgd),         RIG_TEST(test_adam), RIG_TEST(test_adamw),
-        RIG_TEST(test_late_update), RIG_TEST(test_part), RIG_TEST(test_state_names),
+        RIG_TEST(test_sgd),         RIG_TEST(test_adam),        RIG_TEST(test_adamw),
+        RIG_TEST(test_late_update), RIG_TEST(test_state_names),
     };
     return RIG_RUN(tests);
 }

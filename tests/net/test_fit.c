@@ -148,74 +148,54 @@ static void assert_same_logits(const struct rig *rig, struct clfcn_net *a,
     assert_memory_equal(logits[0], logits[1], sizeof(logits[0]));
 }
 
-/* Bytes that stay free by themselves with an update of each op, and some more. */
-static size_t limit_below(const struct clfcn_net *usual, double share_of_activations)
+/* Made with thrift and nothing else, a network computes the same bits, also after its
+ * state went through the host as in a checkpoint. Returns at which level it arrived. */
+static enum clfcn_level check_same_bits(struct rig *rig, enum clfcn_arch arch,
+                                        enum clfcn_optimizer optimizer, double share)
 {
-    const struct clfcn_net_memory *m = &usual->memory;
-    const size_t gradient = (size_t)512 * 512 * 9 * sizeof(float);
-    return m->total - (m->gradients - gradient) -
-           (size_t)(share_of_activations * (double)m->activations);
-}
-
-/* Made with thrift and nothing else, a network computes the same bits. */
-static void check_same_bits(struct rig *rig, enum clfcn_arch arch,
-                            struct clfcn_net_options how, double share)
-{
+    struct clfcn_net_options how = { .training = true, .optimizer = optimizer };
     float losses[2][STEPS];
     struct clfcn_net *usual = create(rig, arch, &how);
-    how.mem_bytes = limit_below(usual, share);
+    how.mem_bytes = (size_t)(share * (double)usual->memory.total);
     const size_t before = atomic_load(&rig->dev->bytes);
     struct clfcn_net *small = create(rig, arch, &how);
+    const enum clfcn_level level = small->thrift.level;
     assert_true(small->memory.total <= how.mem_bytes);
     const size_t taken = atomic_load(&rig->dev->bytes) - before;
     assert_in_range(taken, small->memory.total,
                     small->memory.total + small->memory.total / 1000);
-    assert_true(small->thrift.update_each && small->thrift.again);
-    assert_int_equal(small->memory.workspace, usual->memory.workspace);
-    train(rig, usual, losses[0]);
-    train(rig, small, losses[1]);
-    assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
-    assert_same_tensors(usual, small);
-    assert_same_logits(rig, usual, small);
+    assert_int_equal(small->columns_bytes, usual->columns_bytes);
+    assert_int_equal(small->scratch_bytes, usual->scratch_bytes);
+    for (int again = 0; again < 2; ++again) {
+        train(rig, usual, losses[0]);
+        train(rig, small, losses[1]);
+        assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+        assert_same_tensors(usual, small);
+        assert_same_logits(rig, usual, small);
+        copy_tensors(usual, small);
+    }
     clfcn_net_destroy(&usual);
     clfcn_net_destroy(&small);
+    return level;
 }
 
 static void test_same_bits(void **state)
 {
+    static const double shares[] = { 0.9, 0.75, 0.5, 0.3 };
     for (int arch = CLFCN_FCN32S; arch <= CLFCN_FCNS; ++arch) {
-        const struct clfcn_net_options how = {
-            .training = true, .optimizer = arch == CLFCN_FCN8S ? CLFCN_ADAM : CLFCN_SGD
-        };
-        check_same_bits(*state, (enum clfcn_arch)arch, how, arch % 2 ? 0.2 : 0.4);
+        check_same_bits(*state, (enum clfcn_arch)arch,
+                        arch == CLFCN_FCN8S ? CLFCN_ADAM : CLFCN_SGD, shares[arch]);
     }
 }
 
-/* Optimiser state in host memory too: it moves to and fro, and starts, is read and
- * written as it would on the device. */
-static void test_host_states(void **state)
+/* Optimiser state in host memory, and then weights too. */
+static void test_host_memory(void **state)
 {
-    struct rig *rig = *state;
     for (int optimizer = CLFCN_SGD; optimizer <= CLFCN_ADAM; ++optimizer) {
-        struct clfcn_net_options how = { .training = true,
-                                         .optimizer = (enum clfcn_optimizer)optimizer };
-        float losses[2][STEPS];
-        struct clfcn_net *usual = create(rig, CLFCN_FCNS, &how);
-        how.mem_bytes = limit_below(usual, 0.2) - usual->memory.optimizer / 2;
-        struct clfcn_net *small = create(rig, CLFCN_FCNS, &how);
-        assert_true(small->thrift.host_states);
-        assert_true(small->memory.total <= how.mem_bytes);
-        assert_int_equal(small->memory.host, usual->memory.optimizer);
-        assert_int_equal(small->memory.workspace, usual->memory.workspace);
-        for (int again = 0; again < 2; ++again) {
-            train(rig, usual, losses[0]);
-            train(rig, small, losses[1]);
-            assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
-            assert_same_tensors(usual, small);
-            copy_tensors(usual, small);
-        }
-        clfcn_net_destroy(&usual);
-        clfcn_net_destroy(&small);
+        const enum clfcn_optimizer o = (enum clfcn_optimizer)optimizer;
+        assert_int_equal(check_same_bits(*state, CLFCN_FCNS, o, 0.55), CLFCN_HOST_STATES);
+        assert_int_equal(check_same_bits(*state, CLFCN_FCNS, o, 0.33),
+                         CLFCN_HOST_WEIGHTS);
     }
 }
 
@@ -276,10 +256,10 @@ static void test_gradients_are_gone(void **state)
     struct clfcn_net *usual = create(rig, CLFCN_FCN32S, &how);
     struct clfcn_err err;
     float g;
-    how.mem_bytes = limit_below(usual, 0.0);
+    how.mem_bytes = usual->memory.total - usual->memory.gradients / 2;
     clfcn_net_destroy(&usual);
     struct clfcn_net *net = create(rig, CLFCN_FCN32S, &how);
-    assert_true(net->thrift.update_each);
+    assert_int_equal(net->thrift.level, CLFCN_UPDATE_EACH);
     assert_int_equal(clfcn_net_gradient_read(net, 0, &g, &err), CLFCN_EINVAL);
     clfcn_net_destroy(&net);
 }
@@ -288,7 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_host_states),
+        cmocka_unit_test(test_host_memory),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_gradients_are_gone),
