@@ -133,8 +133,8 @@ static void test_gaps(void **state)
     struct clfcn_err err;
     for (int i = 0; i < 2; ++i) {
         assert_gaps(rig, ps->values, ps->values_bytes);
-        assert_gaps(rig, ps->grads, ps->trained_bytes);
-        assert_gaps(rig, ps->states[0], ps->trained_bytes);
+        assert_gaps(rig, ps->grads, ps->trained_end);
+        assert_gaps(rig, ps->states[0], ps->trained_end);
         ok(clfcn_net_init(rig->net, SEED, &err), &err);
     }
 }
@@ -144,15 +144,15 @@ static void test_state_is_cleared(void **state)
 {
     const struct rig *rig = *state;
     const struct clfcn_params *ps = &rig->net->params;
-    const size_t count = ps->trained_bytes / sizeof(float);
+    const size_t count = ps->trained_end / sizeof(float);
     struct clfcn_err err;
     for (size_t i = 0; i < count; ++i) {
         rig->data[i] = 1.0f;
     }
-    ok(clfcn_buffer_write(rig->dev, ps->states[0], 0, ps->trained_bytes, rig->data, &err),
+    ok(clfcn_buffer_write(rig->dev, ps->states[0], 0, ps->trained_end, rig->data, &err),
        &err);
     ok(clfcn_net_init(rig->net, SEED, &err), &err);
-    ok(clfcn_buffer_read(rig->dev, ps->states[0], 0, ps->trained_bytes, rig->data, &err),
+    ok(clfcn_buffer_read(rig->dev, ps->states[0], 0, ps->trained_end, rig->data, &err),
        &err);
     for (size_t i = 0; i < count; ++i) {
         assert_true(rig->data[i] == 0.0f);
