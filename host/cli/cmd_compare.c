@@ -82,6 +82,7 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
 {
     const struct clfcn_bench_run *r = &c->runs[index];
     char bytes[CLI_BYTES_LEN], train[40] = "", infer[40] = "";
+    char train_ms[CLFCN_NUMBER_LEN], infer_ms[CLFCN_NUMBER_LEN], rate[CLFCN_NUMBER_LEN];
     if (r->failure) {
         printf("%c  failed: %s\n", r->letter, r->failure);
         return;
@@ -90,9 +91,11 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
         ratio_cell(&c->runs[g->base].train, &r->train, train);
         ratio_cell(&c->runs[g->base].infer, &r->infer, infer);
     }
-    printf("%c %9.4g ms +-%4.1f%% %9.4g %9.4g ms +-%4.1f%% %10s  %-10s %-19s %-19s%s\n",
-           r->letter, r->train.ms, 100 * r->train.unsure, 1e3 * r->batch / r->train.ms,
-           r->infer.ms, 100 * r->infer.unsure,
+    printf("%c %9s ms +-%4.1f%% %9s %9s ms +-%4.1f%% %10s  %-10s %-19s %-19s%s\n",
+           r->letter, clfcn_format_number(r->train.ms, 4, train_ms),
+           100 * r->train.unsure,
+           clfcn_format_number(1e3 * r->batch / r->train.ms, 4, rate),
+           clfcn_format_number(r->infer.ms, 4, infer_ms), 100 * r->infer.unsure,
            cli_format_bytes((uint64_t)r->device_bytes, bytes), verdict(r->correct), train,
            infer, r->noisy ? " noisy" : "");
 }

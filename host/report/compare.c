@@ -159,12 +159,15 @@ static void note_slower(struct clfcn_strbuf *found, const char *what,
                         const struct clfcn_bench_time *other, double limit)
 {
     const double slower = other->ms / base->ms - 1;
+    char ms[CLFCN_NUMBER_LEN], was[CLFCN_NUMBER_LEN];
     if (slower > limit && clfcn_compare_ratio(base, other).differs) {
         clfcn_strbuf_add(found,
-                         "%s%s: %s of %s/%s on %s is %.1f %% slower (%.4g ms, was "
-                         "%.4g ms)",
+                         "%s%s: %s of %s/%s on %s is %.1f %% slower (%s ms, was "
+                         "%s ms)",
                          found->len ? "; " : "", run->file, what, run->arch,
-                         run->backbone, run->hardware, 100 * slower, other->ms, base->ms);
+                         run->backbone, run->hardware, 100 * slower,
+                         clfcn_format_number(other->ms, 4, ms),
+                         clfcn_format_number(base->ms, 4, was));
     }
 }
 

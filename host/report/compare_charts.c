@@ -54,10 +54,10 @@ static void open_figure(struct clfcn_strbuf *out, const char *title, const char 
 }
 
 static void draw_bar(struct clfcn_strbuf *out, const struct bar *b,
-                     const struct scale *scale, const char *format, int y)
+                     const struct scale *scale, int y)
 {
     enum { LEFT = 26, THICK = 16 };
-    char text[32];
+    char text[CLFCN_NUMBER_LEN];
     const double end = LEFT + bar_width(b->value, scale, LEFT);
     double text_at = end;
     clfcn_strbuf_add(out, "<text class=\"name\" x=\"0\" y=\"%d\">%c</text>", y + 13,
@@ -79,14 +79,13 @@ static void draw_bar(struct clfcn_strbuf *out, const struct bar *b,
                          "%dv8\"/>",
                          from, y + 8, text_at, from, y + 4, text_at, y + 4);
     }
-    snprintf(text, sizeof(text), b->value < 1e4 ? format : "%.0f",
-             b->value); /* no e+04 */
     clfcn_strbuf_add(out, "<text class=\"value\" x=\"%.1f\" y=\"%d\">%s</text>\n",
-                     fmax(end, text_at) + 6, y + 13, text);
+                     fmax(end, text_at) + 6, y + 13,
+                     clfcn_format_number(b->value, 4, text));
 }
 
 static void draw_bars(struct clfcn_strbuf *out, const char *title, const char *note,
-                      const struct bar *bars, int count, const char *format)
+                      const struct bar *bars, int count)
 {
     enum { ROW = 26 };
     double most = 0, least = INFINITY;
@@ -97,7 +96,7 @@ static void draw_bars(struct clfcn_strbuf *out, const char *title, const char *n
     const struct scale scale = scale_of(least, most);
     open_figure(out, title, note, &scale, ROW * count + 4);
     for (int i = 0; i < count; ++i) {
-        draw_bar(out, &bars[i], &scale, format, ROW * i + 4);
+        draw_bar(out, &bars[i], &scale, ROW * i + 4);
     }
     clfcn_strbuf_add(out, "</svg></figure>\n");
 }
@@ -128,8 +127,7 @@ void clfcn_compare_bars(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     }
     clfcn_strbuf_add(out, "<div class=\"charts\">\n");
     for (int k = 0; k < 4; ++k) {
-        draw_bars(out, titles[k], k % 2 ? "longer is better" : spread, bars[k], g->count,
-                  "%.4g");
+        draw_bars(out, titles[k], k % 2 ? "longer is better" : spread, bars[k], g->count);
     }
     clfcn_strbuf_add(out, "</div>\n");
 }
@@ -200,6 +198,7 @@ static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
         const double forward = isnan(l->forward_ms) ? 0 : l->forward_ms;
         const double end = bar_width(ms, scale, LEFT);
         const double middle = ms > 0 ? end * forward / ms : 0;
+        char text[CLFCN_NUMBER_LEN];
         clfcn_strbuf_add(
             out,
             "<g class=\"s%d\"><title>%c: %.4g ms, of which forward %.4g</title><rect "
@@ -208,9 +207,9 @@ static void draw_layer(struct clfcn_strbuf *out, const struct clfcn_compare *c,
             clfcn_compare_color(run), run->letter, ms, forward, LEFT, y + i * thick,
             middle, thick - 1, LEFT + middle, y + i * thick, end - middle, thick - 1);
         clfcn_strbuf_add(out,
-                         "<text class=\"small\" x=\"%.1f\" y=\"%d\">%c %.*g</text></g>\n",
+                         "<text class=\"small\" x=\"%.1f\" y=\"%d\">%c %s</text></g>\n",
                          LEFT + end + 4, y + i * thick + thick - 2, run->letter,
-                         ms < 1000 ? 3 : 9, ms < 1000 ? ms : round(ms));
+                         clfcn_format_number(ms, 3, text));
     }
 }
 

@@ -37,10 +37,12 @@ static void row_ratio(struct clfcn_strbuf *out, const char *name, char base,
 static void row_time(struct clfcn_strbuf *out, const char *name,
                      const struct clfcn_bench_time *t, int batch)
 {
+    char ms[CLFCN_NUMBER_LEN], rate[CLFCN_NUMBER_LEN];
     clfcn_strbuf_add(out,
-                     "<div><dt>%s</dt><dd>%.4g ms <span class=\"soft\">\xc2\xb1%.1f "
-                     "%%</span>, %.4g images/s</dd></div>\n",
-                     name, t->ms, 100 * t->unsure, 1e3 * batch / t->ms);
+                     "<div><dt>%s</dt><dd>%s ms <span class=\"soft\">\xc2\xb1%.1f "
+                     "%%</span>, %s images/s</dd></div>\n",
+                     name, clfcn_format_number(t->ms, 4, ms), 100 * t->unsure,
+                     clfcn_format_number(1e3 * batch / t->ms, 4, rate));
 }
 
 static const char *verdict_text(const struct clfcn_bench_run *r)

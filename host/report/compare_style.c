@@ -41,7 +41,7 @@ const char clfcn_compare_css[] =
     "th button::after{content:'\\2195';opacity:.5;margin-left:4px}\n"
     "th[aria-sort=ascending] button::after{content:'\\2191';opacity:1}\n"
     "th[aria-sort=descending] button::after{content:'\\2193';opacity:1}\n"
-    ".text{text-align:left}\n"
+    ".text{text-align:left}th{white-space:normal;vertical-align:bottom}\n"
     ".passes{max-height:70vh;overflow:auto}\n"
     ".passes thead th{position:sticky;top:0;background:var(--bg)}\n"
     "@media (max-width:560px){.small{font-size:14px}.name,.value{font-size:17px}}\n"

@@ -1,6 +1,7 @@
-/* strbuf.c - a growing string, and sizes as people read them. */
+/* strbuf.c - a growing string, and sizes and numbers as people read them. */
 #include "strbuf.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,5 +79,15 @@ const char *clfcn_format_bytes(uint64_t bytes, char *buf, size_t n)
         ++unit;
     }
     snprintf(buf, n, "%.1f %s", value, units[unit]);
+    return buf;
+}
+
+const char *clfcn_format_number(double x, int digits, char buf[CLFCN_NUMBER_LEN])
+{
+    if (fabs(x) >= pow(10, digits) - 0.5 && fabs(x) < 1e15) {
+        snprintf(buf, CLFCN_NUMBER_LEN, "%.0f", x);
+    } else {
+        snprintf(buf, CLFCN_NUMBER_LEN, "%.*g", digits, x);
+    }
     return buf;
 }

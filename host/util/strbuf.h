@@ -20,4 +20,9 @@ void clfcn_strbuf_free(struct clfcn_strbuf *sb);
  * Returns buf, so that it can stand among the arguments of a message. */
 const char *clfcn_format_bytes(uint64_t bytes, char *buf, size_t n);
 
+/* "92.23", "12938": digits significant digits, or all of a larger number's integer part;
+ * exponents for tiny numbers alone. Returns buf. */
+enum { CLFCN_NUMBER_LEN = 32 };
+const char *clfcn_format_number(double x, int digits, char buf[CLFCN_NUMBER_LEN]);
+
 #endif

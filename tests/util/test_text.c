@@ -6,6 +6,7 @@
 #include "../../host/util/strbuf.h"
 #include "../../host/util/sys.h"
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -157,6 +158,18 @@ static void test_format_bytes(void **state)
     }
 }
 
+static void test_format_number(void **state)
+{
+    char buf[CLFCN_NUMBER_LEN];
+    assert_string_equal(clfcn_format_number(92.2345, 4, buf), "92.23");
+    assert_string_equal(clfcn_format_number(7, 4, buf), "7");
+    assert_string_equal(clfcn_format_number(9999.4, 4, buf), "9999");
+    assert_string_equal(clfcn_format_number(9999.6, 4, buf), "10000");
+    assert_string_equal(clfcn_format_number(-12938.4, 3, buf), "-12938");
+    assert_string_equal(clfcn_format_number(1e300, 4, buf), "1e+300");
+    assert_string_equal(clfcn_format_number(NAN, 4, buf), "nan");
+}
+
 /* The test vectors of the FNV specification. */
 static void test_hash(void **state)
 {
@@ -265,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_strbuf),
         cmocka_unit_test(test_format_bytes),
+        cmocka_unit_test(test_format_number),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_natural_order),
         cmocka_unit_test(test_path_parts),
