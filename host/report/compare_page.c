@@ -183,7 +183,8 @@ static void correctness(struct clfcn_strbuf *out, const struct clfcn_compare *c,
         "the one that trains.</p>\n<div class=\"scroll wide\"><table "
         "class=\"sortable\"><thead><tr><th>run</th><th class=\"text\">verdict</th>"
         "<th>passes</th><th>wrong</th><th>largest error</th><th "
-        "class=\"text\">at</th><th>training repeats</th><th>inference repeats</th>"
+        "class=\"text\">at</th><th "
+        "class=\"text\">training repeats</th><th class=\"text\">inference repeats</th>"
         "<th>inference error</th></tr></thead><tbody>\n");
     for (int i = 0; i < g->count; ++i) {
         const struct clfcn_bench_run *r = &c->runs[g->runs[i]];

@@ -46,9 +46,9 @@ const char clfcn_compare_css[] =
     ".passes thead th{position:sticky;top:0;background:var(--bg)}\n"
     "@media (max-width:560px){.small{font-size:14px}.name,.value{font-size:17px}}\n"
     "@media print{:root{--c4:#be185d;--c5:#0e7490;--c6:#854d0e;--c7:#475569;"
-    "--bad:#b91c1c;--good:#047857}.passes{max-height:none}.runs{grid-template-columns:"
-    "1fr "
-    "1fr}th button::after{content:none}table{font-size:9pt}th,td{padding:3px 6px}}\n";
+    "--bad:#b91c1c;--good:#047857}.passes{max-height:none}.runs,.rooflines{"
+    "grid-template-columns:1fr 1fr}th "
+    "button::after{content:none}table{font-size:9pt}th,td{padding:3px 6px}}\n";
 
 /* Every head of a table of class sortable becomes a button; rows are sorted by their
  * cells' data-v where there is one, else by their text; empty cells come last. */
