@@ -65,6 +65,26 @@ class Selftest(h.Case):
         self.assertIn("verifying", self.built().err)
         self.assertNotIn('"driver": "x', self.certificate().read_text())
 
+    def chosen_device(self):
+        """What `devices` says of the device that is used: as JSON, and as text."""
+        (chosen,) = (d for d in self.ok("devices", "--json", env=self.env).events
+                     if d.get("chosen"))
+        return chosen, self.ok("devices", env=self.env).out
+
+    def test_devices_tell_what_was_found(self):
+        device, text = self.chosen_device()
+        self.assertEqual((device["tested"], device["wrong"]), (0, []))
+        self.assertIn("nothing yet with this driver", text)
+        self.built()
+        device, text = self.chosen_device()
+        self.assertGreater(device["tested"], 0)
+        self.assertEqual(device["wrong"], [])
+        self.assertIn(f"{device['tested']} passes of kernels, all right", text)
+        self.blame([("winograd4", "forward"), ("tiled", "weight gradient")])
+        device, text = self.chosen_device()
+        self.assertEqual(device["wrong"], ["forward of winograd4", "weight gradient of tiled"])
+        self.assertIn("never used: forward of winograd4, weight gradient of tiled", text)
+
     def test_what_is_wrong_is_replaced(self):
         self.built()
         usual = self.algorithms()
