@@ -20,9 +20,9 @@
 
 /* tile[k][i], i < size, of an operand that has element (i, k) at i*stride_i + k*stride_k,
  * zero outside. */
-static void load_tile(__global const float *restrict src, __local float *tile,
-                      const uint size, const int i0, const int k0, const int n,
-                      const int kc, const int stride_i, const int stride_k)
+static inline __attribute__((always_inline)) void
+load_tile(__global const float *src, __local float *tile, const uint size, const int i0,
+          const int k0, const int n, const int kc, const int stride_i, const int stride_k)
 {
     for (uint e = get_local_id(1) * SIDE + get_local_id(0); e < size * KT; e += ITEMS) {
         const int i = stride_k == 1 ? e / KT : e % size;

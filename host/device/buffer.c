@@ -52,6 +52,12 @@ static bool means_no_memory(cl_int code)
 int clfcn_buffer_create(struct clfcn_dev *dev, size_t bytes, const char *what,
                         cl_mem *out, struct clfcn_err *err)
 {
+    return clfcn_buffer_create_from(dev, NULL, bytes, what, out, err);
+}
+
+int clfcn_buffer_create_from(struct clfcn_dev *dev, const void *data, size_t bytes,
+                             const char *what, cl_mem *out, struct clfcn_err *err)
+{
     *out = NULL;
     if (bytes == 0) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "buffer '%s' would be empty", what);
@@ -61,7 +67,9 @@ int clfcn_buffer_create(struct clfcn_dev *dev, size_t bytes, const char *what,
         return rc;
     }
     cl_int code;
-    *out = clCreateBuffer(dev->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
+    *out = clCreateBuffer(dev->context,
+                          CL_MEM_READ_WRITE | (data ? CL_MEM_COPY_HOST_PTR : 0), bytes,
+                          (void *)(uintptr_t)data, &code);
     if (!*out) {
         char need[SIZE_TEXT], have[SIZE_TEXT], used[SIZE_TEXT];
         const size_t before = atomic_fetch_sub(&dev->bytes, bytes) - bytes;

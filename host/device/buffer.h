@@ -10,6 +10,9 @@
  * clfcn_buffer_release(). */
 int clfcn_buffer_create(struct clfcn_dev *dev, size_t bytes, const char *what,
                         cl_mem *out, struct clfcn_err *err);
+/* The same with a copy of data in it. */
+int clfcn_buffer_create_from(struct clfcn_dev *dev, const void *data, size_t bytes,
+                             const char *what, cl_mem *out, struct clfcn_err *err);
 
 /* A window on parent (sub-buffer), a buffer or a view: origin must be a multiple of
  * dev->info.base_align. The parent must outlive it. */

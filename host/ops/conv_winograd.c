@@ -50,7 +50,6 @@ enum {
     KB = 16,        /* of cl/winograd.cl, */
     OWN_SPAN = 256, /* likewise */
     TAPS = 9,
-    QUEUE_BYTES = 2 * sizeof(cl_int),
     BLOCK = 24, /* tiles at a time: enough for the weights to be read seldom */
     CHUNK = 64,
     SUMS_MAX = 8 << 20, /* bytes of sums that each group may have a copy of */
@@ -175,12 +174,10 @@ static int prepare(struct clfcn_conv *cv, const struct clfcn_op_env *env,
 {
     struct winograd *wg = (struct winograd *)cv;
     const bool weight = cv->pass == CLFCN_PASS_WEIGHT;
+    static const cl_int empty[2];
     wg->dev = env->dev;
-    int rc =
-        clfcn_buffer_create(wg->dev, QUEUE_BYTES, "a queue of jobs", &wg->queue, err);
-    if (rc == CLFCN_OK) {
-        rc = clfcn_buffer_zero(wg->dev, wg->queue, 0, QUEUE_BYTES, err);
-    }
+    int rc = clfcn_buffer_create_from(wg->dev, empty, sizeof(empty), "a queue of jobs",
+                                      &wg->queue, err);
     if (rc == CLFCN_OK) {
         rc = want(wg, weight ? &wg->correlate : &wg->conv,
                   weight ? &correlate_desc : &conv_desc, env, err);
