@@ -81,6 +81,7 @@ struct clfcn_op_run {
     struct clfcn_dev *dev;
     bool training;  /* batch norm uses the batch's statistics and updates the running ones
                      */
+    int part;       /* of the batch, counted from 0: where ops take it in parts */
     cl_mem columns; /* at least the op's columns_bytes */
     cl_mem scratch; /* at least the op's scratch_bytes: GEMM packing, partial sums */
 };
@@ -159,6 +160,10 @@ int clfcn_maxpool_create(struct clfcn_op **out, struct clfcn_err *err);
 int clfcn_batchnorm_create(struct clfcn_op **out, struct clfcn_err *err);
 /* y = x + x2. */
 int clfcn_add_create(struct clfcn_op **out, struct clfcn_err *err);
+/* One part of a batch, of so many images, out of the whole (x), and back into a whole (y)
+ * of so many: run->part says which. Each part's gradient is that part of the whole's. */
+int clfcn_split_create(int images, struct clfcn_op **out, struct clfcn_err *err);
+int clfcn_join_create(int images, struct clfcn_op **out, struct clfcn_err *err);
 
 /* Set the name and the parameters' prefix (NULL: none). */
 void clfcn_op_set_name(struct clfcn_op *op, const char *name, const char *prefix);

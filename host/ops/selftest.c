@@ -9,6 +9,13 @@
 
 enum { RUNS = 4 }; /* of each test, so that races show */
 
+const struct clfcn_tensor clfcn_selftest_tensors[CLFCN_SELFTEST_TENSORS] = {
+    { 5, 3, 6, 10, NULL },
+    { 1, 1, 2, 2, NULL },
+    { 7, 2, 5, 9, NULL },
+    { 2, 1, 130, 66, NULL }
+};
+
 /* Sides and channels that are no multiple of anything, single pixels, columns in several
  * slices (bytes of columns at a time, 0: as usual). */
 static const struct {
@@ -237,7 +244,13 @@ int clfcn_selftest_run(const struct clfcn_selftest *t, struct clfcn_certificate 
             rc = test_impl(&c, out, err);
         }
     }
-    return rc < 0 ? rc : clfcn_selftest_rest(t, out, err);
+    if (rc == CLFCN_OK && t->progress) {
+        t->progress(t->user, "layers, losses, optimisers");
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_selftest_layers(t, out, err);
+    }
+    return rc < 0 ? rc : clfcn_selftest_kernels(t, out, err);
 }
 
 int clfcn_selftest_shape(const struct clfcn_selftest *t,

@@ -4,6 +4,7 @@
 #define CLFCN_OPS_SELFTEST_H
 
 #include "certificate.h"
+#include "op.h"
 
 struct clfcn_selftest {
     struct clfcn_dev *dev;                      /* borrowed */
@@ -29,9 +30,17 @@ int clfcn_selftest_shape(const struct clfcn_selftest *t,
                          const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
                          struct clfcn_certificate *out, struct clfcn_err *err);
 
-/* The parts of clfcn_selftest_run() without convolutions. (selftest_rest.c) */
-int clfcn_selftest_rest(const struct clfcn_selftest *t, struct clfcn_certificate *out,
-                        struct clfcn_err *err);
+/* The parts of clfcn_selftest_run() without convolutions. (selftest_layers.c,
+ * selftest_kernels.c) */
+int clfcn_selftest_layers(const struct clfcn_selftest *t, struct clfcn_certificate *out,
+                          struct clfcn_err *err);
+int clfcn_selftest_kernels(const struct clfcn_selftest *t, struct clfcn_certificate *out,
+                           struct clfcn_err *err);
+/* What they are tested on: rows that are no multiple of a vector or a work-group, and one
+ * of many chunks. */
+enum { CLFCN_SELFTEST_TENSORS = 4 };
+extern const struct clfcn_tensor clfcn_selftest_tensors[CLFCN_SELFTEST_TENSORS];
+
 /* Join a test's finding, or the error rc with which it ended, with what is known; memory
  * that does not suffice is no fault. CLFCN_EINTR if it is to stop. */
 int clfcn_selftest_note(const struct clfcn_selftest *t, struct clfcn_finding *found,

@@ -1,6 +1,6 @@
 /* verify_op.c - layers without convolutions, run on data of their own and held against
- * their definitions in a few channels: poolings, batch norms and sums treat each channel
- * by itself. */
+ * their definitions in a few channels: poolings, batch norms, sums and parts of a batch
+ * treat each channel by itself. */
 #include "ref.h"
 #include "verify.h"
 #include <math.h>
@@ -23,15 +23,23 @@ enum { CHANNELS = 4, SMALL = 8192 }; /* so many are compared of what has more fl
 
 struct check {
     struct clfcn_dev *dev;
-    const struct clfcn_op_run *run;
+    struct clfcn_op_run run;
     struct clfcn_op *op;
     bool backward;
     struct clfcn_trial_array arrays[ARRAYS];
     struct clfcn_tensor tensors[STATE];
     size_t x_row, y_row; /* floats of a channel */
+    size_t from, count;  /* which floats of a channel the op makes: all, or a part's */
+    size_t source;       /* of a part: where it lies in a channel of what it comes from */
     double distance, norm;
     struct clfcn_trial_noise noise;
 };
+
+/* Whether one of the op's tensors is of a part of the batch, the other of all of it. */
+static bool takes_parts(const struct clfcn_op *op)
+{
+    return strcmp(op->impl->kind, "split") == 0 || strcmp(op->impl->kind, "join") == 0;
+}
 
 static int open_array(struct check *c, int i, const char *what, size_t count, bool random,
                       struct clfcn_err *err)
@@ -70,9 +78,22 @@ static int open_arrays(struct check *c, enum clfcn_trial_kind data, struct clfcn
             rc = open_array(c, GRADS + i, p->suffix, p->count, false, err);
         }
     }
-    c->x_row = clfcn_tensor_row(op->x);
-    c->y_row = clfcn_tensor_row(op->y);
     return rc;
+}
+
+/* What the op makes of a channel; of the parts of a batch, the last. */
+static void find_made(struct check *c)
+{
+    const int a = c->op->x->n, b = c->op->y->n;
+    c->x_row = clfcn_tensor_row(c->op->x);
+    c->y_row = clfcn_tensor_row(c->op->y);
+    c->count = c->backward ? c->x_row : c->y_row;
+    if (takes_parts(c->op) && a != b) {
+        const size_t part = c->x_row < c->y_row ? c->x_row : c->y_row;
+        c->run.part = (a > b ? a / b : b / a) - 1;
+        *(c->count > part ? &c->from : &c->source) = (size_t)c->run.part * part;
+        c->count = part;
+    }
 }
 
 /* Run the op on the arrays in the place of its own tensors and parameters. */
@@ -91,12 +112,12 @@ static int run_once(void *user, struct clfcn_err *err)
         op->params[i].value = c->arrays[PARAMS + i].mem;
         op->params[i].grad = c->arrays[GRADS + i].mem;
     }
-    int rc = clfcn_trial_poison(c->dev, c->run->scratch, op->scratch_bytes, err);
+    int rc = clfcn_trial_poison(c->dev, c->run.scratch, op->scratch_bytes, err);
     if (rc == CLFCN_OK) {
-        rc = op->impl->forward(op, c->run, err);
+        rc = op->impl->forward(op, &c->run, err);
     }
     if (rc == CLFCN_OK && c->backward) {
-        rc = op->impl->backward(op, c->run, err);
+        rc = op->impl->backward(op, &c->run, err);
     }
     *op = own;
     return rc;
@@ -133,7 +154,7 @@ static void define_norm(const struct check *c, int channel, const double *x,
     double var = c->arrays[PARAMS + RUNNING_VAR].host[channel], dgamma, dbeta;
     if (c->backward) {
         clfcn_ref_batchnorm_backward(1, c->x_row, x, &gamma, dy, want, &dgamma, &dbeta);
-    } else if (!c->run->training) {
+    } else if (!c->run.training) {
         clfcn_ref_batchnorm_eval(1, c->x_row, x, &gamma, &beta, &mean, &var, want);
     } else {
         clfcn_ref_batchnorm(1, c->x_row, x, &gamma, &beta, &mean, &var, want);
@@ -150,7 +171,8 @@ static void define(const struct check *c, int channel, const double *x, const do
     } else if (strcmp(op->impl->kind, "batchnorm") == 0) {
         define_norm(c, channel, x, dy, want);
     } else {
-        memcpy(want, c->backward ? dy : x, c->x_row * sizeof(*want));
+        memcpy(want + c->from, (c->backward ? dy : x) + c->source,
+               c->count * sizeof(*want));
     }
     for (size_t i = 0; !c->backward && op->x2 && i < c->y_row; ++i) {
         want[i] += x2[i];
@@ -174,11 +196,25 @@ static void compare_channel(struct check *c, int channel, double *memory)
         widen(&c->arrays[DY], y_from, c->y_row, dy);
     }
     define(c, channel, x, x2, dy, want);
-    for (size_t i = 0; i < row; ++i) {
+    for (size_t i = c->from; i < c->from + c->count; ++i) {
         const double off = made->host[(size_t)channel * row + i] - want[i];
         c->distance += off * off;
         c->norm += want[i] * want[i];
     }
+}
+
+/* Whether all is finite that the op makes, and the poison still there that was between.
+ */
+static bool made_all(const struct check *c, const struct clfcn_trial_array *made)
+{
+    const size_t row = c->backward ? c->x_row : c->y_row;
+    bool right = true;
+    for (size_t i = 0; i < made->count; ++i) {
+        const size_t at = i % row;
+        const bool wanted = at >= c->from && at < c->from + c->count;
+        right = right && (wanted ? isfinite(made->host[i]) : isnan(made->host[i]));
+    }
+    return right;
 }
 
 /* The first, the last, and some between, or all; NaN anywhere is told. */
@@ -187,14 +223,11 @@ static int compare(struct check *c, double *error, struct clfcn_err *err)
     const struct clfcn_trial_array *made = &c->arrays[c->backward ? DX : Y];
     const int channels = c->tensors[X].c;
     const int count = made->count <= SMALL ? channels : CHANNELS;
-    double *memory = calloc(3 * c->x_row + c->y_row, sizeof(*memory));
-    bool finite = true;
+    double *memory = calloc(3 * c->x_row + 2 * c->y_row, sizeof(*memory));
     if (!memory) {
         return clfcn_err_nomem(err);
     }
-    for (size_t i = 0; i < made->count; ++i) {
-        finite = finite && isfinite(made->host[i]);
-    }
+    const bool finite = made_all(c, made);
     for (int i = 0; finite && i < count; ++i) {
         compare_channel(c, count > 1 ? (channels - 1) * i / (count - 1) : 0, memory);
     }
@@ -205,7 +238,7 @@ static int compare(struct check *c, double *error, struct clfcn_err *err)
 
 bool clfcn_verify_knows(const struct clfcn_op *op)
 {
-    static const char *const kinds[] = { "maxpool", "batchnorm", "add" };
+    static const char *const kinds[] = { "maxpool", "batchnorm", "add", "split", "join" };
     for (int i = 0; i < CLFCN_ARRAY_LEN(kinds); ++i) {
         if (strcmp(op->impl->kind, kinds[i]) == 0) {
             return true;
@@ -227,8 +260,9 @@ int clfcn_verify_op(struct clfcn_op *op, const struct clfcn_op_run *run, bool ba
     }
     c->dev = run->dev;
     c->op = op;
-    c->run = run;
+    c->run = *run;
     c->backward = backward;
+    find_made(c);
     int rc = open_arrays(c, how->data, err);
     struct clfcn_trial_array *made = &c->arrays[backward ? DX : Y];
     for (int i = 0; rc == CLFCN_OK && i < how->runs; ++i) {

@@ -210,6 +210,7 @@ static struct clfcn_op_run run_of(const struct rig_op *t)
 {
     return (struct clfcn_op_run){ .dev = t->rig->dev,
                                   .training = !t->use.inference,
+                                  .part = t->use.part,
                                   .columns = t->columns.mem,
                                   .scratch = t->scratch.mem };
 }

@@ -1,6 +1,8 @@
-/* selftest_rest.c - the self-test of all that is no convolution: poolings, norms, sums,
- * biases with ReLU, losses, optimisers, and the providers of matrix products alone. */
+/* selftest_kernels.c - the self-test of the kernels that are no layer of their own:
+ * biases with ReLU, losses, optimisers, sums of gradients, and the providers of matrix
+ * products. */
 #include "../util/sys.h"
+#include "accumulate.h"
 #include "gemm_rate.h"
 #include "loss.h"
 #include "op_impl.h"
@@ -14,117 +16,6 @@
 #include <string.h>
 
 enum { RUNS = 4 }; /* of each test, so that races show */
-
-/* Shapes whose rows are no multiple of a vector or a work-group, and one of many chunks.
- */
-static const struct clfcn_tensor tensors[] = { { 5, 3, 6, 10, NULL },
-                                               { 1, 1, 2, 2, NULL },
-                                               { 7, 2, 5, 9, NULL },
-                                               { 2, 1, 130, 66, NULL } };
-enum { TENSORS = sizeof(tensors) / sizeof(tensors[0]) };
-
-/* --- layers that verify.h knows --- */
-
-static const struct layer {
-    int (*create)(struct clfcn_op **out, struct clfcn_err *err);
-    const char *pass;
-    bool backward, inference, with_x2, mask_dx;
-    int kinds; /* the first so many kinds of numbers: what is all alike has no variance */
-} layers[] = {
-    { clfcn_maxpool_create, "forward", .kinds = CLFCN_TRIAL_IMAGES },
-    { clfcn_maxpool_create, "backward", .backward = true, .kinds = CLFCN_TRIAL_IMAGES },
-    { clfcn_maxpool_create, "backward", .backward = true, .mask_dx = true, .kinds = 2 },
-    { clfcn_batchnorm_create, "forward", .kinds = 2 },
-    { clfcn_batchnorm_create, "forward", .with_x2 = true, .kinds = 2 },
-    { clfcn_batchnorm_create, "forward", .inference = true, .kinds = 2 },
-    { clfcn_batchnorm_create, "backward", .backward = true, .kinds = 2 },
-    { clfcn_batchnorm_create, "backward", .backward = true, .mask_dx = true, .kinds = 2 },
-    { clfcn_add_create, "forward", .with_x2 = true, .kinds = 2 },
-    { clfcn_add_create, "backward", .with_x2 = true, .backward = true, .kinds = 2 },
-};
-
-/* A layer with everything but memory: its tests bring their own. */
-struct stage {
-    const struct clfcn_selftest *t;
-    struct clfcn_programs *programs;
-    struct clfcn_op *op;
-    struct clfcn_tensor x, x2, y, dx, dy;
-};
-
-static int open_stage(struct stage *s, const struct layer *layer,
-                      const struct clfcn_tensor *x, struct clfcn_err *err)
-{
-    const struct clfcn_op_env env = { .dev = s->t->dev, .training = true };
-    struct clfcn_op_env with_programs = env;
-    s->x = s->x2 = s->dx = *x;
-    int rc = clfcn_programs_create(s->t->dev, &s->programs, err);
-    if (rc == CLFCN_OK) {
-        rc = layer->create(&s->op, err);
-    }
-    if (rc < 0) {
-        return rc;
-    }
-    clfcn_op_set_name(s->op, "tested", NULL);
-    s->op->x = &s->x;
-    s->op->x2 = layer->with_x2 ? &s->x2 : NULL;
-    s->op->y = &s->y;
-    s->op->dx = &s->dx;
-    s->op->dy = &s->dy;
-    s->op->mask_dx = layer->mask_dx;
-    with_programs.programs = s->programs;
-    rc = s->op->impl->infer(s->op, &env, err);
-    if (rc == CLFCN_OK) {
-        rc = s->op->impl->prepare(s->op, &with_programs, err);
-    }
-    return rc < 0 ? rc : clfcn_programs_build(s->programs, err);
-}
-
-static void close_stage(struct stage *s)
-{
-    clfcn_programs_destroy(&s->programs);
-    clfcn_op_destroy(&s->op);
-}
-
-static int run_stage(struct stage *s, const struct layer *layer,
-                     const struct clfcn_verify_how *how, struct clfcn_finding *found,
-                     struct clfcn_err *err)
-{
-    struct clfcn_op_run run = { .dev = s->t->dev, .training = !layer->inference };
-    int rc = CLFCN_OK;
-    if (s->op->scratch_bytes) {
-        rc = clfcn_buffer_create(run.dev, s->op->scratch_bytes, "scratch", &run.scratch,
-                                 err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_verify_op(s->op, &run, layer->backward, how, found, err);
-    }
-    clfcn_buffer_release(run.dev, &run.scratch);
-    return rc;
-}
-
-static int test_layer(const struct clfcn_selftest *t, const struct layer *layer,
-                      const struct clfcn_tensor *x, struct clfcn_certificate *out,
-                      struct clfcn_err *err)
-{
-    struct stage s = { .t = t };
-    struct clfcn_finding found = { .bound = CLFCN_SAMPLES_BOUND };
-    struct clfcn_err why;
-    char at[64];
-    const int opened = open_stage(&s, layer, x, &why);
-    const char *kind = s.op ? s.op->impl->kind : "layer";
-    int rc = CLFCN_OK;
-    for (int i = 0; rc == CLFCN_OK && i < layer->kinds; ++i) {
-        const struct clfcn_verify_how how = { (enum clfcn_trial_kind)i, RUNS };
-        snprintf(at, sizeof(at), "%d channels, %d of %dx%d%s%s", x->c, x->n, x->w, x->h,
-                 layer->inference ? ", inference" : "", i > 0 ? ", large" : "");
-        rc = opened < 0 ? opened : run_stage(&s, layer, &how, &found, &why);
-        rc = clfcn_selftest_note(t, &found, kind, layer->pass, at, rc, &why, out, err);
-    }
-    close_stage(&s);
-    return rc;
-}
-
-/* --- kernels that are no layer of their own --- */
 
 enum { A0, A1, A2, A3, A4, ARRAYS };
 enum { COUNT = 32 * 37 }; /* parameters that an optimiser updates: a multiple of 16 */
@@ -144,6 +35,7 @@ struct part {
     struct clfcn_loss_op loss;
     struct clfcn_optim optim;
     struct clfcn_bias_relu bias;
+    struct clfcn_accumulate accumulate;
 };
 
 struct kernel {
@@ -324,6 +216,29 @@ static int run_optim(struct part *p, struct clfcn_err *err)
                            one ? NULL : p->arrays[A3].mem, COUNT, err);
 }
 
+/* A0 the sum, A1 what is added to it, A2 what it was before */
+static int open_accumulate(struct part *p, const struct clfcn_op_env *env,
+                           struct clfcn_err *err)
+{
+    const size_t count = clfcn_tensor_count(&p->x);
+    int rc = clfcn_accumulate_prepare(&p->accumulate, env, err);
+    for (int i = A0; rc == CLFCN_OK && i <= A2; ++i) {
+        rc = open_array(p, i, count, CLFCN_TRIAL_NORMAL, err);
+    }
+    p->start[A0] = p->arrays[A2].host;
+    p->want = rc < 0 ? NULL : widened(&p->arrays[A1]);
+    for (size_t i = 0; p->want && i < count; ++i) {
+        p->want[i] += p->arrays[A2].host[i];
+    }
+    return rc;
+}
+
+static int run_accumulate(struct part *p, struct clfcn_err *err)
+{
+    return clfcn_accumulate_run(&p->accumulate, p->t->dev, p->arrays[A0].mem,
+                                p->arrays[A1].mem, p->arrays[A0].count, err);
+}
+
 /* Names as in names.c of the networks. */
 static const struct kernel kernels[] = {
     { "bias and ReLU", "forward", 0, A0, open_bias, run_bias },
@@ -335,6 +250,7 @@ static const struct kernel kernels[] = {
     { "sgd", "update", CLFCN_SGD, A0, open_optim, run_optim },
     { "adam", "update", CLFCN_ADAM, A0, open_optim, run_optim },
     { "adamw", "update", CLFCN_ADAMW, A0, open_optim, run_optim },
+    { "accumulate", "update", 0, A0, open_accumulate, run_accumulate },
 };
 
 static int run_part(void *user, struct clfcn_err *err)
@@ -440,18 +356,14 @@ static int test_products(const struct clfcn_selftest *t, enum clfcn_gemm_kind ki
     return rc;
 }
 
-int clfcn_selftest_rest(const struct clfcn_selftest *t, struct clfcn_certificate *out,
-                        struct clfcn_err *err)
+int clfcn_selftest_kernels(const struct clfcn_selftest *t, struct clfcn_certificate *out,
+                           struct clfcn_err *err)
 {
     int rc = CLFCN_OK;
-    if (t->progress) {
-        t->progress(t->user, "layers, losses, optimisers");
-    }
-    for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(layers) * TENSORS; ++i) {
-        rc = test_layer(t, &layers[i / TENSORS], &tensors[i % TENSORS], out, err);
-    }
-    for (int i = 0; rc == CLFCN_OK && i < CLFCN_ARRAY_LEN(kernels) * TENSORS; ++i) {
-        rc = test_kernel(t, &kernels[i / TENSORS], &tensors[i % TENSORS], out, err);
+    for (int i = 0; i < CLFCN_ARRAY_LEN(kernels); ++i) {
+        for (int j = 0; rc == CLFCN_OK && j < CLFCN_SELFTEST_TENSORS; ++j) {
+            rc = test_kernel(t, &kernels[i], &clfcn_selftest_tensors[j], out, err);
+        }
     }
     if (rc == CLFCN_OK && t->gemm != CLFCN_GEMM_CLBLAST) {
         rc = test_products(t, CLFCN_GEMM_NATIVE, out, err);
