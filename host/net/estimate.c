@@ -69,12 +69,31 @@ static double conv_ms(const struct clfcn_net *net, const struct clfcn_conv *cv,
            (share_of(cv->name, net->dev->info.is_cpu) * peak_gflops(net));
 }
 
-/* To move so many tensors of the sizes of op i's input and output. */
+static double bytes_ms(const struct clfcn_net *net, double bytes)
+{
+    return LAUNCH_MS + 1e-6 * bytes * FLOP_PER_BYTE / peak_gflops(net);
+}
+
+/* To move so many tensors of the sizes of an op's input and output; of the whole batch,
+ * of which it takes a part or to which it gives one, that part. */
 static double move_ms(const struct clfcn_net *net, const struct clfcn_op *op, int times)
 {
-    const double bytes = sizeof(float) * (double)times *
-                         (double)(clfcn_tensor_count(op->x) + clfcn_tensor_count(op->y));
-    return LAUNCH_MS + 1e-6 * bytes * FLOP_PER_BYTE / peak_gflops(net);
+    double x = (double)clfcn_tensor_count(op->x), y = (double)clfcn_tensor_count(op->y);
+    if (op->x->n != op->y->n) {
+        x = y = x < y ? x : y;
+    }
+    return bytes_ms(net, sizeof(float) * (double)times * (x + y));
+}
+
+/* To add the gradients of one part to those of the parts before. */
+static double accumulate_ms(const struct clfcn_net *net, int i)
+{
+    const struct clfcn_op *op = net->graph.ops[i];
+    double ms = 0.0;
+    for (int j = 0; j < op->param_count && clfcn_graph_learns(&net->graph, i); ++j) {
+        ms += bytes_ms(net, 3.0 * sizeof(float) * (double)op->params[j].count);
+    }
+    return ms;
 }
 
 static double pass_ms(const struct clfcn_net *net, const struct clfcn_op *op,
@@ -97,7 +116,8 @@ static double backward_ms(const struct clfcn_net *net, int i, bool *measured)
     if (clfcn_graph_learns(&net->graph, i)) {
         ms += pass_ms(net, op, CLFCN_PASS_WEIGHT, measured);
     }
-    return ms;
+    const int runs = clfcn_graph_runs(&net->graph, i);
+    return ms + accumulate_ms(net, i) * (runs - 1) / runs;
 }
 
 /* Weights, gradients and states read, all but gradients written. */
@@ -139,10 +159,11 @@ double clfcn_estimate_run(const struct clfcn_net *net, bool *measured)
     double ms = 0.0;
     for (int t = 0; t < net->tape.count; ++t) {
         const struct clfcn_act *act = &net->tape.acts[t];
+        const int times = clfcn_tape_loop(&net->tape, t) ? net->graph.parts.count : 1;
         if (act->kind == CLFCN_ACT_FORWARD) {
-            ms += pass_ms(net, net->graph.ops[act->op], CLFCN_PASS_FORWARD, &all);
+            ms += times * pass_ms(net, net->graph.ops[act->op], CLFCN_PASS_FORWARD, &all);
         } else if (act->kind == CLFCN_ACT_BACKWARD) {
-            ms += backward_ms(net, act->op, &all);
+            ms += times * backward_ms(net, act->op, &all);
         }
     }
     if (net->options.training) {

@@ -4,9 +4,12 @@
 #include "estimate.h"
 
 static const double LAST_RESORT_MS = 1e9;
+/* Smaller workspaces save nothing worth mentioning. */
+static const size_t LEAST_WORKSPACE = (size_t)256 << 10;
 
 /* Segments worth running again: those with an activation of their own and a backward
- * pass. Their bits, and what their forward pass costs but for the last op's. */
+ * pass, but for that in parts, which always is. Their bits, and what their forward pass
+ * costs but for the last op's. */
 struct segments {
     unsigned bits;
     double ms[32];
@@ -16,7 +19,7 @@ static struct segments find_segments(const struct clfcn_net *net)
 {
     const struct clfcn_graph *g = &net->graph;
     struct segments s = { 0 };
-    for (int i = 0; i + 1 < g->op_count; ++i) {
+    for (int i = g->part_ops; i + 1 < g->op_count; ++i) {
         if (g->segment[i + 1] == g->segment[i] && g->active[i + 1]) {
             s.bits |= 1u << g->segment[i];
             s.ms[g->segment[i]] += clfcn_estimate_forward(net, i);
@@ -67,21 +70,32 @@ static int try_thrift(struct clfcn_net *net, const struct segments *s,
 }
 
 /* There are few segments, and laying out takes a tenth of a millisecond: so all subsets
- * are tried. */
-int clfcn_fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err)
+ * are tried, unless running all of them again is not enough. */
+static int try_level(struct clfcn_net *net, const struct segments *s,
+                     enum clfcn_level level, size_t limit, struct best *best,
+                     struct clfcn_err *err)
+{
+    struct clfcn_thrift thrift = { .level = level, .again = s->bits };
+    int rc = try_thrift(net, s, &thrift, limit, best, err);
+    for (unsigned subset = 0; rc == CLFCN_OK && best->fits && subset != s->bits;
+         subset = (subset - s->bits) & s->bits) { /* the next subset, in order */
+        thrift.again = subset;
+        rc = try_thrift(net, s, &thrift, limit, best, err);
+    }
+    return rc;
+}
+
+/* Lay the planned network out anew with the thrift that costs least among those with
+ * which it takes at most limit bytes, or, if there is none, with the one that takes
+ * least. */
+static int fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err)
 {
     const struct segments s = find_segments(net);
     struct best best = { .bytes = SIZE_MAX };
     int rc = CLFCN_OK;
     for (int level = CLFCN_SHARE_WORKSPACE; rc == CLFCN_OK && level <= CLFCN_HOST_WEIGHTS;
          ++level) {
-        unsigned subset = 0;
-        do {
-            const struct clfcn_thrift thrift = { .level = (enum clfcn_level)level,
-                                                 .again = subset };
-            rc = try_thrift(net, &s, &thrift, limit, &best, err);
-            subset = (subset - s.bits) & s.bits; /* the next subset, in order */
-        } while (rc == CLFCN_OK && subset != 0);
+        rc = try_level(net, &s, (enum clfcn_level)level, limit, &best, err);
     }
     if (rc == CLFCN_OK) {
         net->thrift = best.thrift;
@@ -90,7 +104,11 @@ int clfcn_fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err)
     return rc;
 }
 
-bool clfcn_fits_better(const struct clfcn_net *a, const struct clfcn_net *b, size_t limit)
+/* Whether a is better than b, which were both laid out to fit into limit bytes: b does
+ * not fit, or costs more. Moving things to the host's memory is the last resort where
+ * that is the device's too. */
+static bool fits_better(const struct clfcn_net *a, const struct clfcn_net *b,
+                        size_t limit)
 {
     const bool a_fits = a->memory.total <= limit, b_fits = b->memory.total <= limit;
     if (a_fits != b_fits) {
@@ -105,6 +123,78 @@ bool clfcn_fits_better(const struct clfcn_net *a, const struct clfcn_net *b, siz
         return a_level < b_level;
     }
     return clfcn_estimate_run(a, NULL) < clfcn_estimate_run(b, NULL);
+}
+
+/* What clfcn_fit_net() looks for, and the best so far. */
+struct search {
+    struct clfcn_dev *dev;
+    const struct clfcn_net_desc *desc;
+    struct clfcn_net_options how;
+    struct clfcn_net *best; /* NULL: nothing yet */
+};
+
+/* Try these parts with workspaces from most bytes down. What needs a larger buffer than
+ * the device has is passed over, and stays in err. */
+static int try_parts(struct search *s, const struct clfcn_parts *parts, size_t most,
+                     struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    for (size_t bytes = most;
+         rc == CLFCN_OK && (bytes == most || bytes >= LEAST_WORKSPACE); bytes /= 2) {
+        struct clfcn_net *net = NULL;
+        s->how.workspace_bytes = bytes;
+        rc = clfcn_net_plan(s->dev, s->desc, &s->how, parts, CLFCN_LOG_DEBUG, &net, err);
+        if (rc == CLFCN_OK && s->how.training) {
+            rc = fit_thrift(net, s->how.mem_bytes, err);
+        }
+        const bool better =
+            rc == CLFCN_OK && (!s->best || fits_better(net, s->best, s->how.mem_bytes));
+        clfcn_net_destroy(better ? &s->best : &net);
+        s->best = better ? net : s->best;
+        rc = rc == CLFCN_EDEVMEM ? CLFCN_OK : rc;
+    }
+    return rc;
+}
+
+/* Each number of parts that divides the batch, of ever more stages. */
+static int try_all_parts(struct search *s, size_t most, struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    for (int count = 2; rc == CLFCN_OK && count <= s->desc->batch; ++count) {
+        for (int stages = 1; rc == CLFCN_OK && stages <= 5; ++stages) {
+            const struct clfcn_parts parts = { count, stages };
+            rc = s->desc->batch % count == 0 ? try_parts(s, &parts, most, err) : CLFCN_OK;
+        }
+    }
+    return rc;
+}
+
+int clfcn_fit_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                  const struct clfcn_net_options *options, enum clfcn_log_level level,
+                  struct clfcn_net **out, struct clfcn_err *err)
+{
+    struct search s = { .dev = dev, .desc = desc, .how = *options };
+    int rc = clfcn_net_plan(dev, desc, options, NULL, level, out, err);
+    const bool fits = rc == CLFCN_OK && (*out)->memory.total <= options->mem_bytes;
+    if (options->mem_bytes == 0 || fits || (rc < 0 && rc != CLFCN_EDEVMEM)) {
+        return rc;
+    }
+    const double usual_ms = clfcn_estimate_run(*out, NULL);
+    const size_t workspace = (*out)->columns_bytes + (*out)->scratch_bytes;
+    clfcn_net_destroy(out);
+    rc = try_parts(&s, NULL, workspace, err);
+    if (rc == CLFCN_OK && options->training) {
+        rc = try_all_parts(&s, workspace, err);
+    }
+    if (rc < 0) {
+        clfcn_net_destroy(&s.best);
+    } else if (s.best) {
+        s.best->usual_ms = usual_ms;
+    } else {
+        rc = CLFCN_EDEVMEM;
+    }
+    *out = s.best;
+    return rc;
 }
 
 /* "conv1_1-conv1_2, deconv5": what every segment that is run again makes anew. */
@@ -133,6 +223,11 @@ char *clfcn_thrift_describe(const struct clfcn_net *net)
     char room[32];
     const enum clfcn_level level = net->thrift.level;
     const size_t workspace = net->columns_bytes + net->scratch_bytes;
+    if (net->graph.part_ops > 0) {
+        const struct clfcn_parts *parts = &net->graph.parts;
+        clfcn_strbuf_add(&sb, "the batch up to pool%d in %d parts of %d; ", parts->stages,
+                         parts->count, net->desc.batch / parts->count);
+    }
     clfcn_strbuf_add(&sb, "a workspace of %s%s",
                      clfcn_format_bytes(workspace, room, sizeof(room)),
                      level >= CLFCN_SHARE_WORKSPACE ? " among the activations" : "");

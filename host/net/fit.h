@@ -4,16 +4,13 @@
 
 #include "net_impl.h"
 
-/* Lay the planned network out anew with the thrift that costs least among those with
- * which it takes at most limit bytes, or, if there is none, with the one that takes
- * least. Whether it fits is for the caller to see in its memory. */
-int clfcn_fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err);
-
-/* Whether a is better than b, which were both laid out to fit into limit bytes: b does not
- * fit, or costs more. Moving things to the host's memory is the last resort where that is
- * the device's too. */
-bool clfcn_fits_better(const struct clfcn_net *a, const struct clfcn_net *b,
-                       size_t limit);
+/* As clfcn_net_plan(), and if that takes more than options allow, with the workspace, the
+ * thrift and the parts of the batch with which it keeps to that at the least cost; or, if
+ * that cannot be, with those that take least. Whether it fits is for the caller to see in
+ * its memory. */
+int clfcn_fit_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                  const struct clfcn_net_options *options, enum clfcn_log_level level,
+                  struct clfcn_net **out, struct clfcn_err *err);
 
 /* What it does to take little memory, in words; a new string, or NULL without memory. */
 char *clfcn_thrift_describe(const struct clfcn_net *net);

@@ -66,6 +66,16 @@ bool clfcn_graph_learns(const struct clfcn_graph *graph, int i)
     return graph->ops[i]->param_count > 0 && !graph->ops[i]->frozen;
 }
 
+int clfcn_graph_runs(const struct clfcn_graph *graph, int i)
+{
+    return i < graph->part_ops ? graph->parts.count : 1;
+}
+
+bool clfcn_graph_is_whole(const struct clfcn_graph *graph, int v)
+{
+    return graph->values[v].tensor.n == graph->values[0].tensor.n;
+}
+
 /* An op runs backward if it learns or if something before it does. */
 static void find_active(struct clfcn_graph *graph)
 {

@@ -16,6 +16,14 @@ struct clfcn_value {
     int consumers;
 };
 
+/* How a network that trains takes the batch: the first stages of its backbone part by
+ * part, the rest, whose batch norm wants all of it, as a whole. Zero-initialised: all as
+ * a whole. */
+struct clfcn_parts {
+    int count;  /* of parts, all of the same size */
+    int stages; /* 1 .. 5 */
+};
+
 /* Values and ops have the same addresses for life: ops point at values. */
 struct clfcn_graph {
     struct clfcn_op *ops[CLFCN_MAX_OPS];
@@ -28,15 +36,19 @@ struct clfcn_graph {
     /* Runs of ops of which other segments read the last one's output only. */
     int segment[CLFCN_MAX_OPS];
     int segment_count; /* the builder raises it where a segment ends */
-    int logits;                 /* the last value */
+    int logits;        /* the last value */
+    /* Ops 0 .. part_ops-1 are the first segment and run once for each part of the batch;
+     * what others read of their outputs is joined by the last of them. */
+    struct clfcn_parts parts;
+    int part_ops; /* 0: all take the batch as a whole */
 };
 
 /* Build the ops of the network desc names, with shapes, parameters and, if env->training,
- * gradients linked. graph is zero-initialised by the caller and, also after an error,
- * finished with clfcn_graph_finish(). (fcn.c) */
+ * gradients linked. parts may be NULL: none. graph is zero-initialised by the caller and,
+ * also after an error, finished with clfcn_graph_finish(). (fcn.c) */
 int clfcn_graph_build(struct clfcn_graph *graph, const struct clfcn_net_desc *desc,
-                      bool freeze_backbone, const struct clfcn_op_env *env,
-                      struct clfcn_err *err);
+                      bool freeze_backbone, const struct clfcn_parts *parts,
+                      const struct clfcn_op_env *env, struct clfcn_err *err);
 void clfcn_graph_finish(struct clfcn_graph *graph);
 
 /* Append an op, owned by the graph from here on, also on error: its input and second
@@ -49,6 +61,12 @@ int clfcn_graph_add(struct clfcn_graph *graph, struct clfcn_op *op, const char *
 
 /* Whether op i has parameters that are trained. */
 bool clfcn_graph_learns(const struct clfcn_graph *graph, int i);
+
+/* How often op i runs in a pass. */
+int clfcn_graph_runs(const struct clfcn_graph *graph, int i);
+
+/* Whether value v is of the whole batch. */
+bool clfcn_graph_is_whole(const struct clfcn_graph *graph, int v);
 
 /* Decide which ops run backward, who adds to a gradient, who masks it, who shares it. */
 int clfcn_graph_link_gradients(struct clfcn_graph *graph, struct clfcn_err *err);

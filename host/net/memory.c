@@ -60,13 +60,23 @@ static void add_values(struct clfcn_net *net, int t, int i, int j)
     for (int k = plan->item_count - 1; k >= 0 && !life; --k) {
         life = plan->items[k].place == &p->value ? &plan->items[k] : NULL;
     }
-    if (!life || life->last != t - 1) {
+    if (!life || life->last != t - 1 ||
+        clfcn_tape_loop(&net->tape, t - 1) != clfcn_tape_loop(&net->tape, t)) {
         life = clfcn_plan_add(plan, &p->value, clfcn_params_room(net, p), t);
         life->home = &ps->host_values;
         life->at = ps->offsets[i][j];
     }
     life->last = t;
     life->changes = life->changes || act->kind == CLFCN_ACT_UPDATE;
+}
+
+static int update_time(const struct clfcn_tape *tape, int i)
+{
+    int t = tape->count - 1;
+    while (tape->acts[t].kind != CLFCN_ACT_UPDATE || tape->acts[t].op != i) {
+        --t;
+    }
+    return t;
 }
 
 /* Gradients live from the backward pass to the update, which op i's acts at t are; the
@@ -78,7 +88,9 @@ static void add_trained(struct clfcn_net *net, int t, int i, int j)
     const bool update = net->tape.acts[t].kind == CLFCN_ACT_UPDATE;
     const size_t bytes = clfcn_params_room(net, p);
     if (!update) {
-        clfcn_plan_add(&net->plan, &p->grad, bytes, t)->last = t + 1;
+        struct clfcn_plan_item *life = clfcn_plan_add(&net->plan, &p->grad, bytes, t);
+        clfcn_plan_keep(life, &net->tape);
+        life->last = update_time(&net->tape, i);
     }
     for (int s = 0;
          update && net->thrift.level >= CLFCN_HOST_STATES && s < ps->state_count; ++s) {
@@ -118,12 +130,17 @@ static void add_shared(struct clfcn_net *net)
         }
         for (int j = 0; j < op->param_count; ++j) {
             const bool learned = op->params[j].learned;
+            const bool trained = learned && !op->frozen;
             if (learned && level >= CLFCN_HOST_WEIGHTS) {
                 add_values(net, t, act->op, j);
             }
-            if (learned && level >= CLFCN_UPDATE_EACH && !op->frozen &&
-                act->kind != CLFCN_ACT_FORWARD) {
+            if (trained && level >= CLFCN_UPDATE_EACH && act->kind != CLFCN_ACT_FORWARD) {
                 add_trained(net, t, act->op, j);
+            }
+            if (trained && act->kind == CLFCN_ACT_BACKWARD &&
+                act->op < net->graph.part_ops) {
+                clfcn_plan_add(&net->plan, &net->part_grads[j],
+                               clfcn_params_room(net, &op->params[j]), t);
             }
         }
     }

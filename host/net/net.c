@@ -11,9 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Smaller workspaces save nothing worth mentioning. */
-static const size_t LEAST_WORKSPACE = (size_t)256 << 10;
-
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -43,7 +40,8 @@ static struct clfcn_op_env make_env(struct clfcn_net *net)
 }
 
 /* Everything that can be known before memory is taken: ops, shapes, sizes. */
-static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
+static int plan_net(struct clfcn_net *net, const struct clfcn_parts *parts,
+                    struct clfcn_err *err)
 {
     int rc = clfcn_net_check_desc(&net->desc, err);
     if (rc == CLFCN_OK) {
@@ -57,7 +55,7 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
     const struct clfcn_op_env env = make_env(net);
     if (rc == CLFCN_OK) {
         rc = clfcn_graph_build(&net->graph, &net->desc, net->options.freeze_backbone,
-                               &env, err);
+                               parts, &env, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_params_plan(net, err);
@@ -68,6 +66,9 @@ static int plan_net(struct clfcn_net *net, struct clfcn_err *err)
     }
     if (rc == CLFCN_OK && env.training) {
         rc = clfcn_optim_prepare(&net->optim, net->options.optimizer, &env, err);
+    }
+    if (rc == CLFCN_OK && parts) {
+        rc = clfcn_accumulate_prepare(&net->accumulate, &env, err);
     }
     if (rc < 0) {
         return rc;
@@ -132,9 +133,9 @@ static int build_kernels(struct clfcn_net *net, struct clfcn_err *err)
     return rc < 0 ? rc : clfcn_programs_build(net->programs, err);
 }
 
-/* level: of the message if the device's tuning is of no use. */
-static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                   const struct clfcn_net_options *options, enum clfcn_log_level level,
+int clfcn_net_plan(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                   const struct clfcn_net_options *options,
+                   const struct clfcn_parts *parts, enum clfcn_log_level level,
                    struct clfcn_net **out, struct clfcn_err *err)
 {
     struct clfcn_net *net = calloc(1, sizeof(*net));
@@ -150,46 +151,8 @@ static int new_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
         net->options.choices = &net->stored;
     }
     clfcn_certificate_load(dev, &net->certificate);
-    const int rc = plan_net(net, err);
+    const int rc = plan_net(net, parts, err);
     return rc < 0 ? rc : clfcn_net_check_faults(net, err);
-}
-
-/* As new_net(), and if that takes more than options allow, with the workspace and the
- * thrift with which it keeps to that at the least cost; or, if that cannot be, with those
- * that come nearest. */
-static int new_fitting_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
-                           const struct clfcn_net_options *options,
-                           enum clfcn_log_level level, struct clfcn_net **out,
-                           struct clfcn_err *err)
-{
-    struct clfcn_net_options how = *options;
-    struct clfcn_net *best = NULL;
-    int rc = new_net(dev, desc, options, level, out, err);
-    if (rc < 0 || how.mem_bytes == 0 || (*out)->memory.total <= how.mem_bytes) {
-        return rc;
-    }
-    const double usual_ms = clfcn_estimate_run(*out, NULL);
-    how.workspace_bytes = (*out)->memory.workspace;
-    clfcn_net_destroy(out);
-    while (rc == CLFCN_OK && (!best || how.workspace_bytes >= LEAST_WORKSPACE)) {
-        struct clfcn_net *net = NULL;
-        rc = new_net(dev, desc, &how, CLFCN_LOG_DEBUG, &net, err);
-        if (rc == CLFCN_OK && how.training) {
-            rc = clfcn_fit_thrift(net, how.mem_bytes, err);
-        }
-        const bool better =
-            rc == CLFCN_OK && (!best || clfcn_fits_better(net, best, how.mem_bytes));
-        clfcn_net_destroy(better ? &best : &net);
-        best = better ? net : best;
-        how.workspace_bytes /= 2;
-    }
-    if (rc == CLFCN_OK) {
-        best->usual_ms = usual_ms;
-    } else {
-        clfcn_net_destroy(&best);
-    }
-    *out = best;
-    return rc;
 }
 
 /* Of kernels that are right. again: one was found not to be; *out stays NULL. */
@@ -198,7 +161,7 @@ static int create_net(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                       struct clfcn_net **out, struct clfcn_err *err)
 {
     *again = false;
-    int rc = new_fitting_net(dev, desc, options, CLFCN_LOG_WARN, out, err);
+    int rc = clfcn_fit_net(dev, desc, options, CLFCN_LOG_WARN, out, err);
     if (rc == CLFCN_OK) {
         rc = check_fits(*out, err);
     }
@@ -269,7 +232,7 @@ static double flop_of(const struct clfcn_net *net)
         const bool backward = net->options.training && net->graph.active[i];
         const int passes =
             1 + (backward && op->dx) + (backward && clfcn_graph_learns(&net->graph, i));
-        flop += passes * op->forward_flop;
+        flop += clfcn_graph_runs(&net->graph, i) * passes * op->forward_flop;
     }
     return flop;
 }
@@ -287,7 +250,7 @@ int clfcn_net_forecast(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                        struct clfcn_net_forecast *out, struct clfcn_err *err)
 {
     struct clfcn_net *net = NULL;
-    const int rc = new_fitting_net(dev, desc, options, CLFCN_LOG_DEBUG, &net, err);
+    const int rc = clfcn_fit_net(dev, desc, options, CLFCN_LOG_DEBUG, &net, err);
     *out = (struct clfcn_net_forecast){ 0 };
     if (rc == CLFCN_OK) {
         clfcn_net_get_forecast(net, out);

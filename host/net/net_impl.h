@@ -4,11 +4,13 @@
 #define CLFCN_NET_IMPL_H
 
 #include "../device/buffer.h"
+#include "../ops/accumulate.h"
 #include "../ops/certificate.h"
 #include "../ops/choice.h"
 #include "../ops/gemm.h"
 #include "../ops/loss.h"
 #include "../ops/optim.h"
+#include "../util/log.h"
 #include "graph.h"
 #include "net.h"
 #include "plan.h"
@@ -76,10 +78,13 @@ struct clfcn_net {
     struct clfcn_params params;
     struct clfcn_loss_op loss;
     struct clfcn_optim optim;
+    struct clfcn_accumulate accumulate;
     struct clfcn_net_memory memory;
     size_t columns_bytes, scratch_bytes, state_bytes;
     cl_mem slabs[CLFCN_MAX_SLABS];
     cl_mem columns, scratch, state, losses;
+    int part; /* of the batch: where the ops are that take it in parts */
+    cl_mem part_grads[CLFCN_OP_MAX_PARAMS]; /* of an op for one part after the first */
     struct clfcn_slot slots[CLFCN_NET_SLOTS];
     bool derived; /* for inference: what ops derive from the parameters as they are */
     int64_t batches_tracked; /* of every batch norm: they all see every batch */
@@ -91,6 +96,14 @@ struct clfcn_net {
 /* Bytes that every tensor's place in a shared buffer is a multiple of: what the device
  * demands of sub-buffers, and whole vectors of the widest kernels. */
 size_t clfcn_net_align(const struct clfcn_dev *dev);
+
+/* A network of which all is known, but nothing allocated or compiled: memory planned
+ * without thrift. parts may be NULL; level: of the message if the device's tuning is of no
+ * use. Also after an error *out is for clfcn_net_destroy(). (net.c) */
+int clfcn_net_plan(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                   const struct clfcn_net_options *options,
+                   const struct clfcn_parts *parts, enum clfcn_log_level level,
+                   struct clfcn_net **out, struct clfcn_err *err);
 
 /* What options and the device make of an env; no programs, no gemm, no choices. (net.c)
  */

@@ -50,7 +50,8 @@ int clfcn_plan_layout(struct clfcn_plan *plan, size_t align, size_t max_slab,
             return clfcn_err_set(
                 err, CLFCN_EDEVMEM, 0,
                 "a layer's output of %zu MiB is larger than the device's largest "
-                "buffer of %zu MiB: lower --batch or --size",
+                "buffer of %zu MiB: lower --batch or --size, or let --mem take the batch "
+                "in parts",
                 item->bytes >> 20, max_slab >> 20);
         }
     }
@@ -140,17 +141,29 @@ static void add_gradient(struct clfcn_plan *plan, struct clfcn_graph *graph,
     }
 }
 
+void clfcn_plan_keep(struct clfcn_plan_item *item, const struct clfcn_tape *tape)
+{
+    const struct clfcn_loop *first = clfcn_tape_loop(tape, item->first);
+    const struct clfcn_loop *last = clfcn_tape_loop(tape, item->last);
+    item->first = first ? first->begin : item->first;
+    item->last = last ? last->end - 1 : item->last;
+}
+
 void clfcn_plan_tape(struct clfcn_plan *plan, struct clfcn_graph *graph,
                      const struct clfcn_tape *tape)
 {
     for (int v = 1; v < graph->value_count; ++v) {
         const struct clfcn_value *value = &graph->values[v];
+        const int from = plan->item_count;
         if (value->producer < 0) {
             continue;
         }
         add_activation(plan, graph, tape, v);
         if (value->grad == &value->own_grad) {
             add_gradient(plan, graph, tape, v);
+        }
+        for (int i = from; i < plan->item_count && clfcn_graph_is_whole(graph, v); ++i) {
+            clfcn_plan_keep(&plan->items[i], tape);
         }
     }
 }

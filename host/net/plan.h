@@ -35,6 +35,10 @@ struct clfcn_plan {
 struct clfcn_plan_item *clfcn_plan_add(struct clfcn_plan *plan, cl_mem *place,
                                        size_t bytes, int time);
 
+/* Let an item that parts of a batch have in common live from the first to the last of
+ * them. */
+void clfcn_plan_keep(struct clfcn_plan_item *item, const struct clfcn_tape *tape);
+
 /* Add the activations and own gradients of graph with their lifetimes, of which an
  * activation that is made again has two. */
 void clfcn_plan_tape(struct clfcn_plan *plan, struct clfcn_graph *graph,

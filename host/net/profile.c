@@ -134,10 +134,11 @@ static struct clfcn_net_pass describe_pass(const struct clfcn_net *net, int laye
     struct clfcn_net_pass p = { .ms = -1 };
     if (clfcn_net_has_pass(net, layer, pass)) {
         const struct clfcn_conv *conv = op->impl->conv ? op->impl->conv(op, pass) : NULL;
+        const double runs = clfcn_graph_runs(&net->graph, layer);
         p.algorithm = conv ? conv->name : NULL;
-        p.flop = op->forward_flop;
-        p.own_flop = conv ? clfcn_conv_own_flop(conv) : op->forward_flop;
-        p.bytes = bytes_of(op);
+        p.flop = runs * op->forward_flop;
+        p.own_flop = conv ? runs * clfcn_conv_own_flop(conv) : p.flop;
+        p.bytes = runs * bytes_of(op);
         p.ms = mean_ms(&net->times, net->times.pass_s[layer][pass]);
     }
     return p;
@@ -154,7 +155,7 @@ void clfcn_net_layer_get(const struct clfcn_net *net, int i, struct clfcn_net_la
         .name = op->name,
         .kind = op->impl->kind,
         .rest_ms = backward ? mean_ms(t, t->rest_s[i]) : -1,
-        .backward_flop = op->backward_flop,
+        .backward_flop = clfcn_graph_runs(&net->graph, i) * op->backward_flop,
         .backward_ms = backward ? mean_ms(t, backward_s) : -1,
     };
     for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {

@@ -18,6 +18,7 @@ static struct clfcn_op_run make_run(const struct clfcn_net *net, bool training)
     return (struct clfcn_op_run){
         .dev = net->dev,
         .training = training,
+        .part = net->part,
         .columns = net->columns,
         .scratch = net->scratch,
     };
@@ -56,12 +57,40 @@ static int derive(struct clfcn_net *net, struct clfcn_err *err)
     return rc;
 }
 
+static void swap_gradients(struct clfcn_net *net, struct clfcn_op *op)
+{
+    for (int j = 0; j < op->param_count; ++j) {
+        if (op->params[j].grad) {
+            const cl_mem grad = op->params[j].grad;
+            op->params[j].grad = net->part_grads[j];
+            net->part_grads[j] = grad;
+        }
+    }
+}
+
+/* Run op backward and add its parameters' gradients to those of the parts before. */
+static int add_part(struct clfcn_net *net, struct clfcn_op *op,
+                    const struct clfcn_op_run *run, struct clfcn_err *err)
+{
+    swap_gradients(net, op);
+    int rc = op->impl->backward(op, run, err);
+    swap_gradients(net, op);
+    for (int j = 0; rc == CLFCN_OK && j < op->param_count; ++j) {
+        const struct clfcn_param *p = &op->params[j];
+        rc = p->grad ? clfcn_accumulate_run(&net->accumulate, net->dev, p->grad,
+                                            net->part_grads[j], p->count, err)
+                     : CLFCN_OK;
+    }
+    return rc;
+}
+
 int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err)
 {
     struct clfcn_op *op = net->graph.ops[i];
     const struct clfcn_op_run run = make_run(net, true);
     clfcn_prof_label(net->dev, op->name, "backward");
-    const int rc = op->impl->backward(op, &run, err);
+    const int rc =
+        net->part > 0 ? add_part(net, op, &run, err) : op->impl->backward(op, &run, err);
     if (rc < 0) {
         clfcn_err_note(err, "layer '%s', backward", op->name);
     }
@@ -253,6 +282,26 @@ static int perform(struct clfcn_net *net, int time, int slot,
     return rc < 0 ? rc : clfcn_memory_end(net, time, err);
 }
 
+/* The tape's first count acts, those in a loop for each part of the batch. */
+static int perform_all(struct clfcn_net *net, int count, int slot,
+                       const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    for (int t = 0; rc == CLFCN_OK && t < count;) {
+        const struct clfcn_loop *loop = clfcn_tape_loop(&net->tape, t);
+        const int parts = loop ? net->graph.parts.count : 1,
+                  end = loop ? loop->end : t + 1;
+        for (net->part = 0; rc == CLFCN_OK && net->part < parts; ++net->part) {
+            for (int u = t; rc == CLFCN_OK && u < end; ++u) {
+                rc = perform(net, u, slot, hyper, err);
+            }
+        }
+        t = end;
+    }
+    net->part = 0;
+    return rc;
+}
+
 int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
                    struct clfcn_err *err)
 {
@@ -262,8 +311,8 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
     if (rc == CLFCN_OK) {
         rc = clfcn_net_enter(net, slot, err);
     }
-    for (int t = 0; rc == CLFCN_OK && t < net->tape.count; ++t) {
-        rc = perform(net, t, slot, hyper, err);
+    if (rc == CLFCN_OK) {
+        rc = perform_all(net, net->tape.count, slot, hyper, err);
     }
     if (rc == CLFCN_OK) {
         ++net->batches_tracked;
@@ -284,8 +333,8 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
     if (rc == CLFCN_OK) {
         rc = derive(net, err);
     }
-    for (int t = 0; rc == CLFCN_OK && t < net->tape.forward_count; ++t) {
-        rc = perform(net, t, slot, NULL, err);
+    if (rc == CLFCN_OK) {
+        rc = perform_all(net, net->tape.forward_count, slot, NULL, err);
     }
     if (rc == CLFCN_OK) {
         s->stepped = false;

@@ -14,6 +14,27 @@ void clfcn_tape_for_inference(struct clfcn_tape *tape, const struct clfcn_graph 
         }
     }
     tape->forward_count = tape->count;
+    tape->forward_parts = (struct clfcn_loop){ 0, graph->part_ops };
+    tape->backward_parts = (struct clfcn_loop){ 0, 0 };
+}
+
+const struct clfcn_loop *clfcn_tape_loop(const struct clfcn_tape *tape, int time)
+{
+    const struct clfcn_loop *loops[] = { &tape->forward_parts, &tape->backward_parts };
+    for (int i = 0; i < CLFCN_ARRAY_LEN(loops); ++i) {
+        if (time >= loops[i]->begin && time < loops[i]->end) {
+            return loops[i];
+        }
+    }
+    return NULL;
+}
+
+static void add_update(struct clfcn_tape *tape, const struct clfcn_graph *graph, int i,
+                       const struct clfcn_thrift *thrift)
+{
+    if (thrift->level >= CLFCN_UPDATE_EACH && clfcn_graph_learns(graph, i)) {
+        add(tape, CLFCN_ACT_UPDATE, i);
+    }
 }
 
 /* The backward pass of ops begin .. end-1. */
@@ -28,9 +49,30 @@ static void add_segment(struct clfcn_tape *tape, const struct clfcn_graph *graph
         if (graph->active[i]) {
             add(tape, CLFCN_ACT_BACKWARD, i);
         }
-        if (thrift->level >= CLFCN_UPDATE_EACH && clfcn_graph_learns(graph, i)) {
-            add(tape, CLFCN_ACT_UPDATE, i);
+        add_update(tape, graph, i, thrift);
+    }
+}
+
+/* That of the ops which take parts of the batch: their activations are those of one part,
+ * their gradients come to be those of all. */
+static void add_parts(struct clfcn_tape *tape, const struct clfcn_graph *graph,
+                      const struct clfcn_thrift *thrift)
+{
+    const int end = graph->part_ops;
+    tape->backward_parts.begin = tape->count;
+    for (int i = 0; i < end && graph->active[end - 1]; ++i) {
+        if (!clfcn_graph_is_whole(graph, graph->out[i])) {
+            add(tape, CLFCN_ACT_FORWARD, i);
         }
+    }
+    for (int i = end - 1; i >= 0; --i) {
+        if (graph->active[i]) {
+            add(tape, CLFCN_ACT_BACKWARD, i);
+        }
+    }
+    tape->backward_parts.end = tape->count;
+    for (int i = end - 1; i >= 0; --i) {
+        add_update(tape, graph, i, thrift);
     }
 }
 
@@ -39,13 +81,14 @@ void clfcn_tape_for_training(struct clfcn_tape *tape, const struct clfcn_graph *
 {
     clfcn_tape_for_inference(tape, graph);
     add(tape, CLFCN_ACT_LOSS, -1);
-    for (int end = graph->op_count, begin; end > 0; end = begin) {
+    for (int end = graph->op_count, begin; end > graph->part_ops; end = begin) {
         begin = end - 1;
         while (begin > 0 && graph->segment[begin - 1] == graph->segment[end - 1]) {
             --begin;
         }
         add_segment(tape, graph, begin, end, thrift);
     }
+    add_parts(tape, graph, thrift);
     if (thrift->level < CLFCN_UPDATE_EACH) {
         add(tape, CLFCN_ACT_UPDATE, -1);
     }

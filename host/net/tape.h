@@ -21,9 +21,16 @@ struct clfcn_act {
  * not absorbed. */
 enum { CLFCN_MAX_ACTS = 4 * CLFCN_MAX_OPS + 2 };
 
+/* Acts begin .. end-1, which are all done for one part of the batch and then for the
+ * next; empty where there are no parts. */
+struct clfcn_loop {
+    int begin, end;
+};
+
 struct clfcn_tape {
     struct clfcn_act acts[CLFCN_MAX_ACTS];
     int count, forward_count;
+    struct clfcn_loop forward_parts, backward_parts;
 };
 
 /* What shares one memory, or leaves it for the host's: each level with all that is
@@ -43,13 +50,17 @@ struct clfcn_thrift {
     enum clfcn_level level;
     /* Bit s: the activations within segment s of the graph are given up after the forward
      * pass, and made again when the backward pass comes to them. Same bits: the last op
-     * of a segment, which alone may have statistics to update, is not run again. */
+     * of a segment, which alone may have statistics to update, is not run again. Parts of
+     * the batch always do so, whatever their segment's bit. */
     unsigned again;
 };
 
 void clfcn_tape_for_inference(struct clfcn_tape *tape, const struct clfcn_graph *graph);
 void clfcn_tape_for_training(struct clfcn_tape *tape, const struct clfcn_graph *graph,
                              const struct clfcn_thrift *thrift);
+
+/* The loop that an act is in, or NULL. */
+const struct clfcn_loop *clfcn_tape_loop(const struct clfcn_tape *tape, int time);
 
 /* Whether an act reads the activation of value v. */
 bool clfcn_act_reads(const struct clfcn_act *act, const struct clfcn_graph *graph, int v);

@@ -83,7 +83,7 @@ int clfcn_tuning_open(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
         env.programs = programs;
         env.gemms = &gemms;
         env.certificate = &out->certificate;
-        rc = clfcn_graph_build(graph, desc, options->freeze_backbone, &env, err);
+        rc = clfcn_graph_build(graph, desc, options->freeze_backbone, NULL, &env, err);
     }
     if (rc == CLFCN_OK) {
         list_rows(out, graph);

@@ -2,8 +2,10 @@
 #include "../../host/device/dev.h"
 #include "../../host/net/net_impl.h"
 #include "../../host/util/rng.h"
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,10 +83,11 @@ static struct clfcn_net *create(struct rig *rig, enum clfcn_arch arch,
     return net;
 }
 
-static void train(const struct rig *rig, struct clfcn_net *net, float losses[STEPS])
+static void train(const struct rig *rig, struct clfcn_net *net, int steps,
+                  float losses[STEPS])
 {
     struct clfcn_err err;
-    for (int s = 0; s < STEPS; ++s) {
+    for (int s = 0; s < steps; ++s) {
         const struct clfcn_net_input in = { .images = rig->batches->images[s],
                                             .labels = rig->batches->labels[s],
                                             .labelled = PIXELS };
@@ -167,8 +170,8 @@ static enum clfcn_level check_same_bits(struct rig *rig, enum clfcn_arch arch,
     assert_int_equal(small->columns_bytes, usual->columns_bytes);
     assert_int_equal(small->scratch_bytes, usual->scratch_bytes);
     for (int again = 0; again < 2; ++again) {
-        train(rig, usual, losses[0]);
-        train(rig, small, losses[1]);
+        train(rig, usual, STEPS, losses[0]);
+        train(rig, small, STEPS, losses[1]);
         assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
         assert_same_tensors(usual, small);
         assert_same_logits(rig, usual, small);
@@ -199,6 +202,145 @@ static void test_host_memory(void **state)
     }
 }
 
+/* The distance of b's tensor i from a's, relative to its norm. */
+static double distance(struct clfcn_net *a, struct clfcn_net *b, int i, char name[80])
+{
+    struct clfcn_err err;
+    struct clfcn_net_tensor t;
+    double apart = 0.0, norm = 0.0;
+    clfcn_net_tensor_info(a, i, &t);
+    snprintf(name, 80, "%.79s", t.name);
+    float *x = malloc(t.bytes), *y = malloc(t.bytes);
+    assert_true(x && y);
+    ok(clfcn_net_tensor_read(a, i, x, &err), &err);
+    ok(clfcn_net_tensor_read(b, i, y, &err), &err);
+    for (size_t j = 0; j < t.bytes / sizeof(*x) && t.dtype == CLFCN_F32; ++j) {
+        apart += ((double)x[j] - y[j]) * ((double)x[j] - y[j]);
+        norm += (double)x[j] * x[j];
+    }
+    free(x);
+    free(y);
+    return apart > 0.0 ? sqrt(apart / norm) : 0.0;
+}
+
+/* After one step, where the momentum is the gradient: how far the backbone's tensors are
+ * apart, which took the batch in parts, follows from how far the decoder's are. Those are
+ * apart only where other algorithms ran forward; then ReLUs and norms over few pixels
+ * make much of it. */
+static void assert_near(struct clfcn_net *a, struct clfcn_net *b)
+{
+    const int count = clfcn_net_tensor_count(a, true);
+    double backbone = 0.0, decoder = 0.0;
+    char worst[80] = "";
+    assert_int_equal(clfcn_net_tensor_count(b, true), count);
+    for (int i = 0; i < count; ++i) {
+        char name[80];
+        const double d = distance(a, b, i, name);
+        if (!strstr(name, "pretrained_net")) {
+            decoder = d > decoder ? d : decoder;
+        } else if (d > backbone) {
+            backbone = d;
+            memcpy(worst, name, sizeof(worst));
+        }
+    }
+    if (!(decoder <= 2e-2 && backbone <= 1e-5 + 4 * decoder)) {
+        fail_msg("the decoder is %g apart, '%s' %g", decoder, worst, backbone);
+    }
+}
+
+/* The largest limit below share of the usual memory with which the batch goes in parts.
+ */
+static size_t limit_for_parts(struct rig *rig, enum clfcn_arch arch,
+                              const struct clfcn_net_options *options, double share)
+{
+    const struct clfcn_net_desc desc = desc_of(arch);
+    struct clfcn_net_options how = *options;
+    struct clfcn_net_forecast f;
+    struct clfcn_err err;
+    bool parts = false;
+    ok(clfcn_net_forecast(rig->dev, &desc, &how, &f, &err), &err);
+    const double usual = (double)f.memory.total;
+    for (; !parts && share > 0.1; share -= 0.005) {
+        how.mem_bytes = (size_t)(share * usual);
+        ok(clfcn_net_forecast(rig->dev, &desc, &how, &f, &err), &err);
+        parts = f.memory.total <= how.mem_bytes && f.thrift && strstr(f.thrift, "parts");
+        free(f.thrift);
+    }
+    assert_true(parts);
+    return how.mem_bytes;
+}
+
+/* A network that takes the batch in parts computes the same but for rounding. Returns how
+ * it saves memory besides. */
+static enum clfcn_level check_parts(struct rig *rig, enum clfcn_arch arch, bool frozen,
+                                    double share)
+{
+    struct clfcn_net_options how = { .training = true, .freeze_backbone = frozen };
+    float losses[2][STEPS];
+    struct clfcn_net *usual = create(rig, arch, &how);
+    how.mem_bytes = limit_for_parts(rig, arch, &how, share);
+    const size_t before = atomic_load(&rig->dev->bytes);
+    struct clfcn_net *small = create(rig, arch, &how);
+    const enum clfcn_level level = small->thrift.level;
+    const size_t taken = atomic_load(&rig->dev->bytes) - before;
+    assert_in_range(taken, small->memory.total,
+                    small->memory.total + small->memory.total / 1000);
+    assert_true(small->graph.part_ops > 0);
+    train(rig, usual, 1, losses[0]);
+    train(rig, small, 1, losses[1]);
+    assert_float_equal(losses[0][0], losses[1][0], 1e-5);
+    assert_near(usual, small);
+    train(rig, usual, STEPS, losses[0]);
+    train(rig, small, STEPS, losses[1]);
+    for (int s = 0; s < STEPS; ++s) {
+        assert_float_equal(losses[0][s], losses[1][s], 1e-2);
+    }
+    clfcn_net_destroy(&usual);
+    clfcn_net_destroy(&small);
+    return level;
+}
+
+static void test_parts(void **state)
+{
+    assert_int_equal(check_parts(*state, CLFCN_FCN8S, false, 0.66), CLFCN_UPDATE_EACH);
+    assert_int_equal(check_parts(*state, CLFCN_FCN32S, false, 0.42), CLFCN_HOST_STATES);
+    assert_int_equal(check_parts(*state, CLFCN_FCNS, false, 0.2), CLFCN_HOST_WEIGHTS);
+}
+
+static void test_frozen_parts(void **state)
+{
+    check_parts(*state, CLFCN_FCNS, true, 0.8);
+}
+
+/* Parts also help where not the memory is too small but its largest buffer. */
+static void test_largest_buffer(void **state)
+{
+    struct rig *rig = *state;
+    struct clfcn_device_info *info = &rig->dev->info;
+    const struct clfcn_device_info real = *info;
+    const struct clfcn_net_desc desc = { .arch = CLFCN_FCN32S,
+                                         .backbone = CLFCN_VGG11,
+                                         .classes = CLASSES,
+                                         .width = 320,
+                                         .height = 320,
+                                         .batch = 4 };
+    struct clfcn_net_options how = { .training = true };
+    struct clfcn_net_forecast f;
+    struct clfcn_err err;
+    const size_t largest = (size_t)64 * 4 * 320 * 320 * sizeof(float);
+    info->max_alloc_bytes = largest - 1;
+    assert_int_equal(clfcn_net_forecast(rig->dev, &desc, &how, &f, &err), CLFCN_EDEVMEM);
+    assert_non_null(strstr(err.msg, "--mem"));
+    how.mem_bytes = info->global_bytes;
+    ok(clfcn_net_forecast(rig->dev, &desc, &how, &f, &err), &err);
+    assert_non_null(strstr(f.thrift, "2 parts"));
+    assert_true(f.memory.largest_buffer < largest);
+    free(f.thrift);
+    info->max_alloc_bytes = largest / 4;
+    assert_int_equal(clfcn_net_forecast(rig->dev, &desc, &how, &f, &err), CLFCN_EDEVMEM);
+    *info = real;
+}
+
 /* What is frozen is not run again for a backward pass that it does not have. */
 static void test_frozen(void **state)
 {
@@ -211,8 +353,8 @@ static void test_frozen(void **state)
     float losses[2][STEPS];
     assert_true(small->memory.total <= less.mem_bytes);
     assert_int_equal(small->thrift.again & 0x1f, 0);
-    train(rig, usual, losses[0]);
-    train(rig, small, losses[1]);
+    train(rig, usual, STEPS, losses[0]);
+    train(rig, small, STEPS, losses[1]);
     assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
     assert_same_tensors(usual, small);
     clfcn_net_destroy(&usual);
@@ -267,11 +409,10 @@ static void test_gradients_are_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_host_memory),
-        cmocka_unit_test(test_frozen),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_gradients_are_gone),
+        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_host_memory),
+        cmocka_unit_test(test_parts),          cmocka_unit_test(test_frozen_parts),
+        cmocka_unit_test(test_largest_buffer), cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_limits),         cmocka_unit_test(test_gradients_are_gone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
