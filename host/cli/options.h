@@ -104,7 +104,8 @@ const char *cli_choice_augment(int i);
       .dflt = "chosen for the device" }
 #define CLI_OPT_MEM(t) \
     { .name = "mem", .kind = CLI_BYTES, .target = (t), .resume = true, \
-      .help = "make it fit into so much device memory, at the least cost of time", \
+      .help = "make it fit into so much device memory, at the least cost of time; batch " \
+              "norm still sees the whole batch", \
       .dflt = "no limit" }
 
 #define CLI_OPT_KERNEL_MS(env) \

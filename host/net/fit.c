@@ -4,6 +4,8 @@
 #include "estimate.h"
 
 static const double LAST_RESORT_MS = 1e9;
+/* Parts must save so much of a step's time to be worth other bits. */
+static const double PARTS_MARGIN = 0.03;
 /* Smaller workspaces save nothing worth mentioning. */
 static const size_t LEAST_WORKSPACE = (size_t)256 << 10;
 
@@ -104,6 +106,12 @@ static int fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err
     return rc;
 }
 
+static double cost_of_run(const struct clfcn_net *net)
+{
+    return clfcn_estimate_run(net, NULL) *
+           (net->graph.part_ops > 0 ? 1.0 + PARTS_MARGIN : 1.0);
+}
+
 /* Whether a is better than b, which were both laid out to fit into limit bytes: b does
  * not fit, or costs more. Moving things to the host's memory is the last resort where
  * that is the device's too. */
@@ -122,7 +130,7 @@ static bool fits_better(const struct clfcn_net *a, const struct clfcn_net *b,
     if (a->dev->info.unified_memory && host && a_level != b_level) {
         return a_level < b_level;
     }
-    return clfcn_estimate_run(a, NULL) < clfcn_estimate_run(b, NULL);
+    return cost_of_run(a) < cost_of_run(b);
 }
 
 /* What clfcn_fit_net() looks for, and the best so far. */

@@ -47,8 +47,9 @@ struct clfcn_net_options {
     size_t workspace_bytes; /**< limit of im2col columns and GEMM scratch; 0: a default */
     /** Limit of device memory in all; 0: none. To keep to it, networks that train take
      * smaller workspaces and cheaper algorithms, update weights layer by layer, make
-     * activations twice, and leave optimiser state and weights in host memory: whatever
-     * costs least. Only other algorithms change bits. */
+     * activations twice, let the backbone, which has no batch norm, take the batch in
+     * parts, and leave optimiser state and weights in host memory: whatever costs least.
+     * Only other algorithms and parts change bits, by rounding. */
     size_t mem_bytes;
     /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device. */
     const struct clfcn_choices *choices;
