@@ -48,6 +48,10 @@ struct cli_bench {
     double *scratch_ms; /* [steps] of the medians */
     double end;         /* of the budget, on clfcn_clock() */
     int64_t updates;
+    /* Whether it was slow enough that layers were measured by themselves first, and what
+     * they say that a step and an inference will take. (bench_alone.c) */
+    bool alone;
+    double step_s, infer_s;
     /* What it found. */
     char date[32];               /* when it began, in UTC */
     double *train_ms, *infer_ms; /* [steps], of which so many were run: */
@@ -79,6 +83,14 @@ int cli_bench_step(struct cli_bench *b, float *loss, struct clfcn_err *err);
 int cli_bench_infer(struct cli_bench *b, struct clfcn_net *net, float *logits,
                     struct clfcn_err *err);
 int cli_bench_check(struct cli_bench *b, struct clfcn_err *err);
+/* Verify a pass, if that was not done before. */
+int cli_bench_check_pass(struct cli_bench *b, int layer, enum clfcn_pass pass,
+                         struct clfcn_err *err);
+/* Whether training steps may not fit in the budget. Then: time and verify single passes
+ * of layers, as many as fit, and leave in step_s and infer_s what a step and an inference
+ * will take. (bench_alone.c) */
+bool cli_bench_is_slow(const struct cli_bench *b);
+int cli_bench_alone(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err);
 /* CLFCN_ENUMERIC, saying what, if something that was verified is wrong. */
 int cli_bench_verdict(const struct cli_bench *b, struct clfcn_err *err);
 size_t cli_bench_pixels(const struct cli_bench *b);
@@ -89,6 +101,9 @@ bool cli_bench_affords(const struct cli_bench *b, double seconds);
 void cli_bench_leave_out(struct cli_bench *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A layer with its times in the profiled steps; or, if there were none, in the runs that
+ * measured its passes by themselves. */
+void cli_bench_layer(const struct cli_bench *b, int i, struct clfcn_net_layer *out);
 /* GFLOP/s; NaN where nothing was measured or computed. */
 double cli_bench_rate(double flop, double ms);
 /* "im2col+native"; "direct" where there is nothing to choose. */

@@ -26,33 +26,56 @@ static void count(struct cli_bench_checks *c, const char *layer, enum clfcn_pass
     c->wrong += !v->correct;
 }
 
+/* Room for the verdicts, if there is none yet. */
+static int open_verdicts(struct cli_bench *b, struct clfcn_err *err)
+{
+    if (!b->verdicts) {
+        const size_t layers = (size_t)clfcn_net_layer_count(b->net);
+        b->verdicts = calloc(layers, sizeof(*b->verdicts));
+        b->checks.worst = NAN;
+    }
+    return b->verdicts ? CLFCN_OK : clfcn_err_nomem(err);
+}
+
 /* Where memory does not suffice for the data of a layer, it stays unchecked. */
+int cli_bench_check_pass(struct cli_bench *b, int layer, enum clfcn_pass pass,
+                         struct clfcn_err *err)
+{
+    struct clfcn_net_layer l;
+    int rc = open_verdicts(b, err);
+    if (rc < 0 || b->verdicts[layer][pass].checked) {
+        return rc;
+    }
+    if (*clfcn_interrupt_flag()) {
+        return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
+    }
+    rc = clfcn_net_verify(b->net, layer, pass, &b->verdicts[layer][pass], err);
+    if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
+        clfcn_info("%s", err->msg);
+        rc = CLFCN_OK;
+    }
+    clfcn_net_layer_get(b->net, layer, &l);
+    count(&b->checks, l.name, pass, &b->verdicts[layer][pass]);
+    return rc;
+}
+
 static int check_passes(struct cli_bench *b, struct clfcn_err *err)
 {
-    const int layers = clfcn_net_layer_count(b->net);
-    int unchecked = 0;
-    b->checks.worst = NAN;
-    for (int i = 0; i < layers; ++i) {
+    const int passes = clfcn_net_layer_count(b->net) * CLFCN_PASS_COUNT;
+    int unchecked = 0, rc = open_verdicts(b, err);
+    for (int i = 0; i < passes && rc == CLFCN_OK; ++i) {
+        const int layer = i / CLFCN_PASS_COUNT, pass = i % CLFCN_PASS_COUNT;
         struct clfcn_net_layer l;
-        if (*clfcn_interrupt_flag()) {
-            return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
+        cli_bench_layer(b, layer, &l);
+        const double ms = l.pass[pass].ms > 0 ? l.pass[pass].ms : b->train.median;
+        if (cli_bench_affords(b, 2e-3 * ms)) {
+            rc = cli_bench_check_pass(b, layer, (enum clfcn_pass)pass, err);
+        } else if (!b->verdicts[layer][pass].checked) {
+            ++unchecked;
         }
-        clfcn_net_layer_get(b->net, i, &l);
-        for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
-            struct clfcn_net_verdict *v = &b->verdicts[i][p];
-            const double ms = l.pass[p].ms > 0 ? l.pass[p].ms : b->train.median;
-            if (!cli_bench_affords(b, 2e-3 * ms)) {
-                ++unchecked;
-                continue;
-            }
-            const int rc = clfcn_net_verify(b->net, i, (enum clfcn_pass)p, v, err);
-            if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
-                clfcn_info("%s", err->msg);
-            } else if (rc < 0) {
-                return rc;
-            }
-            count(&b->checks, l.name, (enum clfcn_pass)p, v);
-        }
+    }
+    if (rc < 0) {
+        return rc;
     }
     if (unchecked > 0) {
         cli_bench_leave_out(b, "verification of %d passes: too slow", unchecked);
@@ -129,9 +152,7 @@ static int check_inference(struct cli_bench *b, struct clfcn_err *err)
 
 int cli_bench_check(struct cli_bench *b, struct clfcn_err *err)
 {
-    const size_t layers = (size_t)clfcn_net_layer_count(b->net);
-    b->verdicts = calloc(layers, sizeof(*b->verdicts));
-    int rc = b->verdicts ? check_passes(b, err) : clfcn_err_nomem(err);
+    int rc = b->alone ? CLFCN_OK : check_passes(b, err);
     if (rc == CLFCN_OK) {
         rc = check_steps(b, err);
     }

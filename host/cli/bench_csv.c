@@ -62,7 +62,7 @@ static void add_row(struct clfcn_strbuf *out, const struct cli_bench *b,
 static void add_layer(struct clfcn_strbuf *out, const struct cli_bench *b, int layer)
 {
     struct clfcn_net_layer l;
-    clfcn_net_layer_get(b->net, layer, &l);
+    cli_bench_layer(b, layer, &l);
     for (int i = 0; i < CLFCN_PASS_COUNT; ++i) {
         const struct clfcn_net_pass *p = &l.pass[i];
         struct row r = { .layer = l.name,

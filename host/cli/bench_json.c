@@ -27,7 +27,7 @@ static const struct clfcn_net_verdict *backward_verdict(const struct cli_bench *
                                                         int layer)
 {
     struct clfcn_net_layer l;
-    clfcn_net_layer_get(b->net, layer, &l);
+    cli_bench_layer(b, layer, &l);
     return b->verdicts && l.pass[CLFCN_PASS_INPUT].ms < 0
                ? &b->verdicts[layer][CLFCN_PASS_INPUT]
                : NULL;
@@ -74,7 +74,7 @@ static json_t *passes_to_json(const struct cli_bench *b, int layer,
 static json_t *layer_to_json(const struct cli_bench *b, int layer)
 {
     struct clfcn_net_layer l;
-    clfcn_net_layer_get(b->net, layer, &l);
+    cli_bench_layer(b, layer, &l);
     const struct clfcn_net_pass *forward = &l.pass[CLFCN_PASS_FORWARD];
     const struct clfcn_net_verdict *backward = backward_verdict(b, layer);
     return json_pack("{ss ss ss so so so so so so so so}", "name", l.name, "kind", l.kind,
@@ -143,9 +143,10 @@ static json_t *all_to_json(const double *ms, int n)
 
 static json_t *spread_to_json(const struct clfcn_spread *s)
 {
-    return json_pack("{sf sf so so sb}", "lowest_ms", s->lowest, "highest_ms", s->highest,
-                     "relative", clfcn_json_number(s->relative), "drift",
-                     clfcn_json_number(s->drift), "noisy", s->noisy);
+    return json_pack("{so so so so sb}", "lowest_ms", clfcn_json_number(s->lowest),
+                     "highest_ms", clfcn_json_number(s->highest), "relative",
+                     clfcn_json_number(s->relative), "drift", clfcn_json_number(s->drift),
+                     "noisy", s->noisy);
 }
 
 static json_t *moment_to_json(const struct cli_bench_moment *m)
@@ -235,21 +236,23 @@ static json_t *join(json_t *a, json_t *b)
 
 int cli_bench_print_json(const struct cli_bench *b, struct clfcn_err *err)
 {
-    json_t *times = json_pack(
-        "{sf so sf so sf sI so so so sb}", "train_step_ms", b->train.median,
-        "train_step_ms_all", all_to_json(b->train_ms, b->train_runs), "infer_ms",
-        b->infer.median, "infer_ms_all", all_to_json(b->infer_ms, b->infer_runs),
-        "first_step_s", b->first_step_s, "device_bytes", (json_int_t)b->device_bytes,
-        "host_peak_kb", b->first ? json_integer(b->host_kb) : json_null(), "train_spread",
-        spread_to_json(&b->train), "infer_spread", spread_to_json(&b->infer), "noisy",
-        !cli_bench_steady(b));
+    json_t *times = json_pack("{so so so so so sI so so so sb}", "train_step_ms",
+                              clfcn_json_number(b->train.median), "train_step_ms_all",
+                              all_to_json(b->train_ms, b->train_runs), "infer_ms",
+                              clfcn_json_number(b->infer.median), "infer_ms_all",
+                              all_to_json(b->infer_ms, b->infer_runs), "first_step_s",
+                              clfcn_json_number(b->first_step_s), "device_bytes",
+                              (json_int_t)b->device_bytes, "host_peak_kb",
+                              b->first ? json_integer(b->host_kb) : json_null(),
+                              "train_spread", spread_to_json(&b->train), "infer_spread",
+                              spread_to_json(&b->infer), "noisy", !cli_bench_steady(b));
     json_t *rest = json_pack(
-        "{so so so so so so so sb so so}", "left_out", left_out_to_json(b), "before",
+        "{so so so so so so so sb so sb so}", "left_out", left_out_to_json(b), "before",
         moment_to_json(&b->before), "after", moment_to_json(&b->after), "correct",
         correct_to_json(b), "checks", checks_to_json(b), "peak", peak_to_json(b),
         "products", products_to_json(b), "tuned", clfcn_net_is_tuned(b->net),
-        "launch_share", clfcn_json_number(clfcn_net_launch_share(b->net)), "layers",
-        layers_to_json(b));
+        "launch_share", clfcn_json_number(clfcn_net_launch_share(b->net)), "layers_alone",
+        b->alone && clfcn_net_profiled(b->net) == 0, "layers", layers_to_json(b));
     return cli_print_json(
         join(join(question_to_json(b, clfcn_dev_get_info(b->dev)), times), rest), err);
 }

@@ -205,7 +205,9 @@ static int profile(struct cli_env *env, struct cli_bench *b, struct clfcn_err *e
     const int steps =
         cli_bench_affords(b, 2 * PROFILED_STEPS * each) ? PROFILED_STEPS : 1;
     if (!cli_bench_affords(b, each)) {
-        cli_bench_leave_out(b, "times of layers: too slow");
+        if (!b->alone) {
+            cli_bench_leave_out(b, "times of layers: too slow");
+        }
         return CLFCN_OK;
     }
     int rc = cli_profile_start(env, b->dev, err);
@@ -255,64 +257,111 @@ static int look(struct cli_bench *b, struct cli_bench_moment *m, struct clfcn_er
     return rc;
 }
 
-static int first_step(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+/* Device and network, and where that is slow, its layers by themselves. seconds: what of
+ * it is done at every start. */
+static int prepare(struct cli_env *env, struct cli_bench *b, double *seconds,
+                   struct clfcn_err *err)
 {
-    double start = clfcn_clock();
+    const double start = clfcn_clock();
     int rc = cli_device_open(env, &b->dev, err);
+    const double opened = clfcn_clock();
+    double looked = opened;
     if (rc == CLFCN_OK) {
-        const double before = clfcn_clock();
         clfcn_tune_first(b->dev, &b->desc, &b->how, clfcn_interrupt_flag());
-        start += clfcn_clock() - before; /* done once, not at every start */
+        if (b->budget > 0 && b->dev->gflops == 0) {
+            clfcn_peak_glance(b->dev);
+        }
+        looked = clfcn_clock();
         rc = clfcn_net_create(b->dev, &b->desc, &b->how, &b->net, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_net_init(b->net, 0, err);
     }
+    *seconds = clfcn_clock() - looked + opened - start;
     if (rc == CLFCN_OK) {
-        rc = train_step(b, err);
-        b->first_step_s = clfcn_clock() - start;
         b->device_bytes = b->dev->peak_bytes; /* steps allocate nothing */
+        b->cache_gbps = NAN;
     }
     return rc;
 }
 
+static int first_step(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+{
+    double seconds = 0;
+    char time[CLFCN_DURATION_LEN];
+    int rc = prepare(env, b, &seconds, err);
+    if (rc == CLFCN_OK && cli_bench_is_slow(b)) {
+        rc = look(b, &b->before, err);
+        rc = rc < 0 ? rc : cli_bench_alone(env, b, err);
+    }
+    if (rc == CLFCN_OK && b->alone && !cli_bench_affords(b, b->step_s)) {
+        cli_bench_leave_out(b, "training step: too slow, about %s",
+                            clfcn_format_duration(b->step_s, time));
+        return CLFCN_OK;
+    }
+    const double start = clfcn_clock();
+    rc = rc < 0 ? rc : train_step(b, err);
+    b->train_ms[0] = 1e3 * (clfcn_clock() - start);
+    b->train_runs = 1; /* until more are */
+    b->first_step_s = seconds + 1e-3 * b->train_ms[0];
+    return rc;
+}
+
+static int time_inference(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+{
+    char time[CLFCN_DURATION_LEN];
+    if (b->alone && !cli_bench_affords(b, b->infer_s)) {
+        cli_bench_leave_out(b, "inference: too slow, about %s",
+                            clfcn_format_duration(b->infer_s, time));
+        return CLFCN_OK;
+    }
+    const int rc = create_inference(b, err);
+    return rc < 0 ? rc
+                  : repeat(env, b, "inference", infer, b->infer_ms, &b->infer_runs, err);
+}
+
+/* All NaN if nothing was timed. */
+static struct clfcn_spread spread_of(struct cli_bench *b, const double *ms, int runs)
+{
+    return runs > 0 ? clfcn_spread_of(ms, runs, b->scratch_ms)
+                    : (struct clfcn_spread){ NAN, NAN, NAN, NAN, NAN, false };
+}
+
 static int time_runs(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
 {
-    b->cache_gbps = NAN;
-    int rc = look(b, &b->before, err);
-    if (rc == CLFCN_OK) {
+    int rc = b->alone ? CLFCN_OK : look(b, &b->before, err);
+    if (rc == CLFCN_OK && !b->alone) {
         rc =
             repeat(env, b, "training step", train_step, b->train_ms, &b->train_runs, err);
     }
     if (rc == CLFCN_OK) { /* what follows takes memory of its own */
         b->host_kb = clfcn_peak_rss_kb();
-        rc = create_inference(b, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = repeat(env, b, "inference", infer, b->infer_ms, &b->infer_runs, err);
+        rc = time_inference(env, b, err);
     }
     if (rc == CLFCN_OK) {
         rc = look(b, &b->after, err);
     }
     if (rc == CLFCN_OK) {
-        b->train = clfcn_spread_of(b->train_ms, b->train_runs, b->scratch_ms);
-        b->infer = clfcn_spread_of(b->infer_ms, b->infer_runs, b->scratch_ms);
+        b->train = spread_of(b, b->train_ms, b->train_runs);
+        b->infer = spread_of(b, b->infer_ms, b->infer_runs);
     }
     return rc;
 }
 
-/* Seconds that a FLOP takes in the convolution that computes slowest; 0: not known. */
-static double slowest_forward(const struct cli_bench *b)
+/* Seconds that a FLOP takes in the forward passes of convolutions; 0: not known. */
+static double forward_slowness(const struct cli_bench *b)
 {
-    double most = 0;
+    double seconds = 0, flop = 0;
     for (int i = 0; i < clfcn_net_layer_count(b->net); ++i) {
         struct clfcn_net_layer l;
-        clfcn_net_layer_get(b->net, i, &l);
+        cli_bench_layer(b, i, &l);
         const struct clfcn_net_pass *p = &l.pass[CLFCN_PASS_FORWARD];
-        const double rate = cli_bench_rate(p->flop, p->ms);
-        most = p->algorithm ? fmax(most, 1e-9 / rate) : most; /* passes NaN over */
+        if (p->algorithm && p->ms > 0) {
+            seconds += 1e-3 * p->ms;
+            flop += p->flop;
+        }
     }
-    return most;
+    return flop > 0 ? seconds / flop : 0;
 }
 
 /* The products of im2col for eight layers of VGG, at this size and batch. What there is
@@ -326,7 +375,8 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
         { 256, 256, 4 }, { 256, 512, 8 }, { 512, 512, 8 }, { 512, 512, 16 },
     };
     enum { RUNS_OF_PRODUCT = 5 };
-    double slowness = slowest_forward(b); /* seconds for a FLOP */
+    double slowness = forward_slowness(b);
+    int left_out = 0, without_room = 0;
     for (int i = 0; i < CLI_BENCH_PRODUCTS; ++i) {
         const int s = layers[i].shrink;
         if (*clfcn_interrupt_flag()) {
@@ -340,11 +390,12 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
         };
         const double flop = 2.0 * r->m * r->n * r->k;
         if (!cli_bench_affords(b, RUNS_OF_PRODUCT * flop * slowness)) {
-            cli_bench_leave_out(b, "product %dx%dx%d: too slow", r->m, r->n, r->k);
+            ++left_out;
             continue;
         }
         const int rc = clfcn_gemm_measure(b->dev, b->how.gemm, r, err);
         if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {
+            ++without_room;
             continue;
         }
         if (rc < 0) {
@@ -352,6 +403,14 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
         }
         slowness = fmax(slowness, 1e-9 / r->gflops);
         ++b->product_count;
+    }
+    if (left_out > 0) {
+        cli_bench_leave_out(b, "%d of %d products: too slow", left_out,
+                            CLI_BENCH_PRODUCTS);
+    }
+    if (without_room > 0) {
+        cli_bench_leave_out(b, "%d of %d products: too little memory", without_room,
+                            CLI_BENCH_PRODUCTS);
     }
     return CLFCN_OK;
 }
@@ -361,6 +420,7 @@ int cli_bench_run(struct cli_env *env, struct cli_bench *b, struct clfcn_err *er
     clfcn_interrupt_install();
     b->end = b->budget > 0 ? clfcn_clock() + b->budget : INFINITY;
     clfcn_clock_iso(b->date, sizeof(b->date));
+    b->first_step_s = b->step_s = b->infer_s = NAN;
     int rc = allocate(b, err);
     if (rc == CLFCN_OK) {
         rc = first_step(env, b, err);

@@ -20,10 +20,10 @@ bool cli_bench_steady(const struct cli_bench *b)
            !(fabs(b->after.gflops / b->before.gflops - 1) > CLFCN_NOISY);
 }
 
-/* "12.3", or "-" where there is nothing to say. */
+/* "12.3", "0.0021", or "-" where there is nothing to say. */
 static const char *cell(double v, char buf[16])
 {
-    snprintf(buf, 16, isfinite(v) ? "%.1f" : "-", v);
+    snprintf(buf, 16, !isfinite(v) ? "-" : v < 0.095 && v > 0 ? "%.2g" : "%.1f", v);
     return buf;
 }
 
@@ -48,7 +48,7 @@ static void print_pass(const char *layer, const char *pass, const char *algorith
 static void print_layer(const struct cli_bench *b, int layer)
 {
     struct clfcn_net_layer l;
-    clfcn_net_layer_get(b->net, layer, &l);
+    cli_bench_layer(b, layer, &l);
     const char *name = l.name; /* on the layer's first line only */
     for (int i = 0; i < CLFCN_PASS_COUNT; ++i) {
         const struct clfcn_net_pass *p = &l.pass[i];
@@ -72,6 +72,9 @@ static void print_layer(const struct cli_bench *b, int layer)
 static void print_time(const struct cli_bench *b, const char *name,
                        const struct clfcn_spread *s, int runs)
 {
+    if (runs == 0) {
+        return; /* what was left out is said below */
+    }
     printf("%-14s %10.1f ms  %8.2f img/s  median of %d (%.1f to %.1f", name, s->median,
            1e3 * b->desc.batch / s->median, runs, s->lowest, s->highest);
     if (isfinite(s->relative)) {
@@ -86,20 +89,23 @@ static void print_time(const struct cli_bench *b, const char *name,
 static void print_peak(const struct cli_bench *b)
 {
     const struct clfcn_peak *p = &b->peak;
-    printf(
-        "peak           %10.1f GFLOP/s, memory %.1f GB/s, cache %.1f GB/s, upload %.1f "
-        "GB/s, download %.1f GB/s\n",
-        p->gflops, p->gbps, b->cache_gbps, p->upload_gbps, p->download_gbps);
+    char g[16], memory[16], cache[16], up[16], down[16];
+    printf("peak           %10s GFLOP/s, memory %s GB/s, cache %s GB/s, upload %s GB/s, "
+           "download %s GB/s\n",
+           cell(p->gflops, g), cell(p->gbps, memory), cell(b->cache_gbps, cache),
+           cell(p->upload_gbps, up), cell(p->download_gbps, down));
     for (int i = 0; i < b->product_count; ++i) {
         const struct clfcn_gemm_rate *r = &b->products[i];
-        printf("product        %10.1f GFLOP/s  %dx%dx%d, %s, error %.1e%s\n", r->gflops,
-               r->m, r->n, r->k, r->provider, r->error, r->correct ? "" : " WRONG");
+        printf("product        %10s GFLOP/s  %dx%dx%d, %s, error %.1e%s\n",
+               cell(r->gflops, g), r->m, r->n, r->k, r->provider, r->error,
+               r->correct ? "" : " WRONG");
     }
 }
 
 static void print_moment(const char *name, const struct cli_bench_moment *m)
 {
-    printf("%-14s %10.1f GFLOP/s peak", name, m->gflops);
+    char g[16];
+    printf("%-14s %10s GFLOP/s peak", name, cell(m->gflops, g));
     if (isfinite(m->sensors.mhz)) {
         printf(", CPUs at %.0f MHz", m->sensors.mhz);
     }
@@ -147,8 +153,9 @@ void cli_bench_print_text(const struct cli_bench *b)
     for (int i = 0; i < b->left_out_count; ++i) {
         printf("not measured   %s\n", b->left_out[i]);
     }
-    printf("first step     %10.1f s   from opening the device on\n", b->first_step_s);
-    char launch[16], gaps[16];
+    char first[16], launch[16], gaps[16];
+    printf("first step     %10s s   from opening the device on\n",
+           cell(b->first_step_s, first));
     printf("launch         %10s us  a kernel; gaps are %s %% of a step\n",
            cell(b->peak.launch_us, launch),
            cell(100 * clfcn_net_launch_share(b->net), gaps));
@@ -157,6 +164,9 @@ void cli_bench_print_text(const struct cli_bench *b)
     if (b->first) {
         printf("host memory    %s\n",
                cli_format_bytes((uint64_t)b->host_kb * 1024, text));
+    }
+    if (b->alone && clfcn_net_profiled(b->net) == 0) {
+        printf("layers were timed one by one, not in a step\n");
     }
     printf("\n%-10s %-16s %-18s %9s %9s %9s  %s\n", "layer", "pass", "algorithm", "ms",
            "GFLOP/s", "% of peak", "error");

@@ -14,10 +14,14 @@ static const char *verdict(enum clfcn_verdict v)
 
 /* --- JSON: an object a run --- */
 
+/* null if either was not measured. */
 static json_t *ratio_to_json(const struct clfcn_bench_time *base,
                              const struct clfcn_bench_time *other)
 {
     const struct clfcn_compare_ratio r = clfcn_compare_ratio(base, other);
+    if (isnan(r.value)) {
+        return json_null();
+    }
     return json_pack("{sf sf sf sb}", "times_as_fast", r.value, "low", r.low, "high",
                      r.high, "differs", r.differs);
 }
@@ -37,11 +41,13 @@ static int print_json(const struct clfcn_compare *c, const struct clfcn_compare_
     const struct clfcn_bench_run *b = &c->runs[g->base];
     base[0] = b->letter;
     return cli_print_json(
-        json_pack("{ss ss ss ss sf sf sf sf sf so sb ss so so}", "run", name, "file",
-                  r->file, "device", r->device, "of", title, "train_step_ms", r->train.ms,
-                  "train_images_per_s", 1e3 * r->batch / r->train.ms, "infer_ms",
-                  r->infer.ms, "infer_images_per_s", 1e3 * r->batch / r->infer.ms,
-                  "device_bytes", r->device_bytes, "correct",
+        json_pack("{ss ss ss ss so so so so sf so sb ss so so}", "run", name, "file",
+                  r->file, "device", r->device, "of", title, "train_step_ms",
+                  clfcn_json_number(r->train.ms), "train_images_per_s",
+                  clfcn_json_number(1e3 * r->batch / r->train.ms), "infer_ms",
+                  clfcn_json_number(r->infer.ms), "infer_images_per_s",
+                  clfcn_json_number(1e3 * r->batch / r->infer.ms), "device_bytes",
+                  r->device_bytes, "correct",
                   r->correct == CLFCN_UNKNOWN ? json_null()
                                               : json_boolean(r->correct == CLFCN_RIGHT),
                   "noisy", r->noisy, "against", base, "train",
@@ -72,8 +78,26 @@ static const char *ratio_cell(const struct clfcn_bench_time *base,
                               const struct clfcn_bench_time *other, char buf[40])
 {
     const struct clfcn_compare_ratio r = clfcn_compare_ratio(base, other);
-    snprintf(buf, 40, r.differs ? "%.3gx (%.3g-%.3g)" : "no difference", r.value, r.low,
-             r.high);
+    char value[CLFCN_NUMBER_LEN], low[CLFCN_NUMBER_LEN], high[CLFCN_NUMBER_LEN];
+    if (r.differs) {
+        snprintf(buf, 40, "%sx (%s-%s)", clfcn_format_number(r.value, 3, value),
+                 clfcn_format_number(r.low, 3, low),
+                 clfcn_format_number(r.high, 3, high));
+    } else {
+        snprintf(buf, 40, "%s", isnan(r.value) ? "" : "no difference");
+    }
+    return buf;
+}
+
+/* "92.23 ms +- 1.2%", or "-" if it was not measured. */
+static const char *time_cell(const struct clfcn_bench_time *t, char buf[48])
+{
+    char ms[CLFCN_NUMBER_LEN];
+    if (isnan(t->ms)) {
+        return "-";
+    }
+    snprintf(buf, 48, "%s ms +-%4.1f%%", clfcn_format_number(t->ms, 4, ms),
+             100 * t->unsure);
     return buf;
 }
 
@@ -81,8 +105,8 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
                       int index)
 {
     const struct clfcn_bench_run *r = &c->runs[index];
-    char bytes[CLI_BYTES_LEN], train[40] = "", infer[40] = "";
-    char train_ms[CLFCN_NUMBER_LEN], infer_ms[CLFCN_NUMBER_LEN], rate[CLFCN_NUMBER_LEN];
+    char bytes[CLI_BYTES_LEN], train[40] = "", infer[40] = "", rate[CLFCN_NUMBER_LEN];
+    char train_ms[48], infer_ms[48];
     if (r->failure) {
         printf("%c  failed: %s\n", r->letter, r->failure);
         return;
@@ -91,13 +115,18 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
         ratio_cell(&c->runs[g->base].train, &r->train, train);
         ratio_cell(&c->runs[g->base].infer, &r->infer, infer);
     }
-    printf("%c %9s ms +-%4.1f%% %9s %9s ms +-%4.1f%% %10s  %-10s %-19s %-19s%s\n",
-           r->letter, clfcn_format_number(r->train.ms, 4, train_ms),
-           100 * r->train.unsure,
-           clfcn_format_number(1e3 * r->batch / r->train.ms, 4, rate),
-           clfcn_format_number(r->infer.ms, 4, infer_ms), 100 * r->infer.unsure,
+    printf("%c  %20s %9s %20s %10s  %-10s %-19s %-19s%s\n", r->letter,
+           time_cell(&r->train, train_ms),
+           isnan(r->train.ms)
+               ? "-"
+               : clfcn_format_number(1e3 * r->batch / r->train.ms, 4, rate),
+           time_cell(&r->infer, infer_ms),
            cli_format_bytes((uint64_t)r->device_bytes, bytes), verdict(r->correct), train,
            infer, r->noisy ? " noisy" : "");
+    for (size_t i = 0; i < json_array_size(r->lacking); ++i) {
+        printf("%c  not measured: %s\n", r->letter,
+               json_string_value(json_array_get(r->lacking, i)));
+    }
 }
 
 static void print_group(const struct clfcn_compare *c,
@@ -115,7 +144,7 @@ static void print_group(const struct clfcn_compare *c,
         snprintf(base[1], sizeof(base[1]), "inference against %c",
                  c->runs[g->base].letter);
     }
-    printf("\n  %20s %9s %20s %10s  %-10s %-19s %s\n", "training step", "images/s",
+    printf("\n   %20s %9s %20s %10s  %-10s %-19s %s\n", "training step", "images/s",
            "inference", "memory", "results", base[0], base[1]);
     for (int i = 0; i < g->count; ++i) {
         print_run(c, g, g->runs[i]);

@@ -55,7 +55,8 @@ int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
     } else if (checked) {
         *out = (struct clfcn_net_verdict){ .checked = true,
                                            .correct = found.correct,
-                                           .error = found.error };
+                                           .error = found.error,
+                                           .ms = found.ms };
     }
     return rc;
 }

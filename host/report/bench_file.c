@@ -9,6 +9,7 @@ enum {
     MOST_BYTES = 64 << 20, /* of a file */
     MOST_TEXT = 1000,      /* of a string, but for a failure's reason */
     MOST_LAYERS = 512,
+    MOST_LACKING = 64,
 };
 
 /* Where we are, for messages; an error stays once it is set. */
@@ -40,10 +41,9 @@ static bool harmless(const char *s)
     return true;
 }
 
-/* "?" stands in for what is bad. */
-static const char *text(struct reader *r, const json_t *o, const char *field)
+/* s: of the field. "?" stands in for what is bad. */
+static const char *check_text(struct reader *r, const char *s, const char *field)
 {
-    const char *s = json_string_value(json_object_get(o, field));
     if (!s) {
         bad(r, field, "is missing or no text");
     } else if (strlen(s) > MOST_TEXT) {
@@ -54,6 +54,11 @@ static const char *text(struct reader *r, const json_t *o, const char *field)
         return s;
     }
     return "?";
+}
+
+static const char *text(struct reader *r, const json_t *o, const char *field)
+{
+    return check_text(r, json_string_value(json_object_get(o, field)), field);
 }
 
 static const char *text_or_null(struct reader *r, const json_t *o, const char *field)
@@ -95,6 +100,12 @@ static double positive(struct reader *r, const json_t *o, const char *field)
         bad(r, field, "is not above 0");
     }
     return x;
+}
+
+/* NaN for null; else what others are divided by. */
+static double positive_or_nan(struct reader *r, const json_t *o, const char *field)
+{
+    return isnan(number_or_nan(r, o, field)) ? NAN : positive(r, o, field);
 }
 
 static int whole(struct reader *r, const json_t *o, const char *field, int least)
@@ -165,9 +176,9 @@ static void read_time(struct reader *r, const json_t *run, const char *median,
                       const char *spread, struct clfcn_bench_time *t)
 {
     const json_t *s = object(r, run, spread);
-    t->ms = positive(r, run, median);
-    t->lowest = positive(r, s, "lowest_ms");
-    t->highest = positive(r, s, "highest_ms");
+    t->ms = positive_or_nan(r, run, median);
+    t->lowest = isnan(t->ms) ? NAN : positive(r, s, "lowest_ms");
+    t->highest = isnan(t->ms) ? NAN : positive(r, s, "highest_ms");
     t->relative = number_or_nan(r, s, "relative");
     t->drift = number_or_nan(r, s, "drift");
     t->noisy = flag(r, s, "noisy");
@@ -244,10 +255,21 @@ static void read_checks(struct reader *r, struct clfcn_bench_run *run)
     c->inference_repeats = verdict(r, v, "inference_repeats");
 }
 
-/* NaN for null; else what others are divided by. */
-static double positive_or_nan(struct reader *r, const json_t *o, const char *field)
+/* Files of earlier versions have no such list. */
+static void read_lacking(struct reader *r, struct clfcn_bench_run *run)
 {
-    return isnan(number_or_nan(r, o, field)) ? NAN : positive(r, o, field);
+    const json_t *list = json_object_get(run->json, "left_out");
+    if (!list) {
+        return;
+    }
+    if (!json_is_array(list) || json_array_size(list) > MOST_LACKING) {
+        bad(r, "left_out", "is no short list");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(list); ++i) {
+        check_text(r, json_string_value(json_array_get(list, i)), "left_out");
+    }
+    run->lacking = list;
 }
 
 static void read_answer(struct reader *r, struct clfcn_bench_run *run)
@@ -255,7 +277,7 @@ static void read_answer(struct reader *r, struct clfcn_bench_run *run)
     const json_t *json = run->json, *peak = object(r, json, "peak");
     read_time(r, json, "train_step_ms", "train_spread", &run->train);
     read_time(r, json, "infer_ms", "infer_spread", &run->infer);
-    run->first_step_s = number(r, json, "first_step_s");
+    run->first_step_s = number_or_nan(r, json, "first_step_s");
     run->device_bytes = number(r, json, "device_bytes");
     run->peak_before = positive_or_nan(r, object(r, json, "before"), "gflops");
     run->peak_after = positive_or_nan(r, object(r, json, "after"), "gflops");
@@ -265,8 +287,10 @@ static void read_answer(struct reader *r, struct clfcn_bench_run *run)
     run->launch_us = number_or_nan(r, peak, "launch_us");
     run->noisy = flag(r, json, "noisy");
     run->tuned = flag(r, json, "tuned");
+    run->layers_alone = json_is_true(json_object_get(json, "layers_alone"));
     read_checks(r, run);
     read_layers(r, run);
+    read_lacking(r, run);
 }
 
 /* One object that was taken out of a file. */

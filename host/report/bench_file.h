@@ -30,7 +30,8 @@ struct clfcn_bench_layer {
     int pass_count;
 };
 
-/* Repetitions of a training step or an inference. */
+/* Repetitions of a training step or an inference; ms is NaN if there was no time for any.
+ */
 struct clfcn_bench_time {
     double ms, lowest, highest; /* median and ends */
     double relative, drift;     /* as in util/stats.h */
@@ -67,6 +68,9 @@ struct clfcn_bench_run {
     struct clfcn_bench_checks checks;
     struct clfcn_bench_layer *layers; /* owned */
     int layer_count;
+    bool layers_alone; /* timed one by one instead of in a step */
+    const json_t
+        *lacking; /* an array of texts: what was not measured, and why; or NULL */
 };
 
 enum { CLFCN_BENCH_RUNS = 26 }; /* so that a letter names each */

@@ -35,7 +35,9 @@ static void group(struct clfcn_compare *c)
         if (g == c->group_count) {
             c->groups[c->group_count++].base = -1;
         }
-        if (c->groups[g].base < 0 && !c->runs[i].failure) {
+        const int base = c->groups[g].base;
+        if (!c->runs[i].failure &&
+            (base < 0 || (isnan(c->runs[base].train.ms) && c->runs[i].train.ms > 0))) {
             c->groups[g].base = i;
         }
         c->groups[g].runs[c->groups[g].count++] = i;
@@ -160,6 +162,11 @@ static void note_slower(struct clfcn_strbuf *found, const char *what,
 {
     const double slower = other->ms / base->ms - 1;
     char ms[CLFCN_NUMBER_LEN], was[CLFCN_NUMBER_LEN];
+    if (isnan(other->ms) && base->ms > 0) {
+        clfcn_strbuf_add(found, "%s%s: %s of %s/%s on %s was too slow to be measured",
+                         found->len ? "; " : "", run->file, what, run->arch,
+                         run->backbone, run->hardware);
+    }
     if (slower > limit && clfcn_compare_ratio(base, other).differs) {
         clfcn_strbuf_add(found,
                          "%s%s: %s of %s/%s on %s is %.1f %% slower (%s ms, was "

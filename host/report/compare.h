@@ -10,7 +10,8 @@
 struct clfcn_compare_group {
     int runs[CLFCN_BENCH_RUNS];
     int count;
-    int base; /* the first run that did not fail, which the others are held against; -1 */
+    int base; /* which the others are held against: the first run whose training step was
+                 measured, else the first that did not fail; -1 */
 };
 
 struct clfcn_compare {
@@ -34,8 +35,8 @@ void clfcn_compare_close(struct clfcn_compare *c);
  * meanwhile and 1 %, which is what two runs of anything differ by; by 10 % if too few
  * repetitions tell a spread. */
 struct clfcn_compare_ratio {
-    double value, low, high;
-    bool differs; /* 1 is not between low and high */
+    double value, low, high; /* NaN if either was not measured */
+    bool differs;            /* 1 is not between low and high */
 };
 struct clfcn_compare_ratio clfcn_compare_ratio(const struct clfcn_bench_time *base,
                                                const struct clfcn_bench_time *other);

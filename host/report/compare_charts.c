@@ -63,8 +63,8 @@ static void draw_bar(struct clfcn_strbuf *out, const struct bar *b,
     clfcn_strbuf_add(out, "<text class=\"name\" x=\"0\" y=\"%d\">%c</text>", y + 13,
                      b->run->letter);
     if (!isfinite(b->value)) {
-        clfcn_strbuf_add(out, "<text class=\"tick\" x=\"%d\" y=\"%d\">failed</text>\n",
-                         LEFT, y + 13);
+        clfcn_strbuf_add(out, "<text class=\"tick\" x=\"%d\" y=\"%d\">%s</text>\n", LEFT,
+                         y + 13, b->run->failure ? "failed" : "not measured");
         return;
     }
     clfcn_strbuf_add(out,
@@ -101,7 +101,7 @@ static void draw_bars(struct clfcn_strbuf *out, const char *title, const char *n
     clfcn_strbuf_add(out, "</svg></figure>\n");
 }
 
-/* The four bars of a run, NaN if it failed. */
+/* The four bars of a run, NaN if it failed or was too slow. */
 static void fill_bars(const struct clfcn_bench_run *r,
                       struct bar bars[4][CLFCN_BENCH_RUNS], int i)
 {

@@ -20,12 +20,18 @@ static void row_text(struct clfcn_strbuf *out, const char *name, const char *val
 static void row_ratio(struct clfcn_strbuf *out, const char *name, char base,
                       const struct clfcn_compare_ratio *r)
 {
+    char value[CLFCN_NUMBER_LEN], low[CLFCN_NUMBER_LEN], high[CLFCN_NUMBER_LEN];
+    if (isnan(r->value)) {
+        return;
+    }
     clfcn_strbuf_add(out, "<div><dt>%s, against %c</dt>", name, base);
     if (r->differs) {
-        clfcn_strbuf_add(out,
-                         "<dd class=\"%s\">%.3g" TIMES " as fast <span "
-                         "class=\"soft\">(%.3g" DASH "%.3g)</span></dd></div>\n",
-                         r->value > 1 ? "good" : "bad", r->value, r->low, r->high);
+        clfcn_strbuf_add(
+            out,
+            "<dd class=\"%s\">%s" TIMES " as fast <span "
+            "class=\"soft\">(%s" DASH "%s)</span></dd></div>\n",
+            r->value > 1 ? "good" : "bad", clfcn_format_number(r->value, 3, value),
+            clfcn_format_number(r->low, 3, low), clfcn_format_number(r->high, 3, high));
     } else {
         clfcn_strbuf_add(out,
                          "<dd>no difference beyond noise <span class=\"soft\">"
@@ -38,6 +44,10 @@ static void row_time(struct clfcn_strbuf *out, const char *name,
                      const struct clfcn_bench_time *t, int batch)
 {
     char ms[CLFCN_NUMBER_LEN], rate[CLFCN_NUMBER_LEN];
+    if (isnan(t->ms)) {
+        row_text(out, name, "not measured");
+        return;
+    }
     clfcn_strbuf_add(out,
                      "<div><dt>%s</dt><dd>%s ms <span class=\"soft\">\xc2\xb1%.1f "
                      "%%</span>, %s images/s</dd></div>\n",
@@ -79,6 +89,16 @@ static void card_results(struct clfcn_strbuf *out, const struct clfcn_compare *c
                      verdict_class(r->correct), verdict_text(r));
 }
 
+/* What was not measured, and why. */
+static void card_lacks(struct clfcn_strbuf *out, const struct clfcn_bench_run *r)
+{
+    for (size_t i = 0; i < json_array_size(r->lacking); ++i) {
+        clfcn_strbuf_add(out, i ? "; " : "<p class=\"soft\">Not measured: ");
+        clfcn_html_text(out, json_string_value(json_array_get(r->lacking, i)));
+    }
+    clfcn_strbuf_add(out, json_array_size(r->lacking) > 0 ? ".</p>\n" : "");
+}
+
 static void card(struct clfcn_strbuf *out, const struct clfcn_compare *c,
                  const struct clfcn_compare_group *g, int index)
 {
@@ -101,10 +121,12 @@ static void card(struct clfcn_strbuf *out, const struct clfcn_compare *c,
     }
     clfcn_strbuf_add(out, "<dl>\n");
     card_results(out, c, g, index);
-    clfcn_strbuf_add(out, "</dl>\n%s</section>\n",
+    clfcn_strbuf_add(out, "</dl>\n%s",
                      r->noisy ? "<p class=\"bad\">Too noisy to trust: measure again with "
                                 "nothing else running.</p>\n"
                               : "");
+    card_lacks(out, r);
+    clfcn_strbuf_add(out, "</section>\n");
 }
 
 static void cards(struct clfcn_strbuf *out, const struct clfcn_compare *c,
@@ -219,9 +241,9 @@ static void pass_row(struct clfcn_strbuf *out, const struct clfcn_bench_run *run
     text_cell(out, p->name);
     text_cell(out, p->algorithm);
     cell(out, p->ms, "%.4g");
-    cell(out, p->gflops, "%.1f");
-    cell(out, own, "%.1f");
-    cell(out, 100 * p->of_peak, "%.1f");
+    cell(out, p->gflops, "%.4g");
+    cell(out, own, "%.4g");
+    cell(out, 100 * p->of_peak, "%.3g");
     cell(out, p->error, "%.1e");
     clfcn_strbuf_add(out, "<td class=\"text %s\">%s</td></tr>\n",
                      verdict_class(p->correct),
@@ -275,6 +297,14 @@ static void passes(struct clfcn_strbuf *out, const struct clfcn_compare *c,
 
 /* --- how it was measured --- */
 
+static void row_amount(struct clfcn_strbuf *out, const char *name, double v,
+                       const char *unit)
+{
+    char number[CLFCN_NUMBER_LEN], text[CLFCN_NUMBER_LEN + 8];
+    snprintf(text, sizeof(text), "%s %s", clfcn_format_number(v, 3, number), unit);
+    row_text(out, name, isfinite(v) ? text : "not measured");
+}
+
 static void conditions_of(struct clfcn_strbuf *out, const struct clfcn_bench_run *r)
 {
     char text[96];
@@ -301,11 +331,9 @@ static void conditions_of(struct clfcn_strbuf *out, const struct clfcn_bench_run
                  100 * (r->infer.drift - 1));
         row_text(out, "Drift, training and inference",
                  isfinite(r->train.drift) && isfinite(r->infer.drift) ? text : DASH);
-        snprintf(text, sizeof(text), "%.3g s", r->first_step_s);
-        row_text(out, "First step", text);
-        snprintf(text, sizeof(text), "%.3g us", r->launch_us);
-        row_text(out, "Launching a kernel",
-                 isfinite(r->launch_us) ? text : "not measured");
+        row_amount(out, "First step", r->first_step_s, "s");
+        row_text(out, "Layers timed", r->layers_alone ? "one by one" : "in a step");
+        row_amount(out, "Launching a kernel", r->launch_us, "us");
     }
     clfcn_strbuf_add(out, "</dl></section>\n");
 }

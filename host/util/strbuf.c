@@ -91,3 +91,14 @@ const char *clfcn_format_number(double x, int digits, char buf[CLFCN_NUMBER_LEN]
     }
     return buf;
 }
+
+const char *clfcn_format_duration(double seconds, char buf[CLFCN_DURATION_LEN])
+{
+    const bool minutes = seconds >= 99.5, hours = seconds >= 99.5 * 60;
+    const double value = seconds / (hours ? 3600 : minutes ? 60 : 1);
+    snprintf(buf, CLFCN_DURATION_LEN, "%.*f %s", value < 9.95 ? 1 : 0, value,
+             hours     ? "h"
+             : minutes ? "min"
+                       : "s");
+    return buf;
+}

@@ -25,4 +25,8 @@ const char *clfcn_format_bytes(uint64_t bytes, char *buf, size_t n);
 enum { CLFCN_NUMBER_LEN = 32 };
 const char *clfcn_format_number(double x, int digits, char buf[CLFCN_NUMBER_LEN]);
 
+/* "0.4 s", "35 s", "7 min", "2.5 h". Returns buf. */
+enum { CLFCN_DURATION_LEN = 32 };
+const char *clfcn_format_duration(double seconds, char buf[CLFCN_DURATION_LEN]);
+
 #endif

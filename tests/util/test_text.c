@@ -158,6 +158,18 @@ static void test_format_bytes(void **state)
     }
 }
 
+static void test_format_duration(void **state)
+{
+    char buf[CLFCN_DURATION_LEN];
+    assert_string_equal(clfcn_format_duration(0.44, buf), "0.4 s");
+    assert_string_equal(clfcn_format_duration(35.4, buf), "35 s");
+    assert_string_equal(clfcn_format_duration(99.4, buf), "99 s");
+    assert_string_equal(clfcn_format_duration(99.6, buf), "1.7 min");
+    assert_string_equal(clfcn_format_duration(420, buf), "7.0 min");
+    assert_string_equal(clfcn_format_duration(5960, buf), "99 min");
+    assert_string_equal(clfcn_format_duration(9000, buf), "2.5 h");
+}
+
 static void test_format_number(void **state)
 {
     char buf[CLFCN_NUMBER_LEN];
@@ -279,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_strbuf),
         cmocka_unit_test(test_format_bytes),
         cmocka_unit_test(test_format_number),
+        cmocka_unit_test(test_format_duration),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_natural_order),
         cmocka_unit_test(test_path_parts),
