@@ -1,7 +1,9 @@
-/* cmd_info.c - clfcn info: what a checkpoint or weights file holds. */
+/* cmd_info.c - clfcn info: what a checkpoint or weights file holds, or a certificate of
+ * 'clfcn selftest', whose name ends in .json. */
 #include "../train/checkpoint.h"
 #include "../train/config.h"
 #include "../train/runlog.h"
+#include "findings.h"
 #include "options.h"
 #include <inttypes.h>
 #include <string.h>
@@ -107,6 +109,12 @@ static void print_text(const struct clfcn_st_file *f,
     }
 }
 
+static bool is_certificate(const char *path)
+{
+    const size_t n = strlen(path);
+    return n > 5 && strcmp(path + n - 5, ".json") == 0;
+}
+
 int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_option options[] = { { 0 } };
@@ -118,6 +126,10 @@ int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         goto out;
     }
     const char *path = line.args[0];
+    if (is_certificate(path)) {
+        rc = cli_info_certificate(env, path, err);
+        goto out;
+    }
     rc = cli_input(clfcn_st_open(path, &file, err), err);
     if (rc < 0) {
         goto out;

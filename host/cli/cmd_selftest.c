@@ -2,8 +2,8 @@
  * obeyed by training.
  */
 #include "../net/selftest.h"
-#include "../train/runlog.h"
 #include "../util/sys.h"
+#include "findings.h"
 #include "options.h"
 #include <stdlib.h>
 
@@ -25,49 +25,17 @@ static void progress(void *user, const char *subject)
     }
 }
 
-static int print_row(const struct clfcn_finding *f)
-{
-    char verdict[200];
-    snprintf(verdict, sizeof(verdict), "%s%s", f->correct ? "ok" : "WRONG: ", f->why);
-    return printf("%-34s %-15s %5d %9.1e %7.0e %9.1f  %-28s %s\n", f->subject, f->pass,
-                  f->tests, f->error, f->bound, f->ms, f->at, verdict);
-}
-
-static int print_json(const struct clfcn_finding *f, struct clfcn_err *err)
-{
-    return cli_print_json(json_pack("{ss ss si so sf sb sf ss ss}", "kernel", f->subject,
-                                    "pass", f->pass, "tests", f->tests, "error",
-                                    clfcn_json_number(f->error), "bound", f->bound,
-                                    "correct", (int)f->correct, "ms", f->ms, "at", f->at,
-                                    "reason", f->why),
-                          err);
-}
-
-static int count_wrong(const struct clfcn_certificate *c)
-{
-    int wrong = 0;
-    for (int i = 0; i < c->count; ++i) {
-        wrong += !c->list[i].correct;
-    }
-    return wrong;
-}
-
 /* Rows, and for people a summary. */
 static int print(const struct selftest *t, const char *path, struct clfcn_err *err)
 {
     const struct clfcn_certificate *c = &t->found;
-    const int right = c->count - count_wrong(c);
+    const int right = c->count - cli_findings_wrong(c);
     int rc = CLFCN_OK;
     if (!t->env->json) {
-        printf("%-34s %-15s %5s %9s %7s %9s  %-28s %s\n", "kernel", "pass", "tests",
-               "error", "bound", "ms", "worst at", "verdict");
+        cli_findings_print(c);
     }
-    for (int i = 0; rc == CLFCN_OK && i < c->count; ++i) {
-        if (t->env->json) {
-            rc = print_json(&c->list[i], err);
-        } else {
-            print_row(&c->list[i]);
-        }
+    for (int i = 0; t->env->json && rc == CLFCN_OK && i < c->count; ++i) {
+        rc = cli_print_json(cli_finding_to_json(&c->list[i]), err);
     }
     if (rc == CLFCN_OK && t->env->json) {
         return cli_print_json(json_pack("{si si ss}", "correct_kernels", right, "kernels",
@@ -117,7 +85,7 @@ static int run(struct selftest *t, struct clfcn_err *err)
     if (rc == CLFCN_OK) {
         rc = print(t, path, err);
     }
-    const int wrong = count_wrong(&t->found);
+    const int wrong = cli_findings_wrong(&t->found);
     if (rc == CLFCN_OK && wrong > 0) {
         rc =
             clfcn_err_set(err, CLFCN_ENUMERIC, 0,

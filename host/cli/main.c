@@ -30,7 +30,7 @@ static const struct cli_command commands[] = {
       1, 1, false, cmd_data },
     { "report", "RUN", "write a run folder's report as one HTML page",
       1, 1, false, cmd_report },
-    { "info", "FILE", "show what a checkpoint or weights file holds",
+    { "info", "FILE", "show what a checkpoint, weights file or certificate holds",
       1, 1, false, cmd_info },
 };
 

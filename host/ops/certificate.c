@@ -130,11 +130,13 @@ static bool finding_from_json(json_t *json, struct clfcn_finding *f)
            copy(f->why, sizeof(f->why), why);
 }
 
+/* dev: whose it must be; NULL: anyone's. */
 static int from_json(const json_t *json, const struct clfcn_dev *dev,
                      struct clfcn_certificate *c, struct clfcn_err *err)
 {
     const json_t *list = json_object_get(json, "findings");
-    int rc = clfcn_stored_check(json, FORMAT, dev, err);
+    int rc = dev ? clfcn_stored_check(json, FORMAT, dev, err)
+                 : clfcn_stored_check_whole(json, FORMAT, err);
     for (size_t i = 0; rc == CLFCN_OK && i < json_array_size(list); ++i) {
         struct clfcn_finding f;
         rc = finding_from_json(json_array_get(list, i), &f) ? append(c, &f, err)
@@ -162,6 +164,28 @@ void clfcn_certificate_load(const struct clfcn_dev *dev, struct clfcn_certificat
     }
     json_decref(json);
     free(path);
+}
+
+int clfcn_certificate_read(const char *path, struct clfcn_certificate *c, json_t **origin,
+                           struct clfcn_err *err)
+{
+    *c = (struct clfcn_certificate){ 0 };
+    int rc = clfcn_stored_read(path, origin, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!json_is_array(json_object_get(*origin, "findings"))) {
+        rc = clfcn_err_set(err, CLFCN_EDATA, 0,
+                           "it holds no findings of 'clfcn selftest'");
+    }
+    rc = rc < 0 ? rc : from_json(*origin, NULL, c, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "%s", path);
+        clfcn_certificate_free(c);
+        json_decref(*origin);
+        *origin = NULL;
+    }
+    return rc;
 }
 
 int clfcn_certificate_save(const struct clfcn_certificate *c, const struct clfcn_dev *dev,

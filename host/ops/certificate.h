@@ -5,6 +5,7 @@
 #define CLFCN_OPS_CERTIFICATE_H
 
 #include "conv.h"
+#include <jansson.h>
 
 /* One pass of one algorithm, or of one kind of layer, over all that it was tried on. */
 struct clfcn_finding {
@@ -49,6 +50,10 @@ void clfcn_finding_judge(struct clfcn_finding *f);
 /* What is stored for dev as it is now: nothing if there is no file, or one that is
  * damaged, or of another driver or version, as then all has to be tested anew. */
 void clfcn_certificate_load(const struct clfcn_dev *dev, struct clfcn_certificate *c);
+/* What a file of the user's own holds, of whatever device and driver; with origin, a new
+ * reference for clfcn_stored_origin(). CLFCN_EDATA if it is no certificate; CLFCN_EIO. */
+int clfcn_certificate_read(const char *path, struct clfcn_certificate *c, json_t **origin,
+                           struct clfcn_err *err);
 /* Replace the file of dev, atomically. */
 int clfcn_certificate_save(const struct clfcn_certificate *c, const struct clfcn_dev *dev,
                            struct clfcn_err *err);

@@ -4,6 +4,7 @@
 #include "../util/file.h"
 #include "../util/hash.h"
 #include "../util/path.h"
+#include "../util/sys.h"
 #include "gemm.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,7 +98,10 @@ int clfcn_stored_damaged(struct clfcn_err *err)
 
 json_t *clfcn_stored_seal(json_t *content, int format, const struct clfcn_dev *dev)
 {
+    char date[32];
+    clfcn_clock_iso(date, sizeof(date));
     if (content && json_object_set_new(content, "format", json_integer(format)) == 0 &&
+        json_object_set_new(content, "date", json_string(date)) == 0 &&
         json_object_set_new(content, "measured on", identity(dev)) == 0 &&
         json_object_set_new(content, "sum",
                             json_sprintf("%016" PRIx64, sum_of(content))) == 0) {
@@ -107,8 +111,7 @@ json_t *clfcn_stored_seal(json_t *content, int format, const struct clfcn_dev *d
     return NULL;
 }
 
-int clfcn_stored_check(const json_t *json, int format, const struct clfcn_dev *dev,
-                       struct clfcn_err *err)
+int clfcn_stored_check_whole(const json_t *json, int format, struct clfcn_err *err)
 {
     const char *sum = json_string_value(json_object_get(json, "sum"));
     char want[24];
@@ -117,7 +120,21 @@ int clfcn_stored_check(const json_t *json, int format, const struct clfcn_dev *d
         json_integer_value(json_object_get(json, "format")) != format) {
         return clfcn_stored_damaged(err);
     }
-    return check_identity(json_object_get(json, "measured on"), dev, err);
+    return CLFCN_OK;
+}
+
+int clfcn_stored_check(const json_t *json, int format, const struct clfcn_dev *dev,
+                       struct clfcn_err *err)
+{
+    const int rc = clfcn_stored_check_whole(json, format, err);
+    return rc < 0 ? rc : check_identity(json_object_get(json, "measured on"), dev, err);
+}
+
+const char *clfcn_stored_origin(const json_t *json, const char *name)
+{
+    const char *s =
+        json_string_value(json_object_get(json_object_get(json, "measured on"), name));
+    return s ? s : "?";
 }
 
 /* Two runtimes may give one processor the same device name. */

@@ -167,6 +167,26 @@ class Selftest(h.Case):
         self.assertNotIn("wrong", r.err)
         self.assertNotIn("verifying", r.err)
 
+    def test_info_shows_the_certificate(self):
+        self.built()
+        self.blame([("winograd4", "forward")])
+        path = self.certificate()
+        now = self.ok("info", path, "--json").events[0]
+        self.assertEqual((now["kernels"], now["wrong"]), (1, 1))
+        self.assertEqual(now["findings"][0]["kernel"], "winograd4")
+        self.assertRegex(now["date"], r"^20\d\d-\d\d-\d\dT")
+        text = self.ok("info", path).out
+        for word in (now["device"], now["driver"], now["date"], "0 of 1",
+                     "WRONG: relative error 5e-01"):
+            self.assertIn(word, text)
+        damaged = self.tmp / "damaged.json"
+        damaged.write_text(path.read_text().replace("winograd4", "winograd2"))
+        self.fails(h.BAD_INPUT, ["damaged.json", "damaged"], "info", damaged)
+        other = self.tmp / "other.json"
+        other.write_text("{}")
+        self.fails(h.BAD_INPUT, ["other.json", "selftest"], "info", other)
+        self.fails(h.BAD_INPUT, ["none.json"], "info", self.tmp / "none.json")
+
     def test_own_shapes(self):
         r = self.ok("selftest", *NET, "--gemm", "native", "--json", "--quiet", env=self.env)
         tests = {(e["kernel"], e["pass"]): e["tests"] for e in r.events[:-1]}
