@@ -1,4 +1,5 @@
 #include "conv.h"
+#include "defaults.h"
 
 #include <clblast_c.h>
 #include <limits.h>
@@ -31,7 +32,8 @@ static bool fits(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
     const uint64_t bytes = columns(shape);
     return pass == CLFCN_PASS_FORWARD && !shape->transposed &&
            (shape->n == 1 || shape->kernel == 1) && env->gemm_kind != CLFCN_GEMM_NATIVE &&
-           bytes <= env->workspace_limit && bytes <= env->dev->info.max_alloc_bytes &&
+           clfcn_suits_clblast(&env->dev->info) && bytes <= env->workspace_limit &&
+           bytes <= env->dev->info.max_alloc_bytes &&
            bytes / sizeof(float) <= INT_MAX; /* it counts elements in int */
 }
 

@@ -18,13 +18,18 @@ bool clfcn_wants_vectors(const struct clfcn_device_info *info)
     return info->is_cpu && info->vector_width >= 4;
 }
 
+bool clfcn_suits_clblast(const struct clfcn_device_info *info)
+{
+    return clfcn_wants_vectors(info) || info->max_work_group >= CLBLAST_GROUP;
+}
+
 struct clfcn_defaults clfcn_defaults_for(const struct clfcn_device_info *info)
 {
     struct clfcn_defaults d = by_class[info->device_class];
     if (info->device_class == CLFCN_CLASS_CPU && info->vector_width >= 8) {
         d.vector_width = info->vector_width >= 16 ? 16 : 8;
     }
-    if (info->max_work_group < CLBLAST_GROUP) {
+    if (!clfcn_suits_clblast(info)) {
         d.gemm = CLFCN_GEMM_NATIVE;
     }
     while ((size_t)d.group > info->max_work_group) {

@@ -15,9 +15,13 @@ struct clfcn_defaults {
 };
 
 /* Whether a work-item should be all that a core does at a time, with explicit vectors: so
- * with CPU runtimes, but those that lay work-items side by side in a vector's lanes, which
- * say that they prefer single floats and are to be treated as GPUs are. */
+ * with CPU runtimes, but those that lay work-items side by side in a vector's lanes,
+ * which say that they prefer single floats and are to be treated as GPUs are. */
 bool clfcn_wants_vectors(const struct clfcn_device_info *info);
+
+/* Whether work-groups may be as large as CLBlast asks for, where clfcn does not choose
+ * its parameters. */
+bool clfcn_suits_clblast(const struct clfcn_device_info *info);
 
 struct clfcn_defaults clfcn_defaults_for(const struct clfcn_device_info *info);
 

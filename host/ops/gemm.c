@@ -18,6 +18,11 @@ const struct clfcn_gemm_impl *clfcn_gemm_impl_of(const struct clfcn_device_info 
     return clfcn_wants_vectors(info) ? &clfcn_gemm_panels : &clfcn_gemm_tiled;
 }
 
+bool clfcn_gemm_kind_fits(const struct clfcn_device_info *info, enum clfcn_gemm_kind kind)
+{
+    return kind != CLFCN_GEMM_CLBLAST || clfcn_suits_clblast(info);
+}
+
 const struct clfcn_gemm_variant *
 clfcn_gemm_next_variant(const struct clfcn_gemm_impl *impl,
                         const struct clfcn_device_info *info,
@@ -142,7 +147,9 @@ int clfcn_gemms_find(struct clfcn_gemms *gemms, const char *name,
     for (int i = 0; i < CLFCN_ARRAY_LEN(kinds); ++i) {
         const struct clfcn_gemm_impl *impl = clfcn_gemm_impl_of(info, kinds[i]);
         const struct clfcn_gemm_variant *v = NULL;
-        bool wanted = gemms->kind == CLFCN_GEMM_AUTO || gemms->kind == kinds[i];
+        bool wanted = gemms->kind == CLFCN_GEMM_AUTO
+                          ? clfcn_gemm_kind_fits(info, kinds[i])
+                          : gemms->kind == kinds[i];
         for (; wanted; wanted = (v = clfcn_gemm_next_variant(impl, info, v)) != NULL) {
             char candidate[CLFCN_GEMM_NAME];
             clfcn_gemm_name_of(impl, v, candidate);

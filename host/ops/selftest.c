@@ -200,7 +200,8 @@ static int test_providers(struct candidate *c, struct clfcn_certificate *out,
     for (int k = 0; k < CLFCN_ARRAY_LEN(kinds); ++k) {
         const struct clfcn_gemm_impl *gemm = clfcn_gemm_impl_of(info, kinds[k]);
         const struct clfcn_gemm_variant *v = NULL;
-        bool more = c->t->gemm == CLFCN_GEMM_AUTO || c->t->gemm == kinds[k];
+        bool more = c->t->gemm == CLFCN_GEMM_AUTO ? clfcn_gemm_kind_fits(info, kinds[k])
+                                                  : c->t->gemm == kinds[k];
         for (; rc == CLFCN_OK && more;
              more = (v = clfcn_gemm_next_variant(gemm, info, v)) != NULL) {
             struct candidate one = *c;

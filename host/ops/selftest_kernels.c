@@ -368,7 +368,8 @@ int clfcn_selftest_kernels(const struct clfcn_selftest *t, struct clfcn_certific
     if (rc == CLFCN_OK && t->gemm != CLFCN_GEMM_CLBLAST) {
         rc = test_products(t, CLFCN_GEMM_NATIVE, out, err);
     }
-    if (rc == CLFCN_OK && t->gemm != CLFCN_GEMM_NATIVE) {
+    if (rc == CLFCN_OK && t->gemm != CLFCN_GEMM_NATIVE &&
+        clfcn_gemm_kind_fits(&t->dev->info, CLFCN_GEMM_CLBLAST)) {
         rc = test_products(t, CLFCN_GEMM_CLBLAST, out, err);
     }
     return rc;
