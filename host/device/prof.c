@@ -37,9 +37,11 @@ static bool time_of(cl_event event, cl_profiling_info which, cl_ulong *ns)
            clGetEventProfilingInfo(event, which, sizeof(*ns), ns, NULL) == CL_SUCCESS;
 }
 
-/* Find the offset between the clocks: the device's stamp of enqueueing a small write lies
- * between two looks at the host's clock; the closest pair of several decides. */
-static int measure_offset(struct clfcn_dev *dev, double *offset, struct clfcn_err *err)
+/* Find the offset between the clocks, if the device tells its own at all: the device's
+ * stamp of enqueueing a small write lies between two looks at the host's clock; the
+ * closest pair of several decides. */
+static int measure_offset(struct clfcn_dev *dev, double *offset, bool *told,
+                          struct clfcn_err *err)
 {
     enum { TRIES = 16 };
     cl_mem mem;
@@ -70,13 +72,15 @@ static int measure_offset(struct clfcn_dev *dev, double *offset, struct clfcn_er
         }
     }
     clfcn_buffer_release(dev, &mem);
-    if (code == CL_SUCCESS && closest == DBL_MAX) {
-        code = CL_PROFILING_INFO_NOT_AVAILABLE;
-    }
     if (code != CL_SUCCESS) {
         return clfcn_cl_err(err, code, "'%s' cannot be profiled", dev->info.name);
     }
-    clfcn_debug("the device's clock is known to %.1f us", 5e5 * closest);
+    *told = closest < DBL_MAX;
+    if (*told) {
+        clfcn_debug("the device's clock is known to %.1f us", 5e5 * closest);
+    } else {
+        clfcn_info("this device tells no times: layers are timed by the host's clock");
+    }
     return CLFCN_OK;
 }
 
@@ -90,9 +94,11 @@ int clfcn_prof_start(struct clfcn_dev *dev, struct clfcn_err *err)
         return clfcn_err_nomem(err);
     }
     int rc = clfcn_dev_make_queues(dev, true, err);
+    bool told = true;
     if (rc == CLFCN_OK) {
-        rc = measure_offset(dev, &prof->offset, err);
+        rc = measure_offset(dev, &prof->offset, &told, err);
     }
+    prof->by_host = !told;
     if (rc < 0) {
         free(prof);
         return rc;
@@ -213,11 +219,12 @@ static bool is_finished(const struct pending *p)
 static void report(const struct clfcn_dev *dev, const struct pending *p)
 {
     const struct clfcn_prof *prof = dev->prof;
-    cl_ulong begin, end, after;
+    cl_ulong begin = 0, end = 0, after;
     cl_command_queue queue = NULL;
     cl_command_type type = 0;
-    if (!time_of(p->event, CL_PROFILING_COMMAND_START, &begin) ||
-        !time_of(p->event, CL_PROFILING_COMMAND_END, &end)) {
+    if (!p->event ||
+        (!prof->by_host && (!time_of(p->event, CL_PROFILING_COMMAND_START, &begin) ||
+                            !time_of(p->event, CL_PROFILING_COMMAND_END, &end)))) {
         return;
     }
     if (time_of(p->after, CL_PROFILING_COMMAND_END, &after) && after < begin) {

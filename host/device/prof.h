@@ -20,7 +20,8 @@ struct clfcn_prof_record {
 typedef void (*clfcn_prof_fn)(void *user, const struct clfcn_prof_record *record);
 
 /* Put queues that keep times in the place of dev's; waits for what is on them. Does
- * nothing if it is on already. CLFCN_ECL if the device keeps no times. */
+ * nothing if it is on already. As clfcn_prof_by_host() where the device tells no times.
+ * CLFCN_ECL if it has no such queues. */
 int clfcn_prof_start(struct clfcn_dev *dev, struct clfcn_err *err);
 /* Collect the rest and return to plain queues. */
 int clfcn_prof_stop(struct clfcn_dev *dev, struct clfcn_err *err);
