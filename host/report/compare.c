@@ -16,6 +16,23 @@ static void set_unsure(struct clfcn_bench_time *t, const struct clfcn_bench_run 
     t->unsure = fmax(t->unsure, fabs(t->drift - 1)); /* fmax() passes NaN over */
 }
 
+/* By how much, relative, the farthest repetition was off the median. */
+static double reach(const struct clfcn_bench_time *t)
+{
+    return fmax(t->highest / t->ms, t->ms / t->lowest) - 1;
+}
+
+/* What makes a run noisy comes and goes, and would have met a step as well as an
+ * inference: neither is surer than their repetitions reached. */
+static void set_unsure_of_run(struct clfcn_bench_run *run)
+{
+    const double most = run->noisy ? fmax(reach(&run->train), reach(&run->infer)) : NAN;
+    set_unsure(&run->train, run);
+    set_unsure(&run->infer, run);
+    run->train.unsure = fmax(run->train.unsure, most);
+    run->infer.unsure = fmax(run->infer.unsure, most);
+}
+
 static bool alike(const struct clfcn_bench_run *a, const struct clfcn_bench_run *b)
 {
     return strcmp(a->arch, b->arch) == 0 && strcmp(a->backbone, b->backbone) == 0 &&
@@ -98,8 +115,7 @@ int clfcn_compare_open(struct clfcn_compare *c, const char *const *files, int co
     }
     for (int i = 0; i < c->count; ++i) {
         if (!c->runs[i].failure) {
-            set_unsure(&c->runs[i].train, &c->runs[i]);
-            set_unsure(&c->runs[i].infer, &c->runs[i]);
+            set_unsure_of_run(&c->runs[i]);
         }
     }
     group(c);

@@ -33,7 +33,8 @@ void clfcn_compare_close(struct clfcn_compare *c);
 /* How many times as fast as base another is, and how sure that is. A median may be off by
  * the largest of its relative spread, its drift, the change of the device's peak
  * meanwhile and 1 %, which is what two runs of anything differ by; by 10 % if too few
- * repetitions tell a spread. */
+ * repetitions tell a spread. In a run that is too noisy to trust both medians may be off
+ * by as much as the farthest repetition of either was. */
 struct clfcn_compare_ratio {
     double value, low, high; /* NaN if either was not measured */
     bool differs;            /* 1 is not between low and high */

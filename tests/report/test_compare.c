@@ -196,6 +196,66 @@ static void test_drift_and_clock_count_as_noise(void **state)
     clfcn_compare_close(&c);
 }
 
+static void test_a_noisy_run_is_no_surer_than_its_farthest_repetition(void **state)
+{
+    struct clfcn_compare c;
+    json_t *noisy = run();
+    set(noisy, "noisy", json_true());
+    set(noisy, "train_spread/lowest_ms", json_real(50));
+    set(noisy, "train_spread/highest_ms", json_real(120));
+    save("a.json", 1, noisy);
+    save("b.json", 1, other("X", 1.9));
+    open_both(&c);
+    assert_true(fabs(c.runs[0].train.unsure - 1) < 1e-9);
+    assert_true(fabs(c.runs[0].infer.unsure - 1) < 1e-9);
+    assert_false(clfcn_compare_ratio(&c.runs[0].train, &c.runs[1].train).differs);
+    assert_false(clfcn_compare_ratio(&c.runs[1].infer, &c.runs[0].infer).differs);
+    clfcn_compare_close(&c);
+}
+
+/* A run whose training step did not fit in the budget. */
+static json_t *without_step(void)
+{
+    json_t *o = run();
+    set(o, "train_step_ms", json_null());
+    set(o, "first_step_s", json_null());
+    set(o, "left_out", json_pack("[s]", "training step: too slow, <about> 17 min"));
+    return o;
+}
+
+static void test_a_step_that_was_not_measured(void **state)
+{
+    struct clfcn_compare c;
+    struct clfcn_err err = { 0 };
+    struct clfcn_strbuf page = { 0 };
+    save("a.json", 1, without_step());
+    save("b.json", 1, run());
+    open_both(&c);
+    assert_int_equal(c.groups[0].base, 1); /* has a step to be held against */
+    const struct clfcn_compare_ratio r =
+        clfcn_compare_ratio(&c.runs[1].train, &c.runs[0].train);
+    assert_true(isnan(r.value) && !r.differs);
+    assert_int_equal(clfcn_compare_slower(&c, 0.05, &err), CLFCN_OK);
+    clfcn_compare_page(&page, &c);
+    assert_false(page.failed);
+    assert_null(strstr(page.str, "nan"));
+    assert_non_null(strstr(page.str, "too slow, &lt;about&gt; 17 min"));
+    clfcn_strbuf_free(&page);
+    clfcn_compare_close(&c);
+    save("a.json", 1, run());
+    save("b.json", 1, without_step());
+    open_both(&c);
+    assert_int_equal(clfcn_compare_slower(&c, 0.05, &err), CLFCN_ENUMERIC);
+    assert_non_null(strstr(err.msg, "too slow to be measured"));
+    clfcn_compare_close(&c);
+    json_t *bad = without_step();
+    set(bad, "left_out", json_pack("[i]", 7));
+    save("b.json", 1, bad);
+    assert_int_equal(clfcn_compare_open(&c, files, 2, &err), CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "'left_out'"));
+    clfcn_compare_close(&c);
+}
+
 static int slower(double limit, struct clfcn_err *err)
 {
     struct clfcn_compare c;
@@ -463,6 +523,8 @@ int main(void)
         TEST(test_nothing_alike_is_an_error),
         TEST(test_only_what_exceeds_the_noise_differs),
         TEST(test_drift_and_clock_count_as_noise),
+        TEST(test_a_noisy_run_is_no_surer_than_its_farthest_repetition),
+        TEST(test_a_step_that_was_not_measured),
         TEST(test_slower_than_the_same_device_fails),
         TEST(test_slower_within_noise_passes),
         TEST(test_failed_and_wrong_runs_are_no_success),
