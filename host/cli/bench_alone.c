@@ -170,23 +170,36 @@ static double ms_of(const struct clfcn_net_verdict *v)
     return v->checked ? v->ms : -1;
 }
 
+/* Of the backward pass of a layer with weights: < 0 unless all that it has was verified.
+ */
+static double backward_ms(const struct cli_bench *b, int layer)
+{
+    double sum = 0;
+    bool any = false;
+    for (int p = CLFCN_PASS_INPUT; p < CLFCN_PASS_COUNT; ++p) {
+        if (clfcn_net_has_pass(b->net, layer, (enum clfcn_pass)p)) {
+            const double ms = ms_of(&b->verdicts[layer][p]);
+            sum = sum < 0 || ms < 0 ? -1 : sum + ms;
+            any = true;
+        }
+    }
+    return any ? sum : -1;
+}
+
 void cli_bench_layer(const struct cli_bench *b, int i, struct clfcn_net_layer *out)
 {
     clfcn_net_layer_get(b->net, i, out);
     if (!b->alone || clfcn_net_profiled(b->net) > 0 || !b->verdicts) {
         return;
     }
-    const struct clfcn_net_verdict *v = b->verdicts[i];
     for (int p = 0; p < CLFCN_PASS_COUNT; ++p) {
         if (clfcn_net_has_pass(b->net, i, (enum clfcn_pass)p)) {
-            out->pass[p].ms = ms_of(&v[p]);
+            out->pass[p].ms = ms_of(&b->verdicts[i][p]);
         }
     }
     if (out->pass[CLFCN_PASS_FORWARD].algorithm) {
-        const double input = out->pass[CLFCN_PASS_INPUT].ms;
-        const double weight = out->pass[CLFCN_PASS_WEIGHT].ms;
-        out->backward_ms = input >= 0 && weight >= 0 ? input + weight : -1;
+        out->backward_ms = backward_ms(b, i);
     } else {
-        out->rest_ms = out->backward_ms = ms_of(&v[CLFCN_PASS_INPUT]);
+        out->rest_ms = out->backward_ms = ms_of(&b->verdicts[i][CLFCN_PASS_INPUT]);
     }
 }

@@ -73,16 +73,16 @@ static int print_left_out_json(const struct clfcn_compare *c, struct clfcn_err *
 
 /* --- text --- */
 
-/* "1.84x (1.71-1.98)", or that nothing can be said. */
+/* "1.84x (1.71-1.98)", "1/231x (1/280-1/190)", or that nothing can be said. */
 static const char *ratio_cell(const struct clfcn_bench_time *base,
                               const struct clfcn_bench_time *other, char buf[40])
 {
     const struct clfcn_compare_ratio r = clfcn_compare_ratio(base, other);
-    char value[CLFCN_NUMBER_LEN], low[CLFCN_NUMBER_LEN], high[CLFCN_NUMBER_LEN];
+    const bool slow = r.value < 0.1;
     if (r.differs) {
-        snprintf(buf, 40, "%sx (%s-%s)", clfcn_format_number(r.value, 3, value),
-                 clfcn_format_number(r.low, 3, low),
-                 clfcn_format_number(r.high, 3, high));
+        snprintf(buf, 40, slow ? "1/%.3gx (1/%.3g-1/%.3g)" : "%.3gx (%.3g-%.3g)",
+                 slow ? 1 / r.value : r.value, slow ? 1 / r.low : r.low,
+                 slow ? 1 / r.high : r.high);
     } else {
         snprintf(buf, 40, "%s", isnan(r.value) ? "" : "no difference");
     }
@@ -115,7 +115,7 @@ static void print_run(const struct clfcn_compare *c, const struct clfcn_compare_
         ratio_cell(&c->runs[g->base].train, &r->train, train);
         ratio_cell(&c->runs[g->base].infer, &r->infer, infer);
     }
-    printf("%c  %20s %9s %20s %10s  %-10s %-19s %-19s%s\n", r->letter,
+    printf("%c  %20s %9s %20s %10s  %-10s %-22s %-22s%s\n", r->letter,
            time_cell(&r->train, train_ms),
            isnan(r->train.ms)
                ? "-"
@@ -144,7 +144,7 @@ static void print_group(const struct clfcn_compare *c,
         snprintf(base[1], sizeof(base[1]), "inference against %c",
                  c->runs[g->base].letter);
     }
-    printf("\n   %20s %9s %20s %10s  %-10s %-19s %s\n", "training step", "images/s",
+    printf("\n   %20s %9s %20s %10s  %-10s %-22s %s\n", "training step", "images/s",
            "inference", "memory", "results", base[0], base[1]);
     for (int i = 0; i < g->count; ++i) {
         print_run(c, g, g->runs[i]);

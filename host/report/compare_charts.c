@@ -241,6 +241,16 @@ void clfcn_compare_layers(struct clfcn_strbuf *out, const struct clfcn_compare *
         return;
     }
     const struct clfcn_bench_run *base = &c->runs[g->base];
+    for (int i = 0; i < g->count; ++i) {
+        const struct clfcn_bench_run *r = &c->runs[g->runs[i]];
+        if (r->layers_alone) {
+            clfcn_strbuf_add(out,
+                             "<p class=\"soft\">%c was too slow for a whole step: its "
+                             "layers were timed one by one, as far as there was time.</p>"
+                             "\n",
+                             r->letter);
+        }
+    }
     int decoder = 0;
     while (decoder < base->layer_count &&
            strcmp(base->layers[decoder].kind, "deconv2d") != 0) {

@@ -17,21 +17,27 @@ static void row_text(struct clfcn_strbuf *out, const char *name, const char *val
     clfcn_strbuf_add(out, "</dd></div>\n");
 }
 
+/* Below this, times as slow are easier to read than times as fast. */
+static const double MUCH_SLOWER = 0.1;
+
 static void row_ratio(struct clfcn_strbuf *out, const char *name, char base,
                       const struct clfcn_compare_ratio *r)
 {
     char value[CLFCN_NUMBER_LEN], low[CLFCN_NUMBER_LEN], high[CLFCN_NUMBER_LEN];
+    const bool slow = r->value < MUCH_SLOWER;
     if (isnan(r->value)) {
         return;
     }
     clfcn_strbuf_add(out, "<div><dt>%s, against %c</dt>", name, base);
     if (r->differs) {
-        clfcn_strbuf_add(
-            out,
-            "<dd class=\"%s\">%s" TIMES " as fast <span "
-            "class=\"soft\">(%s" DASH "%s)</span></dd></div>\n",
-            r->value > 1 ? "good" : "bad", clfcn_format_number(r->value, 3, value),
-            clfcn_format_number(r->low, 3, low), clfcn_format_number(r->high, 3, high));
+        clfcn_strbuf_add(out,
+                         "<dd class=\"%s\">%s" TIMES
+                         " as %s <span class=\"soft\">(%s" DASH "%s)</span></dd></div>\n",
+                         r->value > 1 ? "good" : "bad",
+                         clfcn_format_number(slow ? 1 / r->value : r->value, 3, value),
+                         slow ? "slow" : "fast",
+                         clfcn_format_number(slow ? 1 / r->high : r->low, 3, low),
+                         clfcn_format_number(slow ? 1 / r->low : r->high, 3, high));
     } else {
         clfcn_strbuf_add(out,
                          "<dd>no difference beyond noise <span class=\"soft\">"
