@@ -4,7 +4,9 @@
 #include "../net/net.h"
 #include "../ops/peak.h"
 #include "../util/log.h"
+#include "../util/strbuf.h"
 #include "options.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 struct plan {
@@ -97,7 +99,10 @@ static void print_text(const struct plan *plan, const struct clfcn_net_forecast 
               host_bytes(plan, m, info), 0);
     printf("%-16s %8.1f GFLOP\n", plan->how.training ? "training step" : "inference",
            1e-9 * f->flop);
-    printf("%-16s %8.0f ms   %s\n", "about", f->ms,
+    char time[CLFCN_DURATION_LEN];
+    snprintf(time, sizeof(time), "%.0f ms", f->ms);
+    printf("%-16s %11s   %s\n", "about",
+           f->ms < 1e4 ? time : clfcn_format_duration(1e-3 * f->ms, time),
            f->measured ? "as 'clfcn tune' measured the layers"
                        : "by rules of thumb; 'clfcn tune' measures");
     if (f->thrift) {
@@ -107,14 +112,33 @@ static void print_text(const struct plan *plan, const struct clfcn_net_forecast 
     printf("%s\n", fits(m, plan, info) ? "It fits." : "It does not fit.");
 }
 
-static int refuse(int batch, struct clfcn_err *err)
+/* Whether it would fit if it were made to, by --mem: the whole device. */
+static bool could_fit(const struct plan *plan, struct clfcn_dev *dev)
 {
-    if (batch == 0) {
-        return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
-                             "does not fit, not even with --batch 1: lower --size");
+    struct plan with_mem = *plan;
+    struct clfcn_net_forecast f = { 0 };
+    with_mem.how.mem_bytes = dev->info.global_bytes;
+    const bool ok =
+        plan->how.mem_bytes == 0 &&
+        clfcn_net_forecast(dev, &plan->desc, &with_mem.how, &f, NULL) == CLFCN_OK &&
+        fits(&f.memory, &with_mem, &dev->info);
+    free(f.thrift);
+    return ok;
+}
+
+static int refuse(const struct plan *plan, struct clfcn_dev *dev, int batch,
+                  struct clfcn_err *err)
+{
+    char mem[48] = "", less[64] = ", not even with --batch 1";
+    if (could_fit(plan, dev)) {
+        snprintf(mem, sizeof(mem), "make it fit with --mem %" PRIu64 "M, or ",
+                 dev->info.global_bytes >> 20);
     }
-    return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
-                         "does not fit: --batch %d would, or lower --size", batch);
+    if (batch > 0) {
+        snprintf(less, sizeof(less), ", but --batch %d would", batch);
+    }
+    return clfcn_err_set(err, CLFCN_EDEVMEM, 0, "does not fit%s: %slower --size", less,
+                         mem);
 }
 
 static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *err)
@@ -139,7 +163,7 @@ static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *e
         print_text(plan, &f, &dev->info);
     }
     if (rc == CLFCN_OK && !fit) {
-        rc = refuse(batch, err);
+        rc = refuse(plan, dev, batch, err);
     }
 out:
     free(f.thrift);

@@ -2,6 +2,7 @@
  * obeyed by training.
  */
 #include "../net/selftest.h"
+#include "../util/log.h"
 #include "../util/sys.h"
 #include "findings.h"
 #include "options.h"
@@ -22,6 +23,8 @@ static void progress(void *user, const char *subject)
     if (t->env->screen.terminal && !t->env->json && !t->env->quiet) {
         snprintf(text, sizeof(text), "testing %s", subject);
         cli_screen_live(&t->env->screen, text);
+    } else {
+        clfcn_debug("testing %s", subject);
     }
 }
 

@@ -18,9 +18,16 @@ const struct clfcn_gemm_impl *clfcn_gemm_impl_of(const struct clfcn_device_info 
     return clfcn_wants_vectors(info) ? &clfcn_gemm_panels : &clfcn_gemm_tiled;
 }
 
-bool clfcn_gemm_kind_fits(const struct clfcn_device_info *info, enum clfcn_gemm_kind kind)
+int clfcn_gemm_check_kind(const struct clfcn_device_info *info, enum clfcn_gemm_kind kind,
+                          struct clfcn_err *err)
 {
-    return kind != CLFCN_GEMM_CLBLAST || clfcn_suits_clblast(info);
+    if (kind != CLFCN_GEMM_CLBLAST || clfcn_suits_clblast(info)) {
+        return CLFCN_OK;
+    }
+    return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                         "CLBlast needs larger work-groups than the %zu items of '%s': "
+                         "take --gemm native",
+                         info->max_work_group, info->name);
 }
 
 const struct clfcn_gemm_variant *
@@ -148,7 +155,7 @@ int clfcn_gemms_find(struct clfcn_gemms *gemms, const char *name,
         const struct clfcn_gemm_impl *impl = clfcn_gemm_impl_of(info, kinds[i]);
         const struct clfcn_gemm_variant *v = NULL;
         bool wanted = gemms->kind == CLFCN_GEMM_AUTO
-                          ? clfcn_gemm_kind_fits(info, kinds[i])
+                          ? clfcn_gemm_check_kind(info, kinds[i], NULL) == CLFCN_OK
                           : gemms->kind == kinds[i];
         for (; wanted; wanted = (v = clfcn_gemm_next_variant(impl, info, v)) != NULL) {
             char candidate[CLFCN_GEMM_NAME];

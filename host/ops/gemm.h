@@ -81,9 +81,9 @@ clfcn_gemm_next_variant(const struct clfcn_gemm_impl *impl,
                         const struct clfcn_device_info *info,
                         const struct clfcn_gemm_variant *v);
 
-/* Whether the device can do products of that kind at all. */
-bool clfcn_gemm_kind_fits(const struct clfcn_device_info *info,
-                          enum clfcn_gemm_kind kind);
+/* Whether the device can do products of that kind at all: CLFCN_EINVAL says why not. */
+int clfcn_gemm_check_kind(const struct clfcn_device_info *info, enum clfcn_gemm_kind kind,
+                          struct clfcn_err *err);
 /* "native", "native:kt=32" */
 void clfcn_gemm_name_of(const struct clfcn_gemm_impl *impl,
                         const struct clfcn_gemm_variant *variant,

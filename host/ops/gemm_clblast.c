@@ -253,11 +253,9 @@ static int create(struct clfcn_dev *dev, struct clfcn_programs *programs,
                   struct clfcn_err *err)
 {
     const bool vectors = clfcn_wants_vectors(&dev->info);
-    if (!clfcn_suits_clblast(&dev->info)) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "CLBlast needs larger work-groups than the %zu items of "
-                             "'%s': take --gemm native",
-                             dev->info.max_work_group, dev->info.name);
+    const int rc = clfcn_gemm_check_kind(&dev->info, CLFCN_GEMM_CLBLAST, err);
+    if (rc < 0) {
+        return rc;
     }
     struct clblast *cb = calloc(1, sizeof(*cb));
     if (!cb) {

@@ -200,8 +200,9 @@ static int test_providers(struct candidate *c, struct clfcn_certificate *out,
     for (int k = 0; k < CLFCN_ARRAY_LEN(kinds); ++k) {
         const struct clfcn_gemm_impl *gemm = clfcn_gemm_impl_of(info, kinds[k]);
         const struct clfcn_gemm_variant *v = NULL;
-        bool more = c->t->gemm == CLFCN_GEMM_AUTO ? clfcn_gemm_kind_fits(info, kinds[k])
-                                                  : c->t->gemm == kinds[k];
+        bool more = c->t->gemm == CLFCN_GEMM_AUTO
+                        ? clfcn_gemm_check_kind(info, kinds[k], NULL) == CLFCN_OK
+                        : c->t->gemm == kinds[k];
         for (; rc == CLFCN_OK && more;
              more = (v = clfcn_gemm_next_variant(gemm, info, v)) != NULL) {
             struct candidate one = *c;
@@ -236,7 +237,7 @@ static int test_impl(struct candidate *c, struct clfcn_certificate *out,
 int clfcn_selftest_run(const struct clfcn_selftest *t, struct clfcn_certificate *out,
                        struct clfcn_err *err)
 {
-    int rc = CLFCN_OK;
+    int rc = clfcn_gemm_check_kind(&t->dev->info, t->gemm, err);
     for (int i = 0; rc == CLFCN_OK && t->impls[i]; ++i) {
         for (int p = 0; rc == CLFCN_OK && p < CLFCN_PASS_COUNT; ++p) {
             struct candidate c = { .t = t,

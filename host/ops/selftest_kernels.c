@@ -369,7 +369,7 @@ int clfcn_selftest_kernels(const struct clfcn_selftest *t, struct clfcn_certific
         rc = test_products(t, CLFCN_GEMM_NATIVE, out, err);
     }
     if (rc == CLFCN_OK && t->gemm != CLFCN_GEMM_NATIVE &&
-        clfcn_gemm_kind_fits(&t->dev->info, CLFCN_GEMM_CLBLAST)) {
+        clfcn_gemm_check_kind(&t->dev->info, CLFCN_GEMM_CLBLAST, NULL) == CLFCN_OK) {
         rc = test_products(t, CLFCN_GEMM_CLBLAST, out, err);
     }
     return rc;

@@ -88,6 +88,11 @@ class Memory(h.Case):
 
     def test_too_little(self):
         self.fails(h.FAILED, ["does not fit", "--size"], "plan", *NET, "--mem", "1M")
+        env = {"POCL_MEMORY_LIMIT": "1"}
+        big = ["--arch", "fcns", "--backbone", "vgg16", "--size", "480x480", "--batch", 4]
+        self.fails(h.FAILED, ["does not fit", "make it fit with --mem 1024M, or lower --size"],
+                   "plan", *big, env=env)
+        self.ok("plan", *big, "--mem", "1024M", env=env)
         self.fails(h.FAILED, ["--mem 1.0", "least", "--batch"], "train", *DATA, *NET, "--out",
                    self.tmp / "run", "--mem", "1M")
         self.fails(h.USAGE, ["--mem"], "plan", *NET, "--mem", "much")
