@@ -33,7 +33,7 @@ static float value(enum clfcn_trial_kind kind, float noise)
     }
 }
 
-static void fill(struct clfcn_trial_noise *noise, float *v, size_t count)
+void clfcn_trial_fill(struct clfcn_trial_noise *noise, float *v, size_t count)
 {
     size_t from = clfcn_rng_below(&noise->rng, CLFCN_TRIAL_NOISE);
     for (size_t i = 0; i < count; ++i) {
@@ -77,7 +77,7 @@ int clfcn_trial_array_open(struct clfcn_dev *dev, struct clfcn_trial_array *a,
     if (rc < 0 || !noise) {
         return rc < 0 ? rc : clfcn_trial_array_clear(dev, a, err);
     }
-    fill(noise, a->host, count);
+    clfcn_trial_fill(noise, a->host, count);
     return clfcn_buffer_write(dev, a->mem, 0, bytes, a->host, err);
 }
 

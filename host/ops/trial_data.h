@@ -25,6 +25,7 @@ struct clfcn_trial_noise {
 };
 
 void clfcn_trial_noise_init(struct clfcn_trial_noise *noise);
+void clfcn_trial_fill(struct clfcn_trial_noise *noise, float *v, size_t count);
 
 /* On host and device. Zero-initialised is closed. */
 struct clfcn_trial_array {

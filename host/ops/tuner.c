@@ -37,10 +37,7 @@ int clfcn_tuner_create(const struct clfcn_tuner_config *config, struct clfcn_tun
         return clfcn_err_nomem(err);
     }
     t->config = *config;
-    clfcn_rng_init(&t->rng, 0, "tuner", 0, 0);
-    for (int i = 0; i < CLFCN_TUNER_NOISE; ++i) {
-        t->noise[i] = (float)clfcn_rng_normal(&t->rng);
-    }
+    clfcn_trial_noise_init(&t->noise);
     clfcn_providers_open(t);
     return CLFCN_OK;
 }

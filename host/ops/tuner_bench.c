@@ -5,19 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fill(struct clfcn_tuner *t, float *v, size_t count)
-{
-    size_t from = clfcn_rng_below(&t->rng, CLFCN_TUNER_NOISE);
-    for (size_t i = 0; i < count; ++i) {
-        v[i] = t->noise[from];
-        from = from + 1 < CLFCN_TUNER_NOISE ? from + 1 : 0;
-    }
-}
-
 static int make_input(struct clfcn_bench *b, float *host, size_t count, cl_mem mem,
                       struct clfcn_err *err)
 {
-    fill(b->tuner, host, count);
+    clfcn_trial_fill(&b->tuner->noise, host, count);
     return clfcn_buffer_write(b->tuner->config.dev, mem, 0, count * sizeof(float), host,
                               err);
 }
@@ -56,7 +47,7 @@ int clfcn_bench_open(struct clfcn_bench *b, struct clfcn_err *err)
     if (rc == CLFCN_OK) {
         const struct clfcn_sample_data data = { b->host[CLFCN_X], b->host[CLFCN_Y],
                                                 b->host[CLFCN_W], b->bias_host };
-        clfcn_samples_make(&b->shape, b->pass, &data, &b->tuner->rng, &b->samples);
+        clfcn_samples_make(&b->shape, b->pass, &data, &b->tuner->noise.rng, &b->samples);
     }
     return rc;
 }
@@ -99,17 +90,6 @@ static int reserve(struct clfcn_bench *b, size_t bytes, const char *what, cl_mem
     const int rc = clfcn_buffer_create(dev, bytes, what, mem, err);
     *have = rc == CLFCN_OK ? bytes : 0;
     return rc;
-}
-
-/* NaN everywhere: what is left unwritten, or read before it was written, shows. */
-static int poison(struct clfcn_bench *b, cl_mem mem, size_t bytes, struct clfcn_err *err)
-{
-    const cl_float nan = NAN;
-    const cl_int code =
-        mem ? clEnqueueFillBuffer(b->tuner->config.dev->compute, mem, &nan, sizeof(nan),
-                                  0, bytes / sizeof(nan) * sizeof(nan), 0, NULL, NULL)
-            : CL_SUCCESS;
-    return code == CL_SUCCESS ? CLFCN_OK : clfcn_cl_err(err, code, "filling a buffer");
 }
 
 static bool finishes(const struct clfcn_bench *b, const struct clfcn_candidate *c)
@@ -203,12 +183,12 @@ static int verify(struct clfcn_bench *b, struct clfcn_candidate *c, struct clfcn
     float *got = b->host[b->made];
     const size_t bytes = b->count[b->made] * sizeof(*got);
     double ms;
-    int rc = poison(b, b->mem[b->made], bytes, err);
+    int rc = clfcn_trial_poison(dev, b->mem[b->made], bytes, err);
     if (rc == CLFCN_OK) {
-        rc = poison(b, b->columns, b->columns_bytes, err);
+        rc = clfcn_trial_poison(dev, b->columns, b->columns_bytes, err);
     }
     if (rc == CLFCN_OK) {
-        rc = poison(b, b->scratch, b->scratch_bytes, err);
+        rc = clfcn_trial_poison(dev, b->scratch, b->scratch_bytes, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_candidate_run(b, c, &ms, err);

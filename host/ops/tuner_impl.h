@@ -5,11 +5,11 @@
 
 #include "op_impl.h"
 #include "sample.h"
+#include "trial_data.h"
 #include "tuner.h"
 
 enum {
-    CLFCN_TUNER_RUNS = 31,     /* of a candidate at most */
-    CLFCN_TUNER_NOISE = 65537, /* prime: no tensor has rows that repeat with it */
+    CLFCN_TUNER_RUNS = 31, /* of a candidate at most */
 };
 
 /* x, y and weight, by index. */
@@ -31,8 +31,7 @@ struct clfcn_tuner {
     struct clfcn_tuner_config config;
     struct clfcn_provider providers[CLFCN_MAX_GEMMS];
     int provider_count;
-    struct clfcn_rng rng;
-    float noise[CLFCN_TUNER_NOISE];
+    struct clfcn_trial_noise noise;
 };
 
 /* A candidate in the race, and the kernels that are its own; with same_bits those of the
