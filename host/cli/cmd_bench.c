@@ -193,12 +193,7 @@ static int check(struct cli_env *env, const struct cli_bench *b, const char *net
 int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_bench b = {
-        .desc = { .arch = CLFCN_FCNS,
-                  .backbone = CLFCN_VGG16,
-                  .classes = 2,
-                  .width = 160,
-                  .height = 160,
-                  .batch = 4 },
+        .desc = CLI_REFERENCE_NET,
         .how = { .training = true },
         .steps = 10,
         .budget = 600,
@@ -216,10 +211,7 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .help = "several networks instead, such as fcns/vgg16,fcn32s/vgg11" },
         CLI_OPT_SIZE(&b.desc.width, &b.desc.height),
         CLI_OPT_BATCH(&b.desc.batch),
-        { .name = "classes",
-          .kind = CLI_INT,
-          .target = &b.desc.classes,
-          .help = "number of classes" },
+        CLI_OPT_CLASSES(&b.desc.classes),
         { .name = "steps",
           .kind = CLI_INT,
           .target = &b.steps,

@@ -161,12 +161,7 @@ static int check_options(struct cli_diverge *d, struct clfcn_err *err)
 int cmd_diverge(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_diverge d = {
-        .desc = { .arch = CLFCN_FCNS,
-                  .backbone = CLFCN_VGG16,
-                  .classes = 2,
-                  .width = 160,
-                  .height = 160,
-                  .batch = 4 },
+        .desc = CLI_REFERENCE_NET,
         .net = { .training = true },
         .how = { .steps = 3, .tolerance = NAN },
     };
@@ -196,10 +191,7 @@ int cmd_diverge(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
         CLI_OPT_BACKBONE(&d.desc.backbone),
         CLI_OPT_SIZE(&d.desc.width, &d.desc.height),
         CLI_OPT_BATCH(&d.desc.batch),
-        { .name = "classes",
-          .kind = CLI_INT,
-          .target = &d.desc.classes,
-          .help = "number of classes" },
+        CLI_OPT_CLASSES(&d.desc.classes),
         CLI_OPT_LOSS(&d.net.loss),
         CLI_OPT_OPTIMIZER(&d.net.optimizer),
         CLI_OPT_GEMM(&d.net.gemm),

@@ -174,8 +174,7 @@ out:
 int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct plan plan = {
-        .desc = { .arch = CLFCN_FCNS, .backbone = CLFCN_VGG16, .classes = 2, .width = 160,
-                  .height = 160, .batch = 4 },
+        .desc = CLI_REFERENCE_NET,
         .how = { .training = true },
     };
     struct cli_option options[] = {
@@ -183,8 +182,7 @@ int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_BACKBONE(&plan.desc.backbone),
         CLI_OPT_SIZE(&plan.desc.width, &plan.desc.height),
         CLI_OPT_BATCH(&plan.desc.batch),
-        { .name = "classes", .kind = CLI_INT, .target = &plan.desc.classes,
-          .help = "number of classes" },
+        CLI_OPT_CLASSES(&plan.desc.classes),
         CLI_OPT_LOSS(&plan.how.loss),
         CLI_OPT_OPTIMIZER(&plan.how.optimizer),
         { .name = "freeze-backbone", .kind = CLI_FLAG,

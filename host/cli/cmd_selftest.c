@@ -105,12 +105,7 @@ static int run(struct selftest *t, struct clfcn_err *err)
 int cmd_selftest(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct selftest t = {
-        .desc = { .arch = CLFCN_FCNS,
-                  .backbone = CLFCN_VGG16,
-                  .classes = 2,
-                  .width = 160,
-                  .height = 160,
-                  .batch = 4 },
+        .desc = CLI_REFERENCE_NET,
         .how = { .training = true },
         .env = env,
     };
@@ -119,10 +114,7 @@ int cmd_selftest(struct cli_env *env, int argc, char **argv, struct clfcn_err *e
         CLI_OPT_BACKBONE(&t.desc.backbone),
         CLI_OPT_SIZE(&t.desc.width, &t.desc.height),
         CLI_OPT_BATCH(&t.desc.batch),
-        { .name = "classes",
-          .kind = CLI_INT,
-          .target = &t.desc.classes,
-          .help = "number of classes" },
+        CLI_OPT_CLASSES(&t.desc.classes),
         CLI_OPT_GEMM(&t.how.gemm),
         CLI_OPT_WORKSPACE(&t.how.workspace_bytes),
         { 0 },

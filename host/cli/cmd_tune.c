@@ -176,12 +176,7 @@ static int run(struct tune *t, struct clfcn_err *err)
 int cmd_tune(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct tune t = {
-        .desc = { .arch = CLFCN_FCNS,
-                  .backbone = CLFCN_VGG16,
-                  .classes = 2,
-                  .width = 160,
-                  .height = 160,
-                  .batch = 4 },
+        .desc = CLI_REFERENCE_NET,
         .how = { .training = true },
         .budget = 60,
         .env = env,
@@ -191,10 +186,7 @@ int cmd_tune(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_BACKBONE(&t.desc.backbone),
         CLI_OPT_SIZE(&t.desc.width, &t.desc.height),
         CLI_OPT_BATCH(&t.desc.batch),
-        { .name = "classes",
-          .kind = CLI_INT,
-          .target = &t.desc.classes,
-          .help = "number of classes" },
+        CLI_OPT_CLASSES(&t.desc.classes),
         { .name = "freeze-backbone",
           .kind = CLI_FLAG,
           .target = &t.how.freeze_backbone,

@@ -77,6 +77,11 @@ const char *cli_choice_gemm(int i);
 const char *cli_choice_lr_policy(int i);
 const char *cli_choice_augment(int i);
 
+/* The network that commands about devices take unless options say otherwise. */
+#define CLI_REFERENCE_NET \
+    { .arch = CLFCN_FCNS, .backbone = CLFCN_VGG16, .classes = 2, .width = 160, \
+      .height = 160, .batch = 4 }
+
 /* Rows that several commands have. */
 #define CLI_OPT_ARCH(t) \
     { .name = "arch", .kind = CLI_CHOICE, .target = (t), .choice = cli_choice_arch, \
@@ -89,6 +94,8 @@ const char *cli_choice_augment(int i);
       .help = "width x height of the network's input, multiples of 32" }
 #define CLI_OPT_BATCH(t) \
     { .name = "batch", .kind = CLI_INT, .target = (t), .help = "images a pass" }
+#define CLI_OPT_CLASSES(t) \
+    { .name = "classes", .kind = CLI_INT, .target = (t), .help = "number of classes" }
 #define CLI_OPT_LOSS(t) \
     { .name = "loss", .kind = CLI_CHOICE, .target = (t), .choice = cli_choice_loss, \
       .help = "loss function" }
