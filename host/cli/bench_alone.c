@@ -7,6 +7,7 @@
 #include "bench.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Steps that a run comes to at least: the first, a timed, a profiled and a repeated one.
  */
@@ -106,11 +107,30 @@ static double first_guess(const struct cli_bench *b)
     return 1e-3 * f.ms / f.flop;
 }
 
+/* The last few that were measured: cheap passes tell little about dear ones. */
+struct latest {
+    double slowness[5];
+    int count;
+};
+
+/* Add one, and get the middle one, so that a moment in which the machine had other things
+ * to do decides nothing. */
+static double lately(struct latest *seen, double slowness)
+{
+    double sorted[CLFCN_ARRAY_LEN(seen->slowness)];
+    seen->slowness[seen->count++ % CLFCN_ARRAY_LEN(sorted)] = slowness;
+    const int n =
+        seen->count < CLFCN_ARRAY_LEN(sorted) ? seen->count : CLFCN_ARRAY_LEN(sorted);
+    memcpy(sorted, seen->slowness, (size_t)n * sizeof(*sorted));
+    return cli_median(sorted, n);
+}
+
 static int measure(struct cli_env *env, struct cli_bench *b, const struct job *jobs,
                    int count, struct clfcn_err *err)
 {
     const double kept = KEPT * (b->end - clfcn_clock());
-    double slowness = first_guess(b), cost = 0, seconds = 0; /* seconds for a FLOP */
+    double slowness = first_guess(b); /* seconds for a FLOP */
+    struct latest seen = { .count = 0 };
     int left = 0;
     for (int i = 0; i < count; ++i) {
         const struct job *job = &jobs[i];
@@ -126,10 +146,7 @@ static int measure(struct cli_env *env, struct cli_bench *b, const struct job *j
         }
         const struct clfcn_net_verdict *v = &b->verdicts[job->layer][job->pass];
         if (v->checked) {
-            /* Half of what was before: cheap passes tell little about dear ones. */
-            cost = cost / 2 + job->cost;
-            seconds = seconds / 2 + 1e-3 * v->ms;
-            slowness = seconds / cost;
+            slowness = lately(&seen, 1e-3 * v->ms / job->cost);
         }
     }
     if (left > 0) {
