@@ -134,7 +134,7 @@ struct clfcn_net_verdict {
     bool checked; /* false: there is nothing to check, or it was not done */
     bool correct;
     double error; /* relative, in the 2-norm over samples; NaN: not finite */
-    double ms;    /* of the run, by the host's clock */
+    double ms;    /* of the whole batch, by the host's clock */
 };
 /* Run a pass of a layer on random data of its shape, with the network's workspace
  * (ops/verify.h); of a layer without weights, CLFCN_PASS_INPUT is its whole backward

@@ -56,7 +56,8 @@ int clfcn_net_verify(struct clfcn_net *net, int layer, enum clfcn_pass pass,
         *out = (struct clfcn_net_verdict){ .checked = true,
                                            .correct = found.correct,
                                            .error = found.error,
-                                           .ms = found.ms };
+                                           .ms = found.ms *
+                                                 clfcn_graph_runs(&net->graph, layer) };
     }
     return rc;
 }
