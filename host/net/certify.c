@@ -105,7 +105,8 @@ static int list_unknown(const struct clfcn_net *net, struct use uses[MAX_USES])
 static int verify(struct use *use, const struct clfcn_op_run *run,
                   struct clfcn_finding *found, struct clfcn_err *err)
 {
-    static const struct clfcn_verify_how how = { CLFCN_TRIAL_NORMAL, RUNS };
+    static const struct clfcn_verify_how how = { .data = CLFCN_TRIAL_NORMAL,
+                                                 .runs = RUNS };
     struct clfcn_op *op = use->op;
     const int rc =
         op->impl->conv

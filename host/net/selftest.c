@@ -27,7 +27,8 @@ static int test_layer(const struct clfcn_selftest *t, struct clfcn_net *net,
                       struct clfcn_op *op, bool backward, struct clfcn_certificate *found,
                       struct clfcn_err *err)
 {
-    static const struct clfcn_verify_how how = { CLFCN_TRIAL_NORMAL, RUNS };
+    static const struct clfcn_verify_how how = { .data = CLFCN_TRIAL_NORMAL,
+                                                 .runs = RUNS };
     const struct clfcn_op_run run = {
         .dev = t->dev, .training = true, .columns = net->columns, .scratch = net->scratch
     };

@@ -22,12 +22,13 @@ static const struct {
     struct clfcn_conv_shape shape;
     size_t columns;
 } shapes[] = {
-    { { 5, 7, 3, 2, 9, 11, false }, 0 },  { { 5, 7, 3, 2, 9, 11, false }, 4 << 10 },
-    { { 1, 1, 3, 1, 1, 1, false }, 0 },   { { 33, 18, 3, 1, 6, 5, false }, 0 },
-    { { 3, 16, 3, 3, 16, 1, false }, 0 }, { { 8, 3, 1, 1, 6, 5, false }, 0 },
-    { { 17, 31, 1, 3, 1, 7, false }, 0 }, { { 3, 16, 5, 1, 8, 8, false }, 0 },
-    { { 6, 5, 3, 2, 4, 7, true }, 0 },    { { 6, 5, 3, 2, 4, 7, true }, 4 << 10 },
-    { { 1, 3, 3, 1, 1, 1, true }, 0 },    { { 19, 33, 3, 1, 5, 3, true }, 0 },
+    { { 5, 7, 3, 2, 9, 11, false }, 0 },     { { 5, 7, 3, 2, 9, 11, false }, 4 << 10 },
+    { { 7, 5, 3, 2, 6, 10, false }, 0 },     { { 1, 1, 3, 1, 1, 1, false }, 0 },
+    { { 33, 18, 3, 1, 6, 5, false }, 0 },    { { 3, 16, 3, 3, 16, 1, false }, 0 },
+    { { 8, 3, 1, 1, 6, 5, false }, 0 },      { { 17, 31, 1, 3, 1, 7, false }, 0 },
+    { { 3, 16, 5, 1, 8, 8, false }, 0 },     { { 6, 5, 3, 2, 4, 7, true }, 0 },
+    { { 6, 5, 3, 2, 4, 7, true }, 4 << 10 }, { { 1, 3, 3, 1, 1, 1, true }, 0 },
+    { { 19, 33, 3, 1, 5, 3, true }, 0 },
 };
 enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 
@@ -41,6 +42,7 @@ struct candidate {
     const struct clfcn_gemm_variant *gemm_variant;
     const struct clfcn_conv_shape *shape; /* NULL: all that are awkward */
     enum clfcn_pass pass;
+    bool inference; /* planned for it, with what it absorbs then */
     char name[CLFCN_CONV_NAME];
     struct clfcn_programs *programs;
     struct clfcn_gemm *gemm;
@@ -70,12 +72,13 @@ int clfcn_selftest_note(const struct clfcn_selftest *t, struct clfcn_finding *fo
     return clfcn_certificate_add(out, found, err);
 }
 
-static void describe(const struct clfcn_conv_shape *s, enum clfcn_trial_kind data,
+static void describe(const struct clfcn_conv_shape *s, const struct clfcn_verify_how *how,
                      char at[64])
 {
     static const char *const kinds[] = { "", ", large", ", all alike" };
-    snprintf(at, 64, "%d to %d, %dx%d, %d of %dx%d%s", s->in, s->out, s->kernel,
-             s->kernel, s->n, s->w, s->h, kinds[data]);
+    static const char *const afters[] = { "", ", pooled", ", normed" };
+    snprintf(at, 64, "%d to %d, %dx%d, %d of %dx%d%s%s", s->in, s->out, s->kernel,
+             s->kernel, s->n, s->w, s->h, kinds[how->data], afters[how->after]);
 }
 
 static struct clfcn_op_env env_of(const struct candidate *c, size_t columns)
@@ -86,7 +89,7 @@ static struct clfcn_op_env env_of(const struct candidate *c, size_t columns)
                                   .gemm_kind = t->gemm,
                                   .columns_limit = columns ? columns : t->columns_limit,
                                   .workspace_limit = t->workspace_limit,
-                                  .training = true };
+                                  .training = !c->inference };
 }
 
 /* Plan for a shape, if the algorithm fits it. */
@@ -132,12 +135,11 @@ static void close_candidate(struct candidate *c)
     c->count = 0;
 }
 
-/* Run on one shape with one kind of numbers, in workspace of exactly the size asked for.
- */
-static int verify(struct candidate *c, struct clfcn_conv *cv, enum clfcn_trial_kind data,
-                  struct clfcn_finding *found, struct clfcn_err *err)
+/* Run on one shape, in workspace of exactly the size asked for. */
+static int verify(struct candidate *c, struct clfcn_conv *cv,
+                  const struct clfcn_verify_how *how, struct clfcn_finding *found,
+                  struct clfcn_err *err)
 {
-    const struct clfcn_verify_how how = { data, RUNS };
     struct clfcn_trial_array columns = { 0 }, scratch = { 0 };
     struct clfcn_dev *dev = c->t->dev;
     int rc = clfcn_trial_array_open(dev, &columns, "columns",
@@ -150,7 +152,7 @@ static int verify(struct candidate *c, struct clfcn_conv *cv, enum clfcn_trial_k
         .dev = dev, .training = true, .columns = columns.mem, .scratch = scratch.mem
     };
     if (rc == CLFCN_OK) {
-        rc = clfcn_verify_conv(cv, &run, &how, found, err);
+        rc = clfcn_verify_conv(cv, &run, how, found, err);
     }
     if (rc == CLFCN_OK && columns.mem) {
         rc = clfcn_trial_array_read(dev, &columns, err);
@@ -167,11 +169,42 @@ static int verify(struct candidate *c, struct clfcn_conv *cv, enum clfcn_trial_k
     return rc;
 }
 
+static bool can_absorb(const struct clfcn_conv_shape *s, enum clfcn_verify_after after)
+{
+    return after != CLFCN_AFTER_POOL ||
+           (!s->transposed && s->h % 2 == 0 && s->w % 2 == 0);
+}
+
+/* With each kind of numbers; or, in inference, with each thing that can be absorbed. */
+static int test_shape(struct candidate *c, struct clfcn_conv *cv,
+                      struct clfcn_certificate *out, struct clfcn_err *err)
+{
+    const int kinds = c->shape || c->inference ? 1 : CLFCN_TRIAL_IMAGES;
+    const int afters = c->inference ? CLFCN_AFTERS : 1;
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < kinds * afters; ++i) {
+        const struct clfcn_verify_how how = { .data = (enum clfcn_trial_kind)(i % kinds),
+                                              .runs = RUNS,
+                                              .after =
+                                                  (enum clfcn_verify_after)(i / kinds) };
+        struct clfcn_finding found = { .bound = CLFCN_SAMPLES_BOUND };
+        struct clfcn_err why;
+        char at[64];
+        if (!can_absorb(&cv->shape, how.after)) {
+            continue;
+        }
+        describe(&cv->shape, &how, at);
+        rc = verify(c, cv, &how, &found, &why);
+        rc = clfcn_selftest_note(c->t, &found, c->name, clfcn_pass_name(c->pass), at, rc,
+                                 &why, out, err);
+    }
+    return rc;
+}
+
 static int test_candidate(struct candidate *c, struct clfcn_certificate *out,
                           struct clfcn_err *err)
 {
     const char *pass = clfcn_pass_name(c->pass);
-    const int kinds = c->shape ? 1 : CLFCN_TRIAL_IMAGES;
     struct clfcn_finding found = { .bound = CLFCN_SAMPLES_BOUND };
     struct clfcn_err why;
     int rc = open_candidate(c, &why);
@@ -179,12 +212,8 @@ static int test_candidate(struct candidate *c, struct clfcn_certificate *out,
         rc = clfcn_selftest_note(c->t, &found, c->name, pass, "building", rc, &why, out,
                                  err);
     }
-    for (int i = 0; rc == CLFCN_OK && i < c->count * kinds; ++i) {
-        struct clfcn_conv *cv = c->list[i / kinds];
-        char at[64];
-        describe(&cv->shape, (enum clfcn_trial_kind)(i % kinds), at);
-        rc = verify(c, cv, (enum clfcn_trial_kind)(i % kinds), &found, &why);
-        rc = clfcn_selftest_note(c->t, &found, c->name, pass, at, rc, &why, out, err);
+    for (int i = 0; rc == CLFCN_OK && i < c->count; ++i) {
+        rc = test_shape(c, c->list[i], out, err);
     }
     close_candidate(c);
     return rc;
@@ -229,6 +258,11 @@ static int test_impl(struct candidate *c, struct clfcn_certificate *out,
         clfcn_conv_impl_name(c->impl, c->variant, "", c->name);
         rc = c->impl->uses_gemm ? test_providers(c, out, err)
                                 : test_candidate(c, out, err);
+        c->inference = c->impl->absorbs && c->pass == CLFCN_PASS_FORWARD && !c->shape;
+        if (rc == CLFCN_OK && c->inference) {
+            rc = test_candidate(c, out, err);
+        }
+        c->inference = false;
     } while (rc == CLFCN_OK &&
              (c->variant = clfcn_conv_next_variant(c->impl, c->variant)));
     return rc;

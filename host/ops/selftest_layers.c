@@ -111,7 +111,8 @@ static int test_layer(const struct clfcn_selftest *t, const struct layer *layer,
     const char *kind = s.op ? s.op->impl->kind : "layer";
     int rc = CLFCN_OK;
     for (int i = 0; rc == CLFCN_OK && i < layer->kinds; ++i) {
-        const struct clfcn_verify_how how = { (enum clfcn_trial_kind)i, RUNS };
+        const struct clfcn_verify_how how = { .data = (enum clfcn_trial_kind)i,
+                                              .runs = RUNS };
         snprintf(at, sizeof(at), "%d channels, %d of %dx%d%s%s", x->c, x->n, x->w, x->h,
                  layer->inference ? ", inference" : "", i > 0 ? ", large" : "");
         rc = opened < 0 ? opened : run_stage(&s, layer, &how, &found, &why);

@@ -7,10 +7,21 @@
 #include "sample.h"
 #include "trial_data.h"
 
+/* What a convolution also does in an inference network, after its ReLU. */
+enum clfcn_verify_after {
+    CLFCN_AFTER_NOTHING,
+    CLFCN_AFTER_POOL, /* 2x2 max pooling */
+    CLFCN_AFTER_NORM, /* batch norm by known statistics, and a sum */
+    CLFCN_AFTERS
+};
+
 /* How a layer is verified. */
 struct clfcn_verify_how {
     enum clfcn_trial_kind data; /* what its images hold; weights are normal */
     int runs;                   /* >= 1; all must give the same bits */
+    /* Of a forward pass that absorbs it, and so small that all of its result is checked;
+     * sides are even for a pooling. */
+    enum clfcn_verify_after after;
 };
 
 /* cv must be prepared, its programs built. run: memory of at least cv's columns_bytes and

@@ -212,6 +212,64 @@ static void test_own_shapes(void **state)
     clfcn_certificate_free(&c);
 }
 
+/* Right in training, but in inference what is to be added is forgotten. */
+static int run_forgetful(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                         const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    struct clfcn_conv_call other = *call;
+    struct clfcn_conv_norm norm;
+    if (call->norm) {
+        norm = *call->norm;
+        norm.skip = NULL;
+        other.norm = &norm;
+    }
+    return clfcn_conv_winograd2.run(cv, how, &other, err);
+}
+
+/* Likewise, but a pooled pixel is lost. */
+static int run_losing(struct clfcn_conv *cv, const struct clfcn_op_run *how,
+                      const struct clfcn_conv_call *call, struct clfcn_err *err)
+{
+    static const float zero;
+    const int rc = clfcn_conv_winograd2.run(cv, how, call, err);
+    return rc < 0 || !call->pool
+               ? rc
+               : clfcn_buffer_write(how->dev, call->y, 0, sizeof(zero), &zero, err);
+}
+
+static void assert_wrong_forward(const struct clfcn_certificate *c, const char *subject,
+                                 const char *at)
+{
+    const struct clfcn_finding *f = clfcn_certificate_fault(c, subject, "forward");
+    assert_null(clfcn_certificate_fault(c, subject, "input gradient"));
+    if (!f || !strstr(f->at, at)) {
+        fail_msg("%s: %s", subject, f ? f->at : "passes for right");
+    }
+}
+
+/* What inference lets a convolution do besides is tested too. */
+static void test_absorbed(void **state)
+{
+    struct clfcn_conv_impl forgetful = clfcn_conv_winograd2, losing = forgetful;
+    const struct clfcn_conv_impl *impls[] = { &clfcn_conv_winograd2, &forgetful, &losing,
+                                              NULL };
+    const struct clfcn_selftest t = selftest_of(*state, impls);
+    struct clfcn_certificate c = { 0 };
+    struct clfcn_err err;
+    if (!rig_has_vectors(*state)) {
+        skip(); /* no algorithm for GPUs absorbs anything */
+    }
+    forgetful.name = "forgetful";
+    forgetful.run = run_forgetful;
+    losing.name = "losing";
+    losing.run = run_losing;
+    rig_ok(clfcn_selftest_run(&t, &c, &err), &err);
+    assert_null(clfcn_certificate_fault(&c, "winograd2", "forward"));
+    assert_wrong_forward(&c, "forgetful", "normed");
+    assert_wrong_forward(&c, "losing", "pooled");
+    clfcn_certificate_free(&c);
+}
+
 static void test_stops(void **state)
 {
     static const struct clfcn_conv_impl *const impls[] = { &good, NULL };
@@ -381,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_wrong_kernels_are_found),
         TEST(test_own_shapes),
+        TEST(test_absorbed),
         TEST(test_stops),
         TEST(test_the_worst_counts),
         TEST(test_kept),
