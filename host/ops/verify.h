@@ -41,7 +41,8 @@ int clfcn_verify_conv(struct clfcn_conv *cv, const struct clfcn_op_run *run,
  * batch. */
 bool clfcn_verify_knows(const struct clfcn_op *op);
 /* Likewise for a whole op of these kinds that is prepared for training: y, or dx if
- * backward is set, in all channels of a small one, or in four. A batch norm normalises by
+ * backward is set, in all channels of a small one, or in four; of a batch norm's forward
+ * pass the running statistics too. A batch norm normalises by
  * its running statistics if run is not for training. The op is idle, and as it was
  * afterwards. (verify_op.c) */
 int clfcn_verify_op(struct clfcn_op *op, const struct clfcn_op_run *run, bool backward,

@@ -1,6 +1,7 @@
 /* verify_op.c - layers without convolutions, run on data of their own and held against
  * their definitions in a few channels: poolings, batch norms, sums and parts of a batch
  * treat each channel by itself. */
+#include "../device/buffer.h"
 #include "ref.h"
 #include "verify.h"
 #include <math.h>
@@ -26,6 +27,7 @@ struct check {
     struct clfcn_op_run run;
     struct clfcn_op *op;
     bool backward;
+    int runs;
     struct clfcn_trial_array arrays[ARRAYS];
     struct clfcn_tensor tensors[STATE];
     size_t x_row, y_row; /* floats of a channel */
@@ -203,6 +205,31 @@ static void compare_channel(struct check *c, int channel, double *memory)
     }
 }
 
+/* Likewise the running statistics that a batch norm in training leaves, once it has seen
+ * the same batch in every run. memory holds x, as compare_channel() leaves it. */
+static int compare_running(struct check *c, int channel, double *memory,
+                           struct clfcn_err *err)
+{
+    const int which[] = { PARAMS + RUNNING_MEAN, PARAMS + RUNNING_VAR };
+    const double one = 1, zero = 0;
+    double want[2], *y = memory + c->x_row;
+    int rc = CLFCN_OK;
+    for (int i = 0; i < 2; ++i) {
+        want[i] = c->arrays[which[i]].host[channel];
+    }
+    for (int i = 0; i < c->runs; ++i) {
+        clfcn_ref_batchnorm(1, c->x_row, memory, &one, &zero, &want[0], &want[1], y);
+    }
+    for (int i = 0; rc == CLFCN_OK && i < 2; ++i) {
+        float got = NAN;
+        rc = clfcn_buffer_read(c->dev, c->arrays[which[i]].mem,
+                               (size_t)channel * sizeof(got), sizeof(got), &got, err);
+        c->distance += (got - want[i]) * (got - want[i]);
+        c->norm += want[i] * want[i];
+    }
+    return rc;
+}
+
 /* Whether all is finite that the op makes, and the poison still there that was between.
  */
 static bool made_all(const struct check *c, const struct clfcn_trial_array *made)
@@ -228,12 +255,17 @@ static int compare(struct check *c, double *error, struct clfcn_err *err)
         return clfcn_err_nomem(err);
     }
     const bool finite = made_all(c, made);
-    for (int i = 0; finite && i < count; ++i) {
-        compare_channel(c, count > 1 ? (channels - 1) * i / (count - 1) : 0, memory);
+    const bool running =
+        strcmp(c->op->impl->kind, "batchnorm") == 0 && !c->backward && c->run.training;
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && finite && i < count; ++i) {
+        const int channel = count > 1 ? (channels - 1) * i / (count - 1) : 0;
+        compare_channel(c, channel, memory);
+        rc = running ? compare_running(c, channel, memory, err) : CLFCN_OK;
     }
     *error = finite && c->norm > 0 ? sqrt(c->distance / c->norm) : NAN;
     free(memory);
-    return CLFCN_OK;
+    return rc;
 }
 
 bool clfcn_verify_knows(const struct clfcn_op *op)
@@ -262,6 +294,7 @@ int clfcn_verify_op(struct clfcn_op *op, const struct clfcn_op_run *run, bool ba
     c->op = op;
     c->run = *run;
     c->backward = backward;
+    c->runs = how->runs;
     find_made(c);
     int rc = open_arrays(c, how->data, err);
     struct clfcn_trial_array *made = &c->arrays[backward ? DX : Y];

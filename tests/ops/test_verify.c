@@ -187,6 +187,45 @@ static void check_op(struct rig *rig, create_fn create, const struct rig_use *us
     rig_op_close(&t);
 }
 
+static int split(struct clfcn_op **out, struct clfcn_err *err)
+{
+    return clfcn_split_create(1, out, err);
+}
+
+static int join(struct clfcn_op **out, struct clfcn_err *err)
+{
+    return clfcn_join_create(6, out, err);
+}
+
+static const struct clfcn_op_impl *norm_impl;
+
+/* The third channel's variance is not what it has come to. */
+static int spoil_statistics(struct clfcn_op *op, const struct clfcn_op_run *run,
+                            struct clfcn_err *err)
+{
+    static const float value = 20.0f;
+    const int rc = norm_impl->forward(op, run, err);
+    return rc < 0 ? rc
+                  : clfcn_buffer_write(run->dev, op->params[3].value, 2 * sizeof(value),
+                                       sizeof(value), &value, err);
+}
+
+static void test_running_statistics_are_verified(void **state)
+{
+    struct rig_op t;
+    struct clfcn_op *op = NULL;
+    struct clfcn_err err;
+    rig_ok(clfcn_batchnorm_create(&op, &err), &err);
+    rig_op_open(&t, *state, op, 5, 3, 6, 10, &(struct rig_use){ 0 });
+    norm_impl = op->impl;
+    struct clfcn_op_impl broken = *norm_impl;
+    broken.forward = spoil_statistics;
+    op->impl = &broken;
+    assert_true(error_of_op(&t, false) > 10 * CLFCN_SAMPLES_BOUND);
+    op->impl = norm_impl;
+    rig_op_close(&t);
+}
+
 static void test_other_layers_are_verified(void **state)
 {
     const struct rig_use plain_use = { 0 }, masked = { .mask_dx = true },
@@ -196,6 +235,8 @@ static void test_other_layers_are_verified(void **state)
     check_op(*state, clfcn_batchnorm_create, &masked);
     check_op(*state, clfcn_batchnorm_create, &sum);
     check_op(*state, clfcn_add_create, &sum);
+    check_op(*state, split, &plain_use);
+    check_op(*state, join, &plain_use);
 }
 
 static void test_products_are_timed_and_checked(void **state)
@@ -218,6 +259,7 @@ int main(void)
         RIG_TEST(test_wrong_passes_are_not),
         RIG_TEST(test_failing_passes_say_so),
         RIG_TEST(test_other_layers_are_verified),
+        RIG_TEST(test_running_statistics_are_verified),
         RIG_TEST(test_products_are_timed_and_checked),
     };
     return RIG_RUN(tests);
