@@ -107,9 +107,9 @@ static double first_guess(const struct cli_bench *b)
     return 1e-3 * f.ms / f.flop;
 }
 
-/* The last few that were measured: cheap passes tell little about dear ones. */
+/* Those measured last: the cheapest passes tell little about the dearest. */
 struct latest {
-    double slowness[5];
+    double slowness[16];
     int count;
 };
 
