@@ -79,10 +79,13 @@ static const char *ratio_cell(const struct clfcn_bench_time *base,
 {
     const struct clfcn_compare_ratio r = clfcn_compare_ratio(base, other);
     const bool slow = r.value < 0.1;
+    const char *one = slow ? "1/" : "";
+    char value[CLFCN_NUMBER_LEN], low[CLFCN_NUMBER_LEN], high[CLFCN_NUMBER_LEN];
     if (r.differs) {
-        snprintf(buf, 40, slow ? "1/%.3gx (1/%.3g-1/%.3g)" : "%.3gx (%.3g-%.3g)",
-                 slow ? 1 / r.value : r.value, slow ? 1 / r.low : r.low,
-                 slow ? 1 / r.high : r.high);
+        snprintf(buf, 40, "%s%sx (%s%s-%s%s)", one,
+                 clfcn_format_number(slow ? 1 / r.value : r.value, 3, value), one,
+                 clfcn_format_number(slow ? 1 / r.low : r.low, 3, low), one,
+                 clfcn_format_number(slow ? 1 / r.high : r.high, 3, high));
     } else {
         snprintf(buf, 40, "%s", isnan(r.value) ? "" : "no difference");
     }
