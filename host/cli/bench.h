@@ -38,7 +38,8 @@ struct cli_bench {
     int steps;
     double budget; /* seconds; 0: none */
     bool verify;
-    bool first; /* of the process, whose peak memory is this run's then */
+    bool first;   /* of the process, whose peak memory is this run's then */
+    bool printed; /* what was found, or why nothing was */
     /* What it works with. */
     struct clfcn_dev *dev;
     struct clfcn_net *net;       /* its layers hold the times of the profiled steps */

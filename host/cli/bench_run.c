@@ -159,40 +159,35 @@ static int create_inference(struct cli_bench *b, struct clfcn_err *err)
     return rc < 0 ? rc : clfcn_net_init(b->inference, 0, err);
 }
 
-/* Time steps runs of what, after one to warm up, or as many as a third of the time left
- * allows: then the first may be the only one. */
+/* Time runs of what until there are so many, the first after one to warm up; or as many
+ * as a third of the time left allows: then the first may be the only one. */
 static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
                   int (*what)(struct cli_bench *b, struct clfcn_err *err), double *ms,
-                  int *runs, struct clfcn_err *err)
+                  int *runs, int until, struct clfcn_err *err)
 {
-    const double begin = clfcn_clock();
-    int rc = what(b, err), i;
-    const double each = clfcn_clock() - begin;
+    int rc = CLFCN_OK, i = *runs;
+    if (i == 0) {
+        const double begin = clfcn_clock();
+        rc = what(b, err);
+        ms[0] = 1e3 * (clfcn_clock() - begin);
+        *runs = 1;
+    }
+    const double each = 1e-3 * ms[*runs - 1];
     const double reserve = isfinite(b->end) ? 2 * (b->end - clfcn_clock()) / 3 : 0;
-    int left_out = 0;
-    ms[0] = 1e3 * each;
-    for (i = 0; i < b->steps && rc == CLFCN_OK; ++i) {
-        if (!cli_bench_affords(b, each + reserve)) {
-            left_out = b->steps - (i ? i : 1);
-            break;
-        }
+    for (; i < until && rc == CLFCN_OK && cli_bench_affords(b, each + reserve); ++i) {
         if (*clfcn_interrupt_flag()) {
             return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
         }
         double start = clfcn_clock();
         rc = what(b, err);
         ms[i] = 1e3 * (clfcn_clock() - start);
+        *runs = i + 1;
         if (env->screen.terminal && !env->json && !env->quiet) {
             char text[80];
             snprintf(text, sizeof(text), "%s %d/%d: %.1f ms", name, i + 1, b->steps,
                      ms[i]);
             cli_screen_live(&env->screen, text);
         }
-    }
-    *runs = i ? i : 1;
-    if (left_out > 0) {
-        cli_bench_leave_out(b, "%d of %d repetitions of the %s: too slow", left_out,
-                            b->steps, name);
     }
     return rc;
 }
@@ -257,6 +252,13 @@ static int look(struct cli_bench *b, struct cli_bench_moment *m, struct clfcn_er
     return rc;
 }
 
+/* Half of the runs come first, the others after all that is measured in between, some
+ * seconds later: what slows a machine down for a while shows as drift. */
+static int first_round(const struct cli_bench *b)
+{
+    return (b->steps + 1) / 2;
+}
+
 /* Device and network, and where that is slow, its layers by themselves. seconds: what of
  * it is done at every start. */
 static int prepare(struct cli_env *env, struct cli_bench *b, double *seconds,
@@ -302,22 +304,27 @@ static int first_step(struct cli_env *env, struct cli_bench *b, struct clfcn_err
     const double start = clfcn_clock();
     rc = rc < 0 ? rc : train_step(b, err);
     b->train_ms[0] = 1e3 * (clfcn_clock() - start);
-    b->train_runs = 1; /* until more are */
+    b->train_runs = b->alone ? 1 : 0; /* others begin with a step to warm up */
     b->first_step_s = seconds + 1e-3 * b->train_ms[0];
     return rc;
 }
 
-static int time_inference(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+static int time_inference(struct cli_env *env, struct cli_bench *b, int until,
+                          struct clfcn_err *err)
 {
     char time[CLFCN_DURATION_LEN];
-    if (b->alone && !cli_bench_affords(b, b->infer_s)) {
-        cli_bench_leave_out(b, "inference: too slow, about %s",
-                            clfcn_format_duration(b->infer_s, time));
-        return CLFCN_OK;
+    if (b->infer_runs == 0) {
+        if (b->alone && !cli_bench_affords(b, b->infer_s)) {
+            cli_bench_leave_out(b, "inference: too slow, about %s",
+                                clfcn_format_duration(b->infer_s, time));
+            return CLFCN_OK;
+        }
+        const int rc = create_inference(b, err);
+        if (rc < 0) {
+            return rc;
+        }
     }
-    const int rc = create_inference(b, err);
-    return rc < 0 ? rc
-                  : repeat(env, b, "inference", infer, b->infer_ms, &b->infer_runs, err);
+    return repeat(env, b, "inference", infer, b->infer_ms, &b->infer_runs, until, err);
 }
 
 /* All NaN if nothing was timed. */
@@ -327,25 +334,30 @@ static struct clfcn_spread spread_of(struct cli_bench *b, const double *ms, int 
                     : (struct clfcn_spread){ NAN, NAN, NAN, NAN, NAN, false };
 }
 
-static int time_runs(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
+/* Steps and inferences until there are so many of each. */
+static int time_runs(struct cli_env *env, struct cli_bench *b, int until,
+                     struct clfcn_err *err)
 {
-    int rc = b->alone ? CLFCN_OK : look(b, &b->before, err);
-    if (rc == CLFCN_OK && !b->alone) {
-        rc =
-            repeat(env, b, "training step", train_step, b->train_ms, &b->train_runs, err);
-    }
-    if (rc == CLFCN_OK) { /* what follows takes memory of its own */
+    int rc = b->alone ? CLFCN_OK
+                      : repeat(env, b, "training step", train_step, b->train_ms,
+                               &b->train_runs, until, err);
+    if (rc == CLFCN_OK && b->infer_runs == 0) { /* what follows takes memory of its own */
         b->host_kb = clfcn_peak_rss_kb();
-        rc = time_inference(env, b, err);
     }
-    if (rc == CLFCN_OK) {
-        rc = look(b, &b->after, err);
+    if (rc == CLFCN_OK && (b->infer_runs > 0 || until <= first_round(b))) {
+        rc = time_inference(env, b, until, err);
     }
-    if (rc == CLFCN_OK) {
-        b->train = spread_of(b, b->train_ms, b->train_runs);
-        b->infer = spread_of(b, b->infer_ms, b->infer_runs);
-    }
+    b->train = spread_of(b, b->train_ms, b->train_runs);
+    b->infer = spread_of(b, b->infer_ms, b->infer_runs);
     return rc;
+}
+
+static void tell_missing(struct cli_bench *b, const char *name, int runs)
+{
+    if (runs > 0 && runs < b->steps && !b->alone) {
+        cli_bench_leave_out(b, "%d of %d repetitions of the %s: too slow",
+                            b->steps - runs, b->steps, name);
+    }
 }
 
 /* Seconds that a FLOP takes in the forward passes of convolutions; 0: not known. */
@@ -425,8 +437,11 @@ int cli_bench_run(struct cli_env *env, struct cli_bench *b, struct clfcn_err *er
     if (rc == CLFCN_OK) {
         rc = first_step(env, b, err);
     }
+    if (rc == CLFCN_OK && !b->alone) {
+        rc = look(b, &b->before, err);
+    }
     if (rc == CLFCN_OK) {
-        rc = time_runs(env, b, err);
+        rc = time_runs(env, b, first_round(b), err);
     }
     if (rc == CLFCN_OK) {
         rc = profile(env, b, err);
@@ -437,6 +452,14 @@ int cli_bench_run(struct cli_env *env, struct cli_bench *b, struct clfcn_err *er
     if (rc == CLFCN_OK) {
         rc = measure_products(b, err);
     }
+    if (rc == CLFCN_OK) {
+        rc = time_runs(env, b, b->steps, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = look(b, &b->after, err);
+    }
+    tell_missing(b, "training step", b->train_runs);
+    tell_missing(b, "inference", b->infer_runs);
     if (rc == CLFCN_OK && b->verify) {
         rc = cli_bench_check(b, err);
     }

@@ -84,8 +84,9 @@ static int list_devices(struct cli_env *env, struct plan *plan, struct clfcn_err
     return CLFCN_OK;
 }
 
-static int print(struct cli_env *env, const struct cli_bench *b, struct clfcn_err *err)
+static int print(struct cli_env *env, struct cli_bench *b, struct clfcn_err *err)
 {
+    b->printed = true;
     if (!env->json) {
         cli_bench_print_text(b);
         return CLFCN_OK;
@@ -107,7 +108,7 @@ static int note_failure(struct cli_env *env, struct plan *plan, const struct cli
     clfcn_err_note(err, "%s, %s/%s", info->name, clfcn_arch_name(b->desc.arch),
                    clfcn_backbone_name(b->desc.backbone));
     *noted = *err;
-    return env->json && !b->train.median
+    return env->json && !b->printed
                ? cli_bench_print_failure(b, info, failure.msg, err)
                : CLFCN_OK;
 }
