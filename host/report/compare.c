@@ -7,13 +7,19 @@
 /* What two runs of the same thing differ by at least. */
 static const double LEAST_UNSURE = 0.01;
 
+/* How far a ratio is from 1, whichever side was the larger: 0.5 is as far as 2. */
+static double apart(double ratio)
+{
+    return fmax(ratio, 1 / ratio) - 1;
+}
+
 static void set_unsure(struct clfcn_bench_time *t, const struct clfcn_bench_run *run)
 {
-    const double peak = fabs(run->peak_after / run->peak_before - 1);
+    const double peak = apart(run->peak_after / run->peak_before);
     t->unsure = isnan(t->relative) ? CLFCN_NOISY : t->relative;
     t->unsure = fmax(t->unsure, LEAST_UNSURE);
     t->unsure = fmax(t->unsure, peak);
-    t->unsure = fmax(t->unsure, fabs(t->drift - 1)); /* fmax() passes NaN over */
+    t->unsure = fmax(t->unsure, apart(t->drift)); /* fmax() passes NaN over */
 }
 
 /* By how much, relative, the farthest repetition was off the median. */

@@ -189,7 +189,7 @@ static void test_drift_and_clock_count_as_noise(void **state)
     save("a.json", 2, drifting, unknown);
     save("b.json", 1, run());
     open_both(&c);
-    assert_true(fabs(c.runs[0].train.unsure - 0.25) < 1e-9);
+    assert_true(fabs(c.runs[0].train.unsure - 200.0 / 150 + 1) < 1e-9);
     assert_true(fabs(c.runs[1].train.unsure - 0.1) < 1e-9);
     assert_true(fabs(c.runs[2].train.unsure - 0.02) < 1e-9);
     assert_true(fabs(c.runs[2].infer.unsure - 0.01) < 1e-9); /* never less */
