@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDTH = 480, HEIGHT = 320, LEFT = 54, RIGHT = 24, TOP = 12, BOTTOM = 44 };
+enum { WIDTH = 480, HEIGHT = 320, LEFT = 66, RIGHT = 24, TOP = 12, BOTTOM = 48 };
 
 /* Decades, by their exponents of 10. */
 struct axes {
@@ -64,7 +64,7 @@ static void draw_grid(struct clfcn_strbuf *out, const struct axes *a)
                          "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" "
                          "y2=\"%d\"/><text class=\"tick\" x=\"%.1f\" y=\"%d\" "
                          "text-anchor=\"middle\">%g</text>\n",
-                         x, x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 16, pow(10, e));
+                         x, x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 20, pow(10, e));
     }
     clfcn_strbuf_add(
         out,
