@@ -128,23 +128,49 @@ static double update_ms(const struct clfcn_net *net)
     return 1e-6 * bytes * FLOP_PER_BYTE / peak_gflops(net);
 }
 
-/* Updates one by one; states to the device and back; weights there for the forward pass,
- * there and back for the backward pass. */
-double clfcn_estimate_level(const struct clfcn_net *net, enum clfcn_level level)
+/* Of updates one by one. */
+static double launches_ms(const struct clfcn_net *net, enum clfcn_level level)
 {
-    const struct clfcn_params *ps = &net->params;
-    double bytes = 0.0;
     int launches = 0;
     for (int i = 0; level >= CLFCN_UPDATE_EACH && i < net->graph.op_count; ++i) {
         launches += clfcn_graph_learns(&net->graph, i) ? 2 : 0;
     }
+    return launches * LAUNCH_MS;
+}
+
+static double transfer_ms(double bytes)
+{
+    return 1e-6 * bytes / TRANSFER_GBPS;
+}
+
+/* States to the device and back; weights there for the forward pass, there and back for
+ * the backward pass. */
+double clfcn_estimate_level(const struct clfcn_net *net, enum clfcn_level level)
+{
+    const struct clfcn_params *ps = &net->params;
+    double bytes = 0.0;
     if (level >= CLFCN_HOST_STATES) {
         bytes += 2.0 * ps->state_count * (double)ps->trained_end;
     }
     if (level >= CLFCN_HOST_WEIGHTS) {
         bytes += (double)ps->learned_end + 2.0 * (double)ps->trained_end;
     }
-    return launches * LAUNCH_MS + 1e-6 * bytes / TRANSFER_GBPS;
+    return launches_ms(net, level) + transfer_ms(bytes);
+}
+
+/* To the device and back, as the network was laid out. */
+static double moved_bytes(const struct clfcn_net *net)
+{
+    double bytes = 0.0;
+    for (int i = 0; i < net->plan.item_count; ++i) {
+        const struct clfcn_plan_item *item = &net->plan.items[i];
+        if (item->home) {
+            const bool parts = clfcn_tape_loop(&net->tape, item->first);
+            const int times = (parts ? net->graph.parts.count : 1) + item->changes;
+            bytes += times * (double)item->bytes;
+        }
+    }
+    return bytes;
 }
 
 double clfcn_estimate_forward(const struct clfcn_net *net, int i)
@@ -168,7 +194,7 @@ double clfcn_estimate_run(const struct clfcn_net *net, bool *measured)
     }
     if (net->options.training) {
         ms += update_ms(net);
-        ms += clfcn_estimate_level(net, net->thrift.level);
+        ms += launches_ms(net, net->thrift.level) + transfer_ms(moved_bytes(net));
     }
     if (measured) {
         *measured = all;

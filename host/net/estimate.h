@@ -12,7 +12,7 @@ double clfcn_estimate_run(const struct clfcn_net *net, bool *measured);
 /* Of op i's forward pass. */
 double clfcn_estimate_forward(const struct clfcn_net *net, int i);
 
-/* What it costs to share memory and to leave it for the host's at this level. */
+/* What it costs at least to share memory and to leave it for the host's at this level. */
 double clfcn_estimate_level(const struct clfcn_net *net, enum clfcn_level level);
 
 #endif

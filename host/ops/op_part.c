@@ -21,7 +21,6 @@ static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
 {
     const int images = ((const struct part *)op)->images;
     const int whole = images > op->x->n ? images : op->x->n;
-    (void)env;
     if (images < 1 || whole % clfcn_smaller(images, op->x->n) != 0) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
                              "%d images cannot be cut into parts of %d", whole,
