@@ -112,6 +112,12 @@ static double cost_of_run(const struct clfcn_net *net)
            (net->graph.part_ops > 0 ? 1.0 + PARTS_MARGIN : 1.0);
 }
 
+/* Whether it is of no use to move things to the host's memory. */
+static bool wastes_host(const struct clfcn_net *net)
+{
+    return net->dev->info.unified_memory && net->thrift.level >= CLFCN_HOST_STATES;
+}
+
 /* Whether a is better than b, which were both laid out to fit into limit bytes: b does
  * not fit, or costs more. Moving things to the host's memory is the last resort where
  * that is the device's too. */
@@ -125,10 +131,8 @@ static bool fits_better(const struct clfcn_net *a, const struct clfcn_net *b,
     if (!a_fits) {
         return a->memory.total < b->memory.total;
     }
-    const enum clfcn_level a_level = a->thrift.level, b_level = b->thrift.level;
-    const bool host = a_level >= CLFCN_HOST_STATES || b_level >= CLFCN_HOST_STATES;
-    if (a->dev->info.unified_memory && host && a_level != b_level) {
-        return a_level < b_level;
+    if ((wastes_host(a) || wastes_host(b)) && a->thrift.level != b->thrift.level) {
+        return a->thrift.level < b->thrift.level;
     }
     return cost_of_run(a) < cost_of_run(b);
 }
@@ -141,6 +145,15 @@ struct search {
     struct clfcn_net *best; /* NULL: nothing yet */
 };
 
+/* Whether net, planned without thrift, which only adds to its cost, is already worse than
+ * what was found. */
+static bool is_hopeless(const struct search *s, const struct clfcn_net *net)
+{
+    const struct clfcn_net *best = s->best;
+    return best && best->memory.total <= s->how.mem_bytes && !wastes_host(best) &&
+           cost_of_run(net) >= cost_of_run(best);
+}
+
 /* Try these parts with workspaces from most bytes down. What needs a larger buffer than
  * the device has is passed over, and stays in err. */
 static int try_parts(struct search *s, const struct clfcn_parts *parts, size_t most,
@@ -152,11 +165,12 @@ static int try_parts(struct search *s, const struct clfcn_parts *parts, size_t m
         struct clfcn_net *net = NULL;
         s->how.workspace_bytes = bytes;
         rc = clfcn_net_plan(s->dev, s->desc, &s->how, parts, CLFCN_LOG_DEBUG, &net, err);
-        if (rc == CLFCN_OK && s->how.training) {
+        const bool hopeless = rc == CLFCN_OK && is_hopeless(s, net);
+        if (rc == CLFCN_OK && s->how.training && !hopeless) {
             rc = fit_thrift(net, s->how.mem_bytes, err);
         }
-        const bool better =
-            rc == CLFCN_OK && (!s->best || fits_better(net, s->best, s->how.mem_bytes));
+        const bool better = rc == CLFCN_OK && !hopeless &&
+                            (!s->best || fits_better(net, s->best, s->how.mem_bytes));
         clfcn_net_destroy(better ? &s->best : &net);
         s->best = better ? net : s->best;
         rc = rc == CLFCN_EDEVMEM ? CLFCN_OK : rc;
@@ -164,14 +178,26 @@ static int try_parts(struct search *s, const struct clfcn_parts *parts, size_t m
     return rc;
 }
 
-/* Each number of parts that divides the batch, of ever more stages. */
+/* The next number of parts that divides the batch; of some that are close, one will do.
+ */
+static int next_count(int batch, int count)
+{
+    int next = count + (count + 1) / 2;
+    while (next <= batch && batch % next != 0) {
+        ++next;
+    }
+    return next;
+}
+
+/* Ever more parts, of ever more stages. */
 static int try_all_parts(struct search *s, size_t most, struct clfcn_err *err)
 {
     int rc = CLFCN_OK;
-    for (int count = 2; rc == CLFCN_OK && count <= s->desc->batch; ++count) {
+    for (int count = next_count(s->desc->batch, 1); count <= s->desc->batch;
+         count = next_count(s->desc->batch, count)) {
         for (int stages = 1; rc == CLFCN_OK && stages <= 5; ++stages) {
             const struct clfcn_parts parts = { count, stages };
-            rc = s->desc->batch % count == 0 ? try_parts(s, &parts, most, err) : CLFCN_OK;
+            rc = try_parts(s, &parts, most, err);
         }
     }
     return rc;
