@@ -1,11 +1,13 @@
-/* odd_layer.c - an OpenCL layer that gives every device the oddities of some.
+/* odd_layer.c - an OpenCL layer that gives every device the oddities of some:
+ * OPENCL_LAYERS=this.so, and of these, those that are set.
  *
- * OPENCL_LAYERS=this.so, and of these, those that are set:
- *   CLFCN_ODD_CLOCK      what the times of commands are: "zero", "short" and "long" (a
- *                        thousandth and a thousand times of what they were), "none" (not
- * to be had) CLFCN_ODD_MEMORY     bytes; a buffer with which all would be more cannot be
- * made CLFCN_ODD_LAUNCH_MS  that every kernel takes longer CLFCN_ODD_STAMP      a file
- * that is made when the layer is taken up, which older loaders do not do */
+ *   CLFCN_ODD_CLOCK      what the times of commands are: "zero"; "short" or "long", a
+ *                        thousandth or a thousand times of what they were; "none": they
+ *                        are not to be had
+ *   CLFCN_ODD_MEMORY     bytes; a buffer with which all would be more cannot be made
+ *   CLFCN_ODD_LAUNCH_MS  that every kernel takes longer
+ *   CLFCN_ODD_STAMP      a file that is made when the layer is taken up, which older
+ *                        loaders do not do */
 #include <CL/cl_layer.h>
 #include <stdatomic.h>
 #include <stdio.h>
