@@ -14,19 +14,19 @@ static const char *dtype_name(enum clfcn_dtype t)
     return (int)t < CLFCN_ARRAY_LEN(names) ? names[t] : "other";
 }
 
-static bool is_optimizer_state(const struct clfcn_st_tensor *t)
+static bool is_optimizer_state(const struct clfcn_weights_tensor *t)
 {
     return strncmp(t->name, "optim.", 6) == 0;
 }
 
 /* What training changes: neither optimiser state nor running statistics. */
-static bool is_parameter(const struct clfcn_st_tensor *t)
+static bool is_parameter(const struct clfcn_weights_tensor *t)
 {
     return !is_optimizer_state(t) && t->dtype != CLFCN_I64 &&
            !strstr(t->name, ".running_");
 }
 
-static uint64_t parameter_count(const struct clfcn_st_file *f)
+static uint64_t parameter_count(const struct clfcn_weights_file *f)
 {
     uint64_t n = 0;
     for (int i = 0; i < f->count; ++i) {
@@ -35,11 +35,11 @@ static uint64_t parameter_count(const struct clfcn_st_file *f)
     return n;
 }
 
-static json_t *tensors_to_json(const struct clfcn_st_file *f)
+static json_t *tensors_to_json(const struct clfcn_weights_file *f)
 {
     json_t *list = json_array();
     for (int i = 0; i < f->count; ++i) {
-        const struct clfcn_st_tensor *t = &f->tensors[i];
+        const struct clfcn_weights_tensor *t = &f->tensors[i];
         json_t *dims = json_array();
         for (int d = 0; d < t->ndim; ++d) {
             json_array_append_new(dims, json_integer(t->dims[d]));
@@ -92,15 +92,15 @@ static void print_network(const struct clfcn_checkpoint_info *info)
     }
 }
 
-static void print_text(const struct clfcn_st_file *f,
+static void print_text(const struct clfcn_weights_file *f,
                        const struct clfcn_checkpoint_info *info)
 {
     char size[CLI_BYTES_LEN];
     print_network(info);
     printf("file        %s, %d tensors, %" PRIu64 " parameters\n\n",
-           cli_format_bytes(f->map.size, size), f->count, parameter_count(f));
+           cli_format_bytes(f->size, size), f->count, parameter_count(f));
     for (int i = 0; i < f->count; ++i) {
-        const struct clfcn_st_tensor *t = &f->tensors[i];
+        const struct clfcn_weights_tensor *t = &f->tensors[i];
         printf("%-48s %-5s ", t->name, dtype_name(t->dtype));
         for (int d = 0; d < t->ndim; ++d) {
             printf("%s%" PRId64, d ? "x" : "", t->dims[d]);
@@ -119,7 +119,7 @@ int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_option options[] = { { 0 } };
     struct cli_line line;
-    struct clfcn_st_file file = { 0 };
+    struct clfcn_weights_file file = { 0 };
     struct clfcn_checkpoint_info info = { 0 };
     int rc = cli_line_read(&line, env, options, argc, argv, err);
     if (rc != CLFCN_OK) {
@@ -130,7 +130,7 @@ int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         rc = cli_info_certificate(env, path, err);
         goto out;
     }
-    rc = cli_input(clfcn_st_open(path, &file, err), err);
+    rc = cli_input(clfcn_weights_open(path, &file, err), err);
     if (rc < 0) {
         goto out;
     }
@@ -139,18 +139,17 @@ int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         goto out;
     }
     if (env->json) {
-        rc = cli_print_json(json_pack("{ss sI sI so so}", "file", path, "bytes",
-                                      (json_int_t)file.map.size, "parameters",
-                                      (json_int_t)parameter_count(&file), "network",
-                                      network_to_json(&info), "tensors",
-                                      tensors_to_json(&file)),
-                            err);
+        rc = cli_print_json(
+            json_pack("{ss sI sI so so}", "file", path, "bytes", (json_int_t)file.size,
+                      "parameters", (json_int_t)parameter_count(&file), "network",
+                      network_to_json(&info), "tensors", tensors_to_json(&file)),
+            err);
     } else {
         print_text(&file, &info);
     }
 out:
     clfcn_checkpoint_info_free(&info);
-    clfcn_st_close(&file);
+    clfcn_weights_close(&file);
     cli_line_free(&line);
     return rc;
 }

@@ -44,8 +44,8 @@ struct begun {
 
 static int read_checkpoint(const char *path, struct begun *run, struct clfcn_err *err)
 {
-    struct clfcn_st_file file = { 0 };
-    int rc = cli_input(clfcn_st_open(path, &file, err), err);
+    struct clfcn_weights_file file = { 0 };
+    int rc = cli_input(clfcn_weights_open(path, &file, err), err);
     if (rc == CLFCN_OK) {
         rc = clfcn_checkpoint_read_info(&file, path, &run->info, err);
     }
@@ -54,7 +54,7 @@ static int read_checkpoint(const char *path, struct begun *run, struct clfcn_err
             err, CLFCN_EDATA, 0,
             "%s: bare weights cannot be resumed; start from them with --init", path);
     }
-    clfcn_st_close(&file);
+    clfcn_weights_close(&file);
     run->config = run->info.config;
     return rc;
 }
@@ -129,9 +129,9 @@ static int check_inputs(const struct clfcn_train_config *config,
         }
     }
     if (config->init) {
-        struct clfcn_st_file file = { 0 };
-        rc = cli_input(clfcn_st_open(config->init, &file, err), err);
-        clfcn_st_close(&file);
+        struct clfcn_weights_file file = { 0 };
+        rc = cli_input(clfcn_weights_open(config->init, &file, err), err);
+        clfcn_weights_close(&file);
         if (rc < 0) {
             clfcn_err_note(err, "--init");
         }
@@ -293,7 +293,9 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "seed", .kind = CLI_UINT64, .target = &config.seed,
           .help = "of weights, split, order and augmentation" },
         { .name = "init", .kind = CLI_STRING, .target = &config.init, .arg = "FILE",
-          .help = "safetensors to start from: a network, or a VGG backbone" },
+          .help = "weights to start from, safetensors or PyTorch's: a network, or a VGG" },
+        { .name = "partial", .kind = CLI_FLAG, .target = &config.partial,
+          .help = "take what matches of --init, and warn of the rest" },
         { .name = "freeze-backbone", .kind = CLI_FLAG, .target = &config.freeze_backbone,
           .help = "train the decoder only" },
         { .name = "augment", .kind = CLI_CHOICE, .target = &config.augment,

@@ -30,6 +30,8 @@ static const struct cli_command commands[] = {
       1, 1, false, cmd_data },
     { "report", "RUN", "write a run folder's report as one HTML page",
       1, 1, false, cmd_report },
+    { "import", "IN OUT.safetensors [--partial]",
+      "turn weights that PyTorch saved into safetensors", 2, 2, false, cmd_import },
     { "info", "FILE", "show what a checkpoint, weights file or certificate holds",
       1, 1, false, cmd_info },
 };

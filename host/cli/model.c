@@ -74,7 +74,7 @@ static int describe_bare(struct cli_model *m, const char *path,
             "--size and --classes",
             path);
     }
-    if (!clfcn_st_find(&m->file, "classifier.weight")) {
+    if (!clfcn_weights_find(&m->file, "classifier.weight")) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
             "%s has no tensor 'classifier.weight': not a whole network; a "
@@ -94,7 +94,7 @@ int cli_model_open(struct cli_model *model, const char *path,
     const struct clfcn_classes *given = dataset_classes;
     const char *what = "the data set";
     *model = (struct cli_model){ 0 };
-    int rc = cli_input(clfcn_st_open(path, &model->file, err), err);
+    int rc = cli_input(clfcn_weights_open(path, &model->file, err), err);
     if (rc < 0) {
         goto out;
     }
@@ -141,7 +141,7 @@ void cli_model_close(struct cli_model *model)
 {
     clfcn_classes_free(&model->classes);
     clfcn_checkpoint_info_free(&model->info);
-    clfcn_st_close(&model->file);
+    clfcn_weights_close(&model->file);
     *model = (struct cli_model){ 0 };
 }
 

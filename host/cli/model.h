@@ -31,7 +31,7 @@ struct cli_model_options {
 
 /* Zero-initialised is closed. */
 struct cli_model {
-    struct clfcn_st_file file;
+    struct clfcn_weights_file file;
     struct clfcn_checkpoint_info info; /* has_metadata false: bare weights */
     struct clfcn_net_desc desc;
     struct clfcn_classes classes;

@@ -4,14 +4,14 @@
 
 /* Convolutions of each of the five stages (Simonyan and Zisserman, 2015, table 1: A, B,
  * D, E). */
-static const int vgg_depth[][5] = {
+const int clfcn_vgg_depth[][5] = {
     [CLFCN_VGG11] = { 1, 1, 2, 2, 2 },
     [CLFCN_VGG13] = { 2, 2, 2, 2, 2 },
     [CLFCN_VGG16] = { 2, 2, 3, 3, 3 },
     [CLFCN_VGG19] = { 2, 2, 4, 4, 4 },
 };
-static const int vgg_channels[5] = { 64, 128, 256, 512, 512 };
-static const int decoder_channels[5] = { 512, 256, 128, 64, 32 };
+const int clfcn_vgg_channels[5] = { 64, 128, 256, 512, 512 };
+const int clfcn_decoder_channels[5] = { 512, 256, 128, 64, 32 };
 
 struct builder {
     struct clfcn_graph *graph;
@@ -90,10 +90,10 @@ static int build_vgg(struct builder *b, const struct clfcn_net_desc *desc)
     for (int s = 0; rc == CLFCN_OK && s < 5; ++s) {
         struct clfcn_op *op = NULL;
         char name[32], prefix[48];
-        for (int i = 0; rc == CLFCN_OK && i < vgg_depth[desc->backbone][s]; ++i) {
+        for (int i = 0; rc == CLFCN_OK && i < clfcn_vgg_depth[desc->backbone][s]; ++i) {
             snprintf(name, sizeof(name), "conv%d_%d", s + 1, i + 1);
             snprintf(prefix, sizeof(prefix), "pretrained_net.features.%d", index);
-            rc = clfcn_conv2d_create(vgg_channels[s], 3, true, &op, b->err);
+            rc = clfcn_conv2d_create(clfcn_vgg_channels[s], 3, true, &op, b->err);
             rc = append(b, rc, op, name, prefix, -1);
             index += 2;
         }
@@ -119,7 +119,7 @@ static int build_stage(struct builder *b, enum clfcn_arch arch, int i)
     struct clfcn_op *op = NULL;
     char name[32];
     snprintf(name, sizeof(name), "deconv%d", i);
-    int rc = clfcn_deconv2d_create(decoder_channels[i - 1], &op, b->err);
+    int rc = clfcn_deconv2d_create(clfcn_decoder_channels[i - 1], &op, b->err);
     rc = append(b, rc, op, name, name, -1);
     if (rc == CLFCN_OK && skip == SKIP_BEFORE_BN) {
         snprintf(name, sizeof(name), "add%d", i);

@@ -43,6 +43,11 @@ struct clfcn_graph {
     int part_ops; /* 0: all take the batch as a whole */
 };
 
+/* The sizes of the family: convolutions and channels of a backbone's five stages, and
+ * channels of the decoder's. (fcn.c) */
+extern const int clfcn_vgg_depth[][5];
+extern const int clfcn_vgg_channels[5], clfcn_decoder_channels[5];
+
 /* Build the ops of the network desc names, with shapes, parameters and, if env->training,
  * gradients linked. parts may be NULL: none. graph is zero-initialised by the caller and,
  * also after an error, finished with clfcn_graph_finish(). (fcn.c) */

@@ -78,7 +78,7 @@ int clfcn_net_write_file(struct clfcn_net *net, const char *path, bool optimizer
                          struct clfcn_err *err);
 /* with optimizer_state, its tensors must be there too. name stands for the file in
  * messages. */
-int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_st_file *f,
+int clfcn_net_read_file(struct clfcn_net *net, const struct clfcn_weights_file *f,
                         const char *name, bool optimizer_state, struct clfcn_err *err);
 
 /* What a net will take, known before anything is allocated. */

@@ -4,13 +4,8 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "safetensors data is little-endian and is used without conversion"
-#endif
 
 /* The reference implementation's limit. */
 #define MAX_HEADER_BYTES (UINT64_C(100) << 20)
@@ -43,7 +38,7 @@ enum { DTYPE_COUNT = sizeof(dtypes) / sizeof(dtypes[0]) };
 
 /* While the header is being read: the tensor and its place within the data. */
 struct entry {
-    struct clfcn_st_tensor tensor;
+    struct clfcn_weights_tensor tensor;
     uint64_t begin, end;
 };
 
@@ -62,40 +57,25 @@ static int bad_tensor(const char *name, const char *what, struct clfcn_err *err)
                          what);
 }
 
-/* Shape and element count; *count is checked against overflow when multiplied by
- * item_bytes. */
-static int parse_shape(const json_t *shape, size_t item_bytes, struct clfcn_st_tensor *t,
-                       struct clfcn_err *err)
+static int parse_shape(const json_t *shape, size_t item_bytes,
+                       struct clfcn_weights_tensor *t, struct clfcn_err *err)
 {
     if (!json_is_array(shape) || json_array_size(shape) > CLFCN_MAX_DIMS) {
         return bad_tensor(t->name, "needs a shape of at most 8 dimensions", err);
     }
-    uint64_t count = 1;
-    bool empty = false;
     t->ndim = (int)json_array_size(shape);
     for (int i = 0; i < t->ndim; ++i) {
         const json_t *dim = json_array_get(shape, (size_t)i);
-        if (!json_is_integer(dim) || json_integer_value(dim) < 0) {
-            return bad_tensor(t->name, "has a dimension that is no size", err);
-        }
-        t->dims[i] = json_integer_value(dim);
-        if (t->dims[i] == 0) {
-            empty = true;
-        } else if (count > (uint64_t)SIZE_MAX / item_bytes / (uint64_t)t->dims[i]) {
-            return bad_tensor(t->name, "has a shape too large for any file", err);
-        } else {
-            count *= (uint64_t)t->dims[i];
-        }
+        t->dims[i] = json_is_integer(dim) ? json_integer_value(dim) : -1;
     }
-    t->count = empty ? 0 : (size_t)count;
-    t->bytes = t->count * item_bytes;
-    return CLFCN_OK;
+    const char *wrong = clfcn_weights_lay_out(t, item_bytes, false);
+    return wrong ? bad_tensor(t->name, wrong, err) : CLFCN_OK;
 }
 
 static int parse_tensor(const char *name, const json_t *json, struct entry *e,
                         struct clfcn_err *err)
 {
-    struct clfcn_st_tensor *t = &e->tensor;
+    struct clfcn_weights_tensor *t = &e->tensor;
     t->name = strdup(name);
     if (t->name == NULL) {
         return clfcn_err_nomem(err);
@@ -181,8 +161,8 @@ static int check_places(struct entry *entries, int count, uint64_t header_bytes,
 }
 
 /* Fill f->tensors and f->metadata from the parsed header. */
-static int read_header(struct clfcn_st_file *f, json_t *header, uint64_t header_bytes,
-                       struct clfcn_err *err)
+static int read_header(struct clfcn_weights_file *f, json_t *header,
+                       uint64_t header_bytes, struct clfcn_err *err)
 {
     const size_t members = json_object_size(header);
     struct entry *entries = calloc(members + 1, sizeof(*entries));
@@ -205,12 +185,11 @@ static int read_header(struct clfcn_st_file *f, json_t *header, uint64_t header_
             goto out;
         }
     }
-    rc = check_places(entries, count, header_bytes, f->map.size, err);
+    rc = check_places(entries, count, header_bytes, f->size, err);
 out:
     for (int i = 0; i < count; ++i) {
         f->tensors[i] = entries[i].tensor; /* owns the name, also when rc < 0 */
-        f->tensors[i].data =
-            rc < 0 ? NULL : f->map.data + header_bytes + entries[i].begin;
+        f->tensors[i].data = rc < 0 ? NULL : f->bytes + header_bytes + entries[i].begin;
         f->count = i + 1;
     }
     free(entries);
@@ -218,16 +197,16 @@ out:
 }
 
 /* Parse the JSON header; *header_bytes is what stands before the data. */
-static int load_header(const struct clfcn_mapped_file *map, json_t **header,
+static int load_header(const struct clfcn_weights_file *f, json_t **header,
                        uint64_t *header_bytes, struct clfcn_err *err)
 {
-    if (map->size < 8) {
+    if (f->size < 8) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
-            "truncated checkpoint: %zu bytes, its header promises at least 8", map->size);
+            "truncated checkpoint: %zu bytes, its header promises at least 8", f->size);
     }
     uint64_t length = 0;
-    memcpy(&length, map->data, 8);
+    memcpy(&length, f->bytes, 8);
     if (length > MAX_HEADER_BYTES) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "not a safetensors file (a header of %" PRIu64
@@ -235,15 +214,15 @@ static int load_header(const struct clfcn_mapped_file *map, json_t **header,
                              length);
     }
     *header_bytes = 8 + length;
-    if (*header_bytes > map->size) {
+    if (*header_bytes > f->size) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
             "truncated checkpoint: %zu bytes, its header promises at least "
             "%" PRIu64,
-            map->size, *header_bytes);
+            f->size, *header_bytes);
     }
     json_error_t error;
-    *header = json_loadb((const char *)map->data + 8, (size_t)length,
+    *header = json_loadb((const char *)f->bytes + 8, (size_t)length,
                          JSON_REJECT_DUPLICATES, &error);
     if (*header == NULL) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
@@ -257,99 +236,16 @@ static int load_header(const struct clfcn_mapped_file *map, json_t **header,
     return CLFCN_OK;
 }
 
-int clfcn_st_open(const char *path, struct clfcn_st_file *out, struct clfcn_err *err)
+int clfcn_safetensors_read(struct clfcn_weights_file *f, struct clfcn_err *err)
 {
-    memset(out, 0, sizeof(*out));
-    int rc = clfcn_map_open(&out->map, path, err);
-    if (rc < 0) {
-        return rc;
-    }
     json_t *header = NULL;
     uint64_t header_bytes = 0;
-    rc = load_header(&out->map, &header, &header_bytes, err);
+    int rc = load_header(f, &header, &header_bytes, err);
     if (rc == CLFCN_OK) {
-        rc = read_header(out, header, header_bytes, err);
+        rc = read_header(f, header, header_bytes, err);
     }
     json_decref(header);
-    if (rc < 0) {
-        clfcn_err_note(err, "%s", path);
-        clfcn_st_close(out);
-    }
     return rc;
-}
-
-void clfcn_st_close(struct clfcn_st_file *f)
-{
-    if (f == NULL) {
-        return;
-    }
-    for (int i = 0; i < f->count; ++i) {
-        free(f->tensors[i].name);
-    }
-    free(f->tensors);
-    free(f->metadata);
-    clfcn_map_close(&f->map);
-    memset(f, 0, sizeof(*f));
-}
-
-const struct clfcn_st_tensor *clfcn_st_find(const struct clfcn_st_file *f,
-                                            const char *name)
-{
-    for (int i = 0; i < f->count; ++i) {
-        if (strcmp(f->tensors[i].name, name) == 0) {
-            return &f->tensors[i];
-        }
-    }
-    return NULL;
-}
-
-static float half_to_float(uint16_t h)
-{
-    const int exponent = (h >> 10) & 31, mantissa = h & 1023;
-    float x;
-    if (exponent == 31) {
-        x = mantissa != 0 ? NAN : INFINITY;
-    } else if (exponent == 0) {
-        x = ldexpf((float)mantissa, -24);
-    } else {
-        x = ldexpf((float)(mantissa + 1024), exponent - 25);
-    }
-    return (h & 0x8000) != 0 ? -x : x;
-}
-
-static float bfloat_to_float(uint16_t b)
-{
-    const uint32_t bits = (uint32_t)b << 16;
-    float x;
-    memcpy(&x, &bits, sizeof(x));
-    return x;
-}
-
-int clfcn_st_to_f32(const struct clfcn_st_tensor *t, float *out, struct clfcn_err *err)
-{
-    switch (t->dtype) {
-    case CLFCN_F32:
-        memcpy(out, t->data, t->bytes);
-        return CLFCN_OK;
-    case CLFCN_F16:
-    case CLFCN_BF16:
-        for (size_t i = 0; i < t->count; ++i) {
-            uint16_t bits;
-            memcpy(&bits, t->data + 2 * i, sizeof(bits));
-            out[i] = t->dtype == CLFCN_F16 ? half_to_float(bits) : bfloat_to_float(bits);
-        }
-        return CLFCN_OK;
-    case CLFCN_F64:
-        for (size_t i = 0; i < t->count; ++i) {
-            double x;
-            memcpy(&x, t->data + 8 * i, sizeof(x));
-            out[i] = (float)x;
-        }
-        return CLFCN_OK;
-    default:
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "tensor '%.80s' holds no floating-point numbers", t->name);
-    }
 }
 
 /* --- writing --- */

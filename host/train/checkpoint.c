@@ -126,7 +126,7 @@ out:
     return rc == CLFCN_EINVAL ? CLFCN_EDATA : rc;
 }
 
-int clfcn_checkpoint_read_info(const struct clfcn_st_file *f, const char *name,
+int clfcn_checkpoint_read_info(const struct clfcn_weights_file *f, const char *name,
                                struct clfcn_checkpoint_info *out, struct clfcn_err *err)
 {
     memset(out, 0, sizeof(*out));

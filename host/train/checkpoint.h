@@ -42,7 +42,7 @@ int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
 
 /* Read the metadata of an open file; name stands for it in messages. A file without clfcn
  * metadata gives has_metadata false. Free with clfcn_checkpoint_info_free(). */
-int clfcn_checkpoint_read_info(const struct clfcn_st_file *f, const char *name,
+int clfcn_checkpoint_read_info(const struct clfcn_weights_file *f, const char *name,
                                struct clfcn_checkpoint_info *out, struct clfcn_err *err);
 void clfcn_checkpoint_info_free(struct clfcn_checkpoint_info *info);
 

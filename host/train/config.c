@@ -88,6 +88,7 @@ static const struct field {
     { "lr-power", FIELD(lr_power), REAL, .range = ABOVE_0 },
     { "seed", FIELD(seed), UINT64 },
     { "init", FIELD(init), TEXT },
+    { "partial", FIELD(partial), FLAG },
     { "freeze-backbone", FIELD(freeze_backbone), FLAG },
     { "augment", FIELD(augment), ENUM, &augment_access },
     { "no-shuffle", FIELD(shuffle), NOT_FLAG },

@@ -37,7 +37,7 @@ struct clfcn_run {
     struct clfcn_checkpoint_info
         info;                  /* of the checkpoint resumed from; config points into it */
     json_t *config_json;       /* or into this, a config.json */
-    struct clfcn_st_file last; /* that checkpoint, open until its weights are loaded */
+    struct clfcn_weights_file last; /* that checkpoint, open until its weights are loaded */
     struct clfcn_save save;
 
     /* The data (run_data.c). */

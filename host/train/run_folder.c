@@ -60,7 +60,7 @@ static int refuse_existing_run(const struct clfcn_run *run, struct clfcn_err *er
 /* Configuration and position from an open checkpoint. */
 static int read_checkpoint(struct clfcn_run *run, const char *path, struct clfcn_err *err)
 {
-    int rc = clfcn_st_open(path, &run->last, err);
+    int rc = clfcn_weights_open(path, &run->last, err);
     if (rc < 0) {
         return rc;
     }

@@ -367,12 +367,12 @@ static int open_net(struct clfcn_run *run, struct clfcn_err *err)
         char name[512];
         snprintf(name, sizeof(name), "%s/checkpoints/last.safetensors", config->out);
         rc = clfcn_net_read_file(run->net, &run->last, name, true, err);
-        clfcn_st_close(&run->last);
+        clfcn_weights_close(&run->last);
         return rc;
     }
     rc = clfcn_net_init(run->net, config->seed, err);
     if (rc == CLFCN_OK && config->init != NULL) {
-        rc = clfcn_net_load(run->net, config->init, err);
+        rc = clfcn_net_load(run->net, config->init, config->partial, err);
     }
     return rc;
 }
@@ -461,7 +461,7 @@ static void finish(struct clfcn_run *run)
     clfcn_dataset_destroy(&run->val_set);
     clfcn_dataset_destroy(&run->set);
     clfcn_runlog_close(&run->log);
-    clfcn_st_close(&run->last);
+    clfcn_weights_close(&run->last);
     clfcn_checkpoint_info_free(&run->info);
     json_decref(run->config_json);
     clfcn_lock_release(&run->lock);

@@ -51,7 +51,8 @@ struct clfcn_net_options {
      * parts, and leave optimiser state and weights in host memory: whatever costs least.
      * Only other algorithms and parts change bits, by rounding. */
     size_t mem_bytes;
-    /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device. */
+    /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device.
+     */
     const struct clfcn_choices *choices;
 };
 
@@ -81,14 +82,17 @@ CLFCN_API const struct clfcn_net_desc *clfcn_net_get_desc(const struct clfcn_net
 CLFCN_API int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err);
 
 /**
- * Load weights from a safetensors file: a checkpoint, a bare weights file under the same
- * names, or one that holds only `features.{i}.*` (a torchvision VGG), which sets the
- * backbone alone.
+ * Load weights: a checkpoint, a bare file under the same names, or one that holds only a
+ * backbone (`features.{i}.*`, a torchvision VGG), which sets that alone. The file is
+ * safetensors, or a state_dict from torch.save(), of which nothing is executed; numbers
+ * of 16 and 64 bits are converted.
  *
- * @return CLFCN_OK; CLFCN_EDATA if the file is damaged or a tensor is missing, unknown or
- * has another shape: the message names it; CLFCN_EIO; CLFCN_ECL.
+ * @param partial  Take what matches and log the rest as warnings, in place of an error.
+ * @return CLFCN_OK; CLFCN_EDATA if the file is damaged, if a tensor is missing, unknown
+ * or has another shape, or, with partial, if none matches: the message names it;
+ * CLFCN_EIO; CLFCN_ECL.
  */
-CLFCN_API int clfcn_net_load(struct clfcn_net *net, const char *path,
+CLFCN_API int clfcn_net_load(struct clfcn_net *net, const char *path, bool partial,
                              struct clfcn_err *err);
 
 /** Save the parameters as safetensors under PyTorch's names, atomically. */

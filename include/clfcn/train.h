@@ -36,7 +36,8 @@ struct clfcn_train_config {
     double lr_gamma; /**< factor of a drop of policy step */
     double lr_power; /**< exponent of policy poly */
     uint64_t seed;
-    const char *init; /**< safetensors to start from, or NULL */
+    const char *init; /**< weights to start from (clfcn_net_load()), or NULL */
+    bool partial;     /**< take what matches of them */
     bool freeze_backbone;
     enum clfcn_augment augment;
     bool shuffle;

@@ -71,30 +71,30 @@ static void write_sample(void)
 
 static void test_round_trip(void **state)
 {
-    struct clfcn_st_file f;
+    struct clfcn_weights_file f;
     struct clfcn_err err;
     float read[6];
     write_sample();
-    assert_int_equal(clfcn_st_open(path, &f, &err), 0);
+    assert_int_equal(clfcn_weights_open(path, &f, &err), 0);
     assert_int_equal(f.count, 3);
     assert_string_equal(f.metadata, METADATA);
-    const struct clfcn_st_tensor *a = clfcn_st_find(&f, "a.weight");
+    const struct clfcn_weights_tensor *a = clfcn_weights_find(&f, "a.weight");
     assert_non_null(a);
     assert_int_equal(a->ndim, 2);
     assert_int_equal(a->dims[0], 2);
     assert_int_equal(a->dims[1], 3);
     assert_int_equal(a->count, 6);
-    assert_int_equal(clfcn_st_to_f32(a, read, &err), 0);
+    assert_int_equal(clfcn_weights_floats(&f, a, read, &err), 0);
     assert_memory_equal(read, values, sizeof(values));
-    const struct clfcn_st_tensor *n = clfcn_st_find(&f, "n");
+    const struct clfcn_weights_tensor *n = clfcn_weights_find(&f, "n");
     assert_int_equal(n->ndim, 0);
     assert_int_equal(n->count, 1);
     assert_memory_equal(n->data, &counter, 8);
-    assert_int_equal(clfcn_st_to_f32(n, read, &err), CLFCN_EDATA);
-    assert_int_equal(clfcn_st_find(&f, "empty")->bytes, 0);
-    assert_null(clfcn_st_find(&f, "a"));
-    clfcn_st_close(&f);
-    clfcn_st_close(&f); /* harmless */
+    assert_int_equal(clfcn_weights_floats(&f, n, read, &err), CLFCN_EDATA);
+    assert_int_equal(clfcn_weights_find(&f, "empty")->bytes, 0);
+    assert_null(clfcn_weights_find(&f, "a"));
+    clfcn_weights_close(&f);
+    clfcn_weights_close(&f); /* harmless */
 }
 
 /* The rules of the reference implementation that our own reader does not need. */
@@ -120,7 +120,7 @@ static void test_layout(void **state)
 static void test_truncated_at_every_byte(void **state)
 {
     struct clfcn_mapped_file m;
-    struct clfcn_st_file f;
+    struct clfcn_weights_file f;
     struct clfcn_err err;
     write_sample();
     assert_int_equal(clfcn_map_open(&m, path, NULL), 0);
@@ -131,7 +131,7 @@ static void test_truncated_at_every_byte(void **state)
     for (size_t n = 0; n < size; ++n) {
         write_bytes(whole, n);
         err.msg[0] = '\0';
-        assert_int_equal(clfcn_st_open(path, &f, &err), CLFCN_EDATA);
+        assert_int_equal(clfcn_weights_open(path, &f, &err), CLFCN_EDATA);
         assert_non_null(strstr(err.msg, path));
         assert_non_null(strstr(err.msg, "truncated"));
         assert_null(f.tensors);
@@ -147,7 +147,7 @@ static void test_truncated_at_every_byte(void **state)
 static void test_flipped_bits(void **state)
 {
     struct clfcn_mapped_file m;
-    struct clfcn_st_file f;
+    struct clfcn_weights_file f;
     write_sample();
     assert_int_equal(clfcn_map_open(&m, path, NULL), 0);
     const size_t size = m.size;
@@ -160,7 +160,7 @@ static void test_flipped_bits(void **state)
         bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
         write_bytes(bytes, size);
         bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
-        int rc = clfcn_st_open(path, &f, &err);
+        int rc = clfcn_weights_open(path, &f, &err);
         if (rc < 0) {
             assert_int_equal(rc, CLFCN_EDATA);
             assert_true(err.msg[0] != '\0');
@@ -168,10 +168,10 @@ static void test_flipped_bits(void **state)
             continue;
         }
         for (int i = 0; i < f.count; ++i) {
-            const struct clfcn_st_tensor *t = &f.tensors[i];
+            const struct clfcn_weights_tensor *t = &f.tensors[i];
             assert_true(t->data >= f.map.data && t->data + t->bytes <= f.map.data + size);
         }
-        clfcn_st_close(&f);
+        clfcn_weights_close(&f);
     }
     assert_true(refused > 100);
     free(bytes);
@@ -179,10 +179,10 @@ static void test_flipped_bits(void **state)
 
 static void assert_refused(const char *header, size_t data, const char *why)
 {
-    struct clfcn_st_file f;
+    struct clfcn_weights_file f;
     struct clfcn_err err = { 0 };
     write_file(header, data);
-    int rc = clfcn_st_open(path, &f, &err);
+    int rc = clfcn_weights_open(path, &f, &err);
     if (rc != CLFCN_EDATA || strstr(err.msg, why) == NULL) {
         fail_msg("%s gave %d '%s', not '%s'", header, rc, err.msg, why);
     }
@@ -231,34 +231,34 @@ static void test_bad_headers(void **state)
     assert_refused("{\"__metadata__\":[]}", 8, "__metadata__");
     assert_refused("{\"__metadata__\":{\"a\":1}}", 8, "__metadata__");
     const unsigned char huge[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-    struct clfcn_st_file f;
+    struct clfcn_weights_file f;
     struct clfcn_err err;
     write_bytes(huge, sizeof(huge));
-    assert_int_equal(clfcn_st_open(path, &f, &err), CLFCN_EDATA);
+    assert_int_equal(clfcn_weights_open(path, &f, &err), CLFCN_EDATA);
     assert_non_null(strstr(err.msg, "not a safetensors file"));
 }
 
 static void test_good_headers(void **state)
 {
-    struct clfcn_st_file f;
+    struct clfcn_weights_file f;
     /* Out of order, with a hole, trailing blanks, members nobody knows, no metadata. */
     write_file(
         "{" T("late", "U8", "[2]", "[6,8]") ",\"x\":{\"dtype\":\"F16\",\"shape\":[1,0],"
                                             "\"data_offsets\":[4,4],\"more\":1}," T(
                                                 "early", "F32", "[]", "[0,4]") "}   ",
         8);
-    assert_int_equal(clfcn_st_open(path, &f, NULL), 0);
+    assert_int_equal(clfcn_weights_open(path, &f, NULL), 0);
     assert_int_equal(f.count, 3);
     assert_string_equal(f.tensors[0].name, "early");
     assert_string_equal(f.tensors[2].name, "late");
     assert_int_equal(f.tensors[2].dtype, CLFCN_DTYPE_OTHER);
     assert_null(f.metadata);
-    clfcn_st_close(&f);
+    clfcn_weights_close(&f);
     write_file("{}", 0);
-    assert_int_equal(clfcn_st_open(path, &f, NULL), 0);
+    assert_int_equal(clfcn_weights_open(path, &f, NULL), 0);
     assert_int_equal(f.count, 0);
-    clfcn_st_close(&f);
-    assert_int_equal(clfcn_st_open("/nonexistent/x", &f, NULL), CLFCN_EIO);
+    clfcn_weights_close(&f);
+    assert_int_equal(clfcn_weights_open("/nonexistent/x", &f, NULL), CLFCN_EIO);
 }
 
 static void test_conversions(void **state)
@@ -267,13 +267,17 @@ static void test_conversions(void **state)
                               0x7c00, 0xfc00, 0x7e00, 0x8000 };
     const float want_half[] = { 1,     -2.5f,    5.9604644775390625e-8f,
                                 65504, INFINITY, -INFINITY };
-    struct clfcn_st_tensor t = { .name = (char *)"t",
-                                 .dtype = CLFCN_F16,
-                                 .count = 8,
-                                 .bytes = 16,
-                                 .data = (const unsigned char *)half };
+    struct clfcn_weights_tensor t = { .name = (char *)"t",
+                                      .dtype = CLFCN_F16,
+                                      .ndim = 1,
+                                      .dims = { 8 },
+                                      .strides = { 1 },
+                                      .count = 8,
+                                      .bytes = 16,
+                                      .data = (const unsigned char *)half };
+    const struct clfcn_weights_file f = { 0 };
     float out[8];
-    assert_int_equal(clfcn_st_to_f32(&t, out, NULL), 0);
+    assert_int_equal(clfcn_weights_floats(&f, &t, out, NULL), 0);
     for (int i = 0; i < 6; ++i) {
         assert_true(out[i] == want_half[i]);
     }
@@ -282,14 +286,16 @@ static void test_conversions(void **state)
     const uint16_t brain[] = { 0x3f80, 0xc020, 0x7f80 };
     t.dtype = CLFCN_BF16;
     t.count = 3;
+    t.dims[0] = 3;
     t.data = (const unsigned char *)brain;
-    assert_int_equal(clfcn_st_to_f32(&t, out, NULL), 0);
+    assert_int_equal(clfcn_weights_floats(&f, &t, out, NULL), 0);
     assert_true(out[0] == 1 && out[1] == -2.5f && isinf(out[2]));
     const double wide[] = { 0.1, -1e300 };
     t.dtype = CLFCN_F64;
     t.count = 2;
+    t.dims[0] = 2;
     t.data = (const unsigned char *)wide;
-    assert_int_equal(clfcn_st_to_f32(&t, out, NULL), 0);
+    assert_int_equal(clfcn_weights_floats(&f, &t, out, NULL), 0);
     assert_true(out[0] == 0.1f && isinf(out[1]));
 }
 

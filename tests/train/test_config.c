@@ -49,6 +49,7 @@ static struct clfcn_train_config unusual(void)
         .lr_power = 1.1 / 3,
         .seed = INT64_MAX,
         .init = "w",
+        .partial = true,
         .freeze_backbone = true,
         .augment = CLFCN_AUGMENT_FLIP,
         .shuffle = false,

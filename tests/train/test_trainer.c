@@ -152,10 +152,10 @@ static void assert_same_events(const char *a, const char *b, const char *kind)
 
 static void assert_same_tensors(const char *a, const char *b)
 {
-    struct clfcn_st_file fa, fb;
+    struct clfcn_weights_file fa, fb;
     char path[SCRATCH_PATH];
-    assert_int_equal(clfcn_st_open(scratch_path(path, a), &fa, NULL), 0);
-    assert_int_equal(clfcn_st_open(scratch_path(path, b), &fb, NULL), 0);
+    assert_int_equal(clfcn_weights_open(scratch_path(path, a), &fa, NULL), 0);
+    assert_int_equal(clfcn_weights_open(scratch_path(path, b), &fb, NULL), 0);
     assert_int_equal(fa.count, fb.count);
     for (int i = 0; i < fa.count; ++i) {
         assert_string_equal(fa.tensors[i].name, fb.tensors[i].name);
@@ -163,23 +163,23 @@ static void assert_same_tensors(const char *a, const char *b)
             fail_msg("%s differs", fa.tensors[i].name);
         }
     }
-    clfcn_st_close(&fa);
-    clfcn_st_close(&fb);
+    clfcn_weights_close(&fa);
+    clfcn_weights_close(&fb);
 }
 
 static struct clfcn_train_state state_of(const char *name)
 {
-    struct clfcn_st_file f;
+    struct clfcn_weights_file f;
     struct clfcn_checkpoint_info info;
     char path[SCRATCH_PATH];
-    assert_int_equal(clfcn_st_open(scratch_path(path, name), &f, NULL), 0);
+    assert_int_equal(clfcn_weights_open(scratch_path(path, name), &f, NULL), 0);
     assert_int_equal(clfcn_checkpoint_read_info(&f, path, &info, NULL), 0);
     assert_true(info.has_metadata);
     assert_int_equal(info.net.classes, 2);
     assert_string_equal(info.classes.list[1].name, "disc");
     const struct clfcn_train_state s = info.state;
     clfcn_checkpoint_info_free(&info);
-    clfcn_st_close(&f);
+    clfcn_weights_close(&f);
     return s;
 }
 
@@ -344,14 +344,14 @@ static void note_order(void *user, const char *name, const char *line)
     json_t *event = json_loads(line, 0, NULL);
     const json_int_t step = json_integer_value(json_object_get(event, "step"));
     if (saved) {
-        struct clfcn_st_file file;
+        struct clfcn_weights_file file;
         struct clfcn_checkpoint_info info;
         const char *path = json_string_value(json_object_get(event, "path"));
-        assert_int_equal(clfcn_st_open(path, &file, NULL), 0);
+        assert_int_equal(clfcn_weights_open(path, &file, NULL), 0);
         assert_int_equal(clfcn_checkpoint_read_info(&file, path, &info, NULL), 0);
         assert_int_equal(info.state.step, step);
         clfcn_checkpoint_info_free(&info);
-        clfcn_st_close(&file);
+        clfcn_weights_close(&file);
     }
     const size_t n = strlen(order->text);
     snprintf(order->text + n, sizeof(order->text) - n, "%c%d ", saved ? 'c' : 's',

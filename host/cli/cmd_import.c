@@ -1,0 +1,63 @@
+/* cmd_import.c - clfcn import: weights that PyTorch saved, as safetensors. */
+#include "../net/weights_import.h"
+#include "options.h"
+#include <string.h>
+
+static bool is_safetensors(const char *path)
+{
+    static const char ending[] = ".safetensors";
+    const size_t n = strlen(path);
+    return n > strlen(ending) && strcmp(path + n - strlen(ending), ending) == 0;
+}
+
+static int report(struct cli_env *env, const char *out, const struct clfcn_import *what,
+                  struct clfcn_err *err)
+{
+    const char *backbone = clfcn_backbone_name(what->backbone);
+    if (env->json) {
+        return cli_print_json(
+            json_pack("{ss si ss so}", "file", out, "tensors", what->tensors, "backbone",
+                      backbone, "classes",
+                      what->classes ? json_integer(what->classes) : json_null()),
+            err);
+    }
+    if (what->classes) {
+        printf("%s: %d tensors of an FCN on %s, %d classes\n", out, what->tensors,
+               backbone, what->classes);
+    } else {
+        printf("%s: %d tensors of a %s\n", out, what->tensors, backbone);
+    }
+    return CLFCN_OK;
+}
+
+int cmd_import(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
+{
+    bool partial = false;
+    struct cli_option options[] = {
+        { .name = "partial",
+          .kind = CLI_FLAG,
+          .target = &partial,
+          .help = "take what matches an FCN or a VGG, and warn of the rest" },
+        { 0 },
+    };
+    struct cli_line line;
+    struct clfcn_import what;
+    int rc = cli_line_read(&line, env, options, argc, argv, err);
+    if (rc != CLFCN_OK) {
+        goto out;
+    }
+    const char *in = line.args[0], *out = line.args[1];
+    if (!is_safetensors(out)) {
+        rc = clfcn_err_set(err, CLFCN_EINVAL, 0,
+                           "%s: import writes safetensors: name it so, OUT.safetensors",
+                           out);
+        goto out;
+    }
+    rc = clfcn_weights_import(in, out, partial, &what, err);
+    if (rc == CLFCN_OK) {
+        rc = report(env, out, &what, err);
+    }
+out:
+    cli_line_free(&line);
+    return rc;
+}

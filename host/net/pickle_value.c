@@ -1,0 +1,82 @@
+/* pickle_value.c - the values of pickles: making, filling, looking up, freeing. */
+#include "pickle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Make room for one more in a list of pointers. */
+static bool grow(struct clfcn_pickle_value ***list, size_t count, size_t *room)
+{
+    if (count < *room) {
+        return true;
+    }
+    const size_t more = *room ? *room * 2 : 4;
+    struct clfcn_pickle_value **grown = realloc(*list, more * sizeof(**list));
+    if (grown) {
+        *list = grown;
+        *room = more;
+    }
+    return grown != NULL;
+}
+
+int clfcn_pickle_new(struct clfcn_pickle *p, struct clfcn_pickle_value **out,
+                     struct clfcn_err *err)
+{
+    if (p->count == CLFCN_PICKLE_MAX_VALUES) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "more than %d values",
+                             CLFCN_PICKLE_MAX_VALUES);
+    }
+    *out = grow(&p->values, p->count, &p->room) ? calloc(1, sizeof(**out)) : NULL;
+    if (!*out) {
+        return clfcn_err_nomem(err);
+    }
+    p->values[p->count++] = *out;
+    return CLFCN_OK;
+}
+
+int clfcn_pickle_append(struct clfcn_pickle_value *container,
+                        struct clfcn_pickle_value *item, struct clfcn_err *err)
+{
+    if (!grow(&container->items, container->count, &container->room)) {
+        return clfcn_err_nomem(err);
+    }
+    container->items[container->count++] = item;
+    return CLFCN_OK;
+}
+
+void clfcn_pickle_free(struct clfcn_pickle *p)
+{
+    for (size_t i = 0; i < p->count; ++i) {
+        free(p->values[i]->items);
+        free(p->values[i]);
+    }
+    free(p->values);
+    *p = (struct clfcn_pickle){ 0 };
+}
+
+bool clfcn_pickle_is(const struct clfcn_pickle_value *v, const char *text)
+{
+    return v->kind == CLFCN_PICKLE_TEXT && v->length == strlen(text) &&
+           memcmp(v->text, text, v->length) == 0;
+}
+
+const struct clfcn_pickle_value *clfcn_pickle_get(const struct clfcn_pickle_value *dict,
+                                                  const char *key)
+{
+    for (size_t i = dict->count; dict->kind == CLFCN_PICKLE_DICT && i >= 2; i -= 2) {
+        if (clfcn_pickle_is(dict->items[i - 2], key)) {
+            return dict->items[i - 1];
+        }
+    }
+    return NULL;
+}
+
+const char *clfcn_pickle_show(const struct clfcn_pickle_value *v, char *buf, size_t n)
+{
+    size_t i = 0;
+    for (; i < v->length && i + 1 < n; ++i) {
+        buf[i] = v->text[i] < ' ' || v->text[i] > '~' ? '?' : (char)v->text[i];
+    }
+    buf[i] = '\0';
+    return buf;
+}
