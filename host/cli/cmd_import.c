@@ -41,6 +41,7 @@ int cmd_import(struct cli_env *env, int argc, char **argv, struct clfcn_err *err
         { 0 },
     };
     struct cli_line line;
+    struct clfcn_weights_file file = { 0 };
     struct clfcn_import what;
     int rc = cli_line_read(&line, env, options, argc, argv, err);
     if (rc != CLFCN_OK) {
@@ -53,11 +54,15 @@ int cmd_import(struct cli_env *env, int argc, char **argv, struct clfcn_err *err
                            out);
         goto out;
     }
-    rc = clfcn_weights_import(in, out, partial, &what, err);
+    rc = cli_input(clfcn_weights_open(in, &file, err), err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_weights_import(&file, in, out, partial, &what, err);
+    }
     if (rc == CLFCN_OK) {
         rc = report(env, out, &what, err);
     }
 out:
+    clfcn_weights_close(&file);
     cli_line_free(&line);
     return rc;
 }

@@ -1,5 +1,6 @@
 /* model.c - a trained network as a command's argument. */
 #include "model.h"
+#include "../net/weights_match.h"
 #include <string.h>
 
 static int same_classes(const struct clfcn_classes *holds,
@@ -74,7 +75,7 @@ static int describe_bare(struct cli_model *m, const char *path,
             "--size and --classes",
             path);
     }
-    if (!clfcn_weights_find(&m->file, "classifier.weight")) {
+    if (!clfcn_weights_match_one(&m->file, "classifier.weight")) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
             "%s has no tensor 'classifier.weight': not a whole network; a "

@@ -323,7 +323,7 @@ static int op_append(struct machine *m, int op)
 
 static int op_appends(struct machine *m, int op)
 {
-    size_t first;
+    size_t first = 0;
     const int rc = find_mark(m, &first);
     if (rc < 0) {
         return rc;
@@ -460,7 +460,7 @@ static int (*const operations[256])(struct machine *m, int op) = {
 
 static int step(struct machine *m)
 {
-    const unsigned char *op;
+    const unsigned char *op = NULL;
     int rc = take(m, 1, &op);
     if (rc < 0) {
         return rc;

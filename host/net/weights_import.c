@@ -63,19 +63,14 @@ static void want_decoder(struct wanted *w, int classes)
     add(w, 1, (int64_t[]){ classes }, "classifier.bias");
 }
 
-/* The first dimension of the classifier, wherever a wrapper put it; 0: there is none. */
+/* The first dimension of the classifier; 0: there is none. */
 static int count_classes(const struct clfcn_weights_file *f)
 {
-    static const char name[] = "classifier.weight";
-    for (int i = 0; i < f->count; ++i) {
-        const struct clfcn_weights_tensor *t = &f->tensors[i];
-        const size_t n = strlen(t->name);
-        if (n >= strlen(name) && strcmp(t->name + n - strlen(name), name) == 0 &&
-            t->ndim == 4 && t->dims[0] >= 1 && t->dims[0] <= CLFCN_MAX_CLASSES) {
-            return (int)t->dims[0];
-        }
-    }
-    return 0;
+    const struct clfcn_weights_tensor *t =
+        clfcn_weights_match_one(f, "classifier.weight");
+    const bool possible =
+        t && t->ndim == 4 && t->dims[0] >= 1 && t->dims[0] <= CLFCN_MAX_CLASSES;
+    return possible ? (int)t->dims[0] : 0;
 }
 
 /* Match f with the backbone that leaves the fewest problems. */
@@ -111,7 +106,8 @@ static int match_best(const struct clfcn_weights_file *f, struct wanted *best,
 }
 
 static int write_tensor(struct clfcn_st_writer *w, const struct clfcn_weights_file *f,
-                        const struct clfcn_weights_tensor *t, struct clfcn_err *err)
+                        const char *name, const struct clfcn_weights_tensor *t,
+                        struct clfcn_err *err)
 {
     const bool integers = t->dtype == CLFCN_I64;
     const size_t bytes = t->count * (integers ? sizeof(int64_t) : sizeof(float));
@@ -123,6 +119,8 @@ static int write_tensor(struct clfcn_st_writer *w, const struct clfcn_weights_fi
                       : clfcn_weights_floats(f, t, data, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_st_writer_data(w, data, bytes, err);
+    } else {
+        clfcn_err_note(err, "%s", name);
     }
     free(data);
     return rc;
@@ -130,9 +128,9 @@ static int write_tensor(struct clfcn_st_writer *w, const struct clfcn_weights_fi
 
 /* What comes before the classifier has an even number of floats, so that integers are
  * aligned whatever is left out. */
-static int write_file(const struct clfcn_weights_file *f, const struct wanted *want,
-                      const struct clfcn_weights_match *match, const char *path,
-                      struct clfcn_err *err)
+static int write_file(const struct clfcn_weights_file *f, const char *name,
+                      const struct wanted *want, const struct clfcn_weights_match *match,
+                      const char *path, struct clfcn_err *err)
 {
     struct clfcn_st_writer *w = NULL;
     int rc = clfcn_st_writer_create(&w, err);
@@ -147,7 +145,7 @@ static int write_file(const struct clfcn_weights_file *f, const struct wanted *w
     }
     for (int i = 0; rc == CLFCN_OK && i < want->count; ++i) {
         if (match->found[i]) {
-            rc = write_tensor(w, f, match->found[i], err);
+            rc = write_tensor(w, f, name, match->found[i], err);
         }
     }
     if (rc == CLFCN_OK) {
@@ -157,28 +155,24 @@ static int write_file(const struct clfcn_weights_file *f, const struct wanted *w
     return rc;
 }
 
-int clfcn_weights_import(const char *in, const char *out, bool partial,
-                         struct clfcn_import *report, struct clfcn_err *err)
+int clfcn_weights_import(const struct clfcn_weights_file *f, const char *name,
+                         const char *out, bool partial, struct clfcn_import *report,
+                         struct clfcn_err *err)
 {
-    struct clfcn_weights_file f = { 0 };
     struct clfcn_weights_match match = { 0 };
     struct wanted want = { .count = 0 };
     char net[48];
-    int rc = clfcn_weights_open(in, &f, err);
-    if (rc == CLFCN_OK) {
-        *report = (struct clfcn_import){ .classes = count_classes(&f) };
-        rc = match_best(&f, &want, &match, report, err);
-    }
+    *report = (struct clfcn_import){ .classes = count_classes(f) };
+    int rc = match_best(f, &want, &match, report, err);
     if (rc == CLFCN_OK) {
         snprintf(net, sizeof(net), "an FCN on %s", clfcn_backbone_name(report->backbone));
-        rc = clfcn_weights_match_check(&match, in, net,
+        rc = clfcn_weights_match_check(&match, name, net,
                                        "take what matches with --partial", partial, err);
     }
     if (rc == CLFCN_OK) {
         report->tensors = match.found_count;
-        rc = write_file(&f, &want, &match, out, err);
+        rc = write_file(f, name, &want, &match, out, err);
     }
     clfcn_weights_match_free(&match);
-    clfcn_weights_close(&f);
     return rc;
 }

@@ -10,9 +10,11 @@ struct clfcn_import {
     int tensors;                  /* written */
 };
 
-/* Read the weights of an FCN or a VGG at in, as clfcn_net_load() does, and write them to
- * out, safetensors of 32-bit floats under PyTorch's names. */
-int clfcn_weights_import(const char *in, const char *out, bool partial,
-                         struct clfcn_import *report, struct clfcn_err *err);
+/* Write the weights of an FCN or a VGG in f, known by the names that clfcn_net_load()
+ * knows, to out: safetensors of 32-bit floats under PyTorch's names. name stands for f in
+ * messages. */
+int clfcn_weights_import(const struct clfcn_weights_file *f, const char *name,
+                         const char *out, bool partial, struct clfcn_import *report,
+                         struct clfcn_err *err);
 
 #endif

@@ -26,6 +26,19 @@ static void translate(const char *name, char out[MAX_NAME])
              name);
 }
 
+const struct clfcn_weights_tensor *
+clfcn_weights_match_one(const struct clfcn_weights_file *f, const char *name)
+{
+    for (int i = 0; i < f->count; ++i) {
+        char translated[MAX_NAME];
+        translate(f->tensors[i].name, translated);
+        if (strcmp(translated, name) == 0) {
+            return &f->tensors[i];
+        }
+    }
+    return NULL;
+}
+
 static bool is_imagenet_classifier(const char *name)
 {
     static const char classifier[] = "classifier.";

@@ -7,6 +7,10 @@
 
 #include "net.h"
 
+/* The file's tensor that is a network's of that name, fit or not, or NULL. */
+const struct clfcn_weights_tensor *
+clfcn_weights_match_one(const struct clfcn_weights_file *f, const char *name);
+
 /* Zero-initialised is empty. */
 struct clfcn_weights_match {
     const struct clfcn_weights_tensor **found; /* of each wanted; NULL: none that fits */

@@ -308,6 +308,11 @@ int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err
                              "--seed, --cache-mem, --workspace and --mem must be at most %lld",
                              (long long)INT64_MAX);
     }
+    if (config->partial && config->init == NULL) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--partial says how to take the weights of --init: give "
+                             "both or neither");
+    }
     int rc = check_data(config, err);
     if (rc < 0) {
         return rc;

@@ -45,7 +45,7 @@ def fcn(classes=2):
         state[f"deconv{i}.bias"] = random_tensor(300 + i, b)
         for k, name in enumerate(("weight", "bias", "running_mean", "running_var")):
             state[f"bn{i}.{name}"] = random_tensor(400 + 10 * i + k, b).abs() + 0.1
-        state[f"bn{i}.num_batches_tracked"] = torch.tensor(1000 + i)
+        state[f"bn{i}.num_batches_tracked"] = torch.tensor(1000)
     state["classifier.weight"] = random_tensor(500, classes, 32, 1, 1)
     state["classifier.bias"] = random_tensor(501, classes)
     return state
@@ -199,6 +199,11 @@ class Mismatch(Weights):
         torch.save(vgg(), self.file, **STREAM)
         self.fails(h.USAGE, ["out.pth", "safetensors"], "import", self.file, self.tmp / "out.pth")
 
+    def test_partial_needs_weights(self):
+        data = h.make_dataset(self.tmp / "d", count=4)
+        self.fails(h.USAGE, ["--partial", "--init"],
+                   *h.train_args(data, self.tmp / "run", "--partial"))
+
 
 class Danger:
     """Would run a command if it were unpickled."""
@@ -229,6 +234,9 @@ class Refused(Weights):
     def test_torchscript(self):
         torch.jit.script(torch.nn.Linear(2, 3)).save(str(self.file))
         self.import_fails(["torch.save(model.state_dict()"])
+
+    def test_missing_file(self):
+        self.import_fails(["no such file"])
 
     def test_plain_pickle(self):
         import pickle
@@ -300,6 +308,17 @@ class Use(Weights):
         got = arrays(self.tmp / "run/checkpoints/last.safetensors")
         for name, value in fcn(2).items():
             np.testing.assert_array_equal(got[name], value.numpy(), err_msg=name)
+
+    def test_eval_and_predict_take_it_too(self):
+        data = h.make_dataset(self.tmp / "d", count=2)
+        how = next(iter(KINDS.values()))
+        torch.save(OrderedDict(("module." + k, v) for k, v in fcn(2).items()), self.file, **how)
+        self.ok("import", self.file, self.out)
+        of_torch, of_clfcn = (
+            self.ok("eval", path, "--data", data, "--json", "--arch", "fcns", "--backbone",
+                    "vgg11", "--size", "32x32", "--classes", data / "classes.txt").events
+            for path in (self.file, self.out))
+        self.assertEqual(of_torch[0]["confusion"], of_clfcn[0]["confusion"])
 
     def test_train_with_another_number_of_classes_needs_partial(self):
         data = h.make_dataset(self.tmp / "d", count=4)

@@ -159,6 +159,7 @@ static void test_check(void **state)
     REFUSED(epochs, 0, "--epochs");
     REFUSED(eps, 0, "--eps");
     REFUSED(lr_step, 0, "--lr-step");
+    REFUSED(partial, true, "--init");
     REFUSED(save_every, -1, "--save-every");
     REFUSED(workers, -1, "--workers");
     REFUSED(seed, UINT64_MAX, "--seed");
