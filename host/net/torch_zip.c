@@ -11,6 +11,9 @@
 
 enum { MAX_NAME = 512 };
 
+/* Of an entry: compressed, a small one may hold more than the machine. */
+#define MAX_BYTES (UINT64_C(4) << 30)
+
 struct clfcn_torch_zip {
     zip_t *archive;
     unsigned char *pickle;
@@ -207,12 +210,18 @@ int clfcn_torch_zip_fetch(struct clfcn_torch_zip *zip,
                           const struct clfcn_weights_tensor *t,
                           const unsigned char **data, struct clfcn_err *err)
 {
-    const size_t need = (size_t)t->offset + t->span;
+    const uint64_t need = t->offset + t->span;
+    if (need > MAX_BYTES) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0,
+                             "tensor '%s' lies past the first 4 GiB of its storage: "
+                             "save a copy of it",
+                             t->name);
+    }
     if (!zip->bytes || zip->entry != t->entry || zip->size < need) {
         free(zip->bytes);
-        const int rc = read_entry(zip->archive, t->entry, need, &zip->bytes, err);
+        const int rc = read_entry(zip->archive, t->entry, (size_t)need, &zip->bytes, err);
         zip->entry = t->entry;
-        zip->size = need;
+        zip->size = (size_t)need;
         if (rc < 0) {
             clfcn_err_note(err, "tensor '%s'", t->name);
             free(zip->bytes);

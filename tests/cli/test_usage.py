@@ -6,7 +6,7 @@ import unittest
 import harness as h
 import tapunit
 
-COMMANDS = ["devices", "train", "eval", "predict", "tune", "diverge", "report"]
+COMMANDS = ["devices", "train", "eval", "predict", "tune", "diverge", "import", "report"]
 
 
 class Usage(h.Case):

@@ -1,7 +1,9 @@
 """Weights that PyTorch saved, in both of its formats: import, info and --init."""
 
 import os
+import resource
 import struct
+import subprocess
 import unittest
 import zipfile
 from collections import OrderedDict
@@ -155,14 +157,30 @@ class Import(Weights):
         want = vgg()["features.0.weight"].numpy()
         np.testing.assert_array_equal(arrays(self.out)["pretrained_net.features.0.weight"], want)
 
+
+class WithoutPyTorch(h.Case):
     def test_a_clfcn_checkpoint_comes_out_as_it_is(self):
         data = h.make_dataset(self.tmp / "d", count=4)
         self.ok(*h.train_args(data, self.tmp / "run", "--max-steps", 0))
+        out = self.tmp / "out.safetensors"
         last = self.tmp / "run/checkpoints/last.safetensors"
-        r = self.ok("import", last, self.out, "--json")
+        r = self.ok("import", last, out, "--json")
         self.assertEqual((r.events[0]["backbone"], r.events[0]["classes"]), ("vgg11", 2))
         want = {n: t for n, t in h.read_safetensors(last)[1].items() if n[:6] != "optim."}
-        self.assertEqual(h.read_safetensors(self.out)[1], want)
+        self.assertEqual(h.read_safetensors(out)[1], want)
+
+    def test_missing_file(self):
+        self.fails(h.BAD_INPUT, ["nowhere.pth", "no such file"], "import",
+                   self.tmp / "nowhere.pth", self.tmp / "out.safetensors")
+
+    def test_output_must_be_safetensors(self):
+        self.fails(h.USAGE, ["out.pth", "safetensors"], "import", self.tmp / "in.pth",
+                   self.tmp / "out.pth")
+
+    def test_partial_needs_weights(self):
+        data = h.make_dataset(self.tmp / "d", count=4)
+        self.fails(h.USAGE, ["--partial", "--init"],
+                   *h.train_args(data, self.tmp / "run", "--partial"))
 
 
 class Mismatch(Weights):
@@ -195,15 +213,6 @@ class Mismatch(Weights):
         torch.save(state, self.file, **STREAM)
         self.import_fails(["'features.0.bias' and 'module.features.0.bias' are the same"])
 
-    def test_output_must_be_safetensors(self):
-        torch.save(vgg(), self.file, **STREAM)
-        self.fails(h.USAGE, ["out.pth", "safetensors"], "import", self.file, self.tmp / "out.pth")
-
-    def test_partial_needs_weights(self):
-        data = h.make_dataset(self.tmp / "d", count=4)
-        self.fails(h.USAGE, ["--partial", "--init"],
-                   *h.train_args(data, self.tmp / "run", "--partial"))
-
 
 class Danger:
     """Would run a command if it were unpickled."""
@@ -234,9 +243,6 @@ class Refused(Weights):
     def test_torchscript(self):
         torch.jit.script(torch.nn.Linear(2, 3)).save(str(self.file))
         self.import_fails(["torch.save(model.state_dict()"])
-
-    def test_missing_file(self):
-        self.import_fails(["no such file"])
 
     def test_plain_pickle(self):
         import pickle
@@ -275,6 +281,21 @@ class Refused(Weights):
             for name in a.namelist():
                 b.writestr(name, a.read(name)[:100 if name.endswith("/data/0") else None])
         self.import_fails(["data/0", "100 bytes of 6912"])
+
+    @unittest.skipUnless(HAVE_ZIP, "this build has no libzip")
+    def test_entry_that_unpacks_to_more_than_is_needed(self):
+        """A compressed entry is unpacked only as far as its tensors reach."""
+        torch.save(vgg(), self.tmp / "stored.pth")
+        with zipfile.ZipFile(self.tmp / "stored.pth") as a, \
+                zipfile.ZipFile(self.file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as b:
+            for name in a.namelist():
+                b.writestr(name, bytes(1 << 28) if name.endswith("/data/0") else a.read(name))
+        limit = (resource.RLIMIT_AS, (200 << 20, 200 << 20))
+        argv = [h.CLFCN, "import", str(self.file), str(self.out)]
+        done = subprocess.run(argv, preexec_fn=lambda: resource.setrlimit(*limit),
+                              env=h.environment(), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse(arrays(self.out)["pretrained_net.features.0.weight"].any())
 
     @unittest.skipUnless(HAVE_ZIP, "this build has no libzip")
     def test_archive_of_something_else(self):
