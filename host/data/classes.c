@@ -424,6 +424,7 @@ int clfcn_classes_copy(const struct clfcn_classes *from, struct clfcn_classes *t
     memcpy(to->rules, from->rules, (size_t)from->rule_count * sizeof *to->rules);
     to->count = from->count;
     to->rule_count = from->rule_count;
+    to->built_in = from->built_in;
     return CLFCN_OK;
 }
 

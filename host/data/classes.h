@@ -8,8 +8,8 @@
 /* One line of classes.txt gives one or several of these. */
 struct clfcn_class_rule {
     bool rgb; /* lo and hi are 0xRRGGBB; else a range of gray values or palette indices */
-    uint32_t lo, hi;   /* inclusive */
-    int label;         /* class, or CLFCN_IGNORE */
+    uint32_t lo, hi; /* inclusive */
+    int label;       /* class, or CLFCN_IGNORE */
 };
 
 struct clfcn_class {
@@ -22,6 +22,20 @@ struct clfcn_classes {
     int count;
     struct clfcn_class_rule *rules;
     int rule_count;
+    bool built_in; /* of a format, not of a classes.txt: colours are never lists of gray
+                      values */
+};
+
+/* Values of masks that no class covers. Zero-initialise. */
+enum { CLFCN_UNKNOWN_LISTED = 16 };
+struct clfcn_unknown {
+    struct clfcn_unknown_value {
+        bool rgb; /* value is 0xRRGGBB, else gray or a palette index */
+        uint32_t value;
+        uint64_t pixels;
+    } list[CLFCN_UNKNOWN_LISTED]; /* as they were met */
+    int count;
+    uint64_t pixels; /* of all such values, listed or not */
 };
 
 /* Parse a file: a line a class, `NAME VALUES [#RRGGBB]`, numbered from 0 as they come.
@@ -53,5 +67,16 @@ char *clfcn_classes_to_text(const struct clfcn_classes *c);
  * covers a value. */
 int clfcn_classes_apply(const struct clfcn_classes *c, const struct clfcn_image *mask,
                         const char *name, uint8_t *labels, struct clfcn_err *err);
+/* The same, but a pixel that no line covers gets CLFCN_IGNORE and is added to *unknown.
+ */
+int clfcn_classes_survey(const struct clfcn_classes *c, const struct clfcn_image *mask,
+                         const char *name, uint8_t *labels, struct clfcn_unknown *unknown,
+                         struct clfcn_err *err);
+/* Add n pixels of a value, or of as many as there is room for. */
+void clfcn_unknown_add(struct clfcn_unknown *u, bool rgb, uint32_t value, uint64_t n);
+/* "77", "128,0,255". Returns buf. */
+enum { CLFCN_VALUE_LEN = 16 };
+const char *clfcn_value_text(const struct clfcn_unknown_value *v,
+                             char buf[CLFCN_VALUE_LEN]);
 
 #endif

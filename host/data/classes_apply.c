@@ -13,7 +13,7 @@ struct tables {
     struct color_label {
         uint32_t color;
         uint16_t label;
-    } *colors; /* ascending */
+    } * colors; /* ascending */
     size_t color_count;
 };
 
@@ -90,13 +90,14 @@ static bool is_gray(const struct clfcn_image *im, size_t pixels)
     return true;
 }
 
-/* All functions from here on return the first pixel that no rule covers, or pixels. */
+/* Both label pixels from `from` on, and return the first that no rule covers, or pixels.
+ */
 
 /* The mask's samples are step apart. */
 static size_t label_gray(const struct tables *t, const struct clfcn_image *im,
-                         size_t pixels, size_t step, uint8_t *labels)
+                         size_t from, size_t pixels, size_t step, uint8_t *labels)
 {
-    for (size_t i = 0; i < pixels; ++i) {
+    for (size_t i = from; i < pixels; ++i) {
         const uint16_t label = t->gray[sample(im, i * step)];
         if (label == UNCOVERED) {
             return i;
@@ -120,12 +121,12 @@ static uint16_t find_color(const struct tables *t, uint32_t color)
     return color == v * 0x10101 ? t->gray[v] : UNCOVERED;
 }
 
-static size_t label_rgb(const struct tables *t, const struct clfcn_image *im,
+static size_t label_rgb(const struct tables *t, const struct clfcn_image *im, size_t from,
                         size_t pixels, uint8_t *labels)
 {
     uint32_t last_color = UINT32_MAX; /* masks have long runs of one colour */
     uint16_t last_label = UNCOVERED;
-    for (size_t i = 0; i < pixels; ++i) {
+    for (size_t i = from; i < pixels; ++i) {
         const uint8_t *p = im->px.u8 + 3 * i;
         const uint32_t color = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
         if (color != last_color) {
@@ -140,8 +141,9 @@ static size_t label_rgb(const struct tables *t, const struct clfcn_image *im,
     return pixels;
 }
 
-static int uncovered(const struct clfcn_image *mask, bool gray, bool has_colors, size_t i,
-                     const char *name, struct clfcn_err *err)
+static int uncovered(const struct clfcn_classes *c, const struct clfcn_image *mask,
+                     bool gray, bool has_colors, size_t i, const char *name,
+                     struct clfcn_err *err)
 {
     const char *hint = "";
     char value[48];
@@ -161,16 +163,80 @@ static int uncovered(const struct clfcn_image *mask, bool gray, bool has_colors,
     if (!*hint && clfcn_image_name_is_jpeg(name)) {
         hint = " (JPEG blurs edges: give ranges such as 0-127, or store masks as PNG)";
     }
+    const int x = (int)(i % (size_t)mask->width), y = (int)(i / (size_t)mask->width);
+    if (c->built_in) {
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "%s: pixel (%d, %d) has %s, which is no class of this format; "
+            "a classes.txt in the set's folder may say what it means",
+            name, x, y, value);
+    }
     return clfcn_err_set(
         err, CLFCN_EDATA, 0,
-        "%s: pixel (%d, %d) has %s, which no line of classes.txt covers%s", name,
-        (int)(i % (size_t)mask->width), (int)(i / (size_t)mask->width), value, hint);
+        "%s: pixel (%d, %d) has %s, which no line of classes.txt covers%s", name, x, y,
+        value, hint);
 }
 
-int clfcn_classes_apply(const struct clfcn_classes *c, const struct clfcn_image *mask,
-                        const char *name, uint8_t *labels, struct clfcn_err *err)
+void clfcn_unknown_add(struct clfcn_unknown *u, bool rgb, uint32_t value, uint64_t n)
+{
+    int i = 0;
+    while (i < u->count && (u->list[i].value != value || u->list[i].rgb != rgb)) {
+        ++i;
+    }
+    if (i == u->count && u->count < CLFCN_UNKNOWN_LISTED) {
+        u->list[u->count++] = (struct clfcn_unknown_value){ rgb, value, 0 };
+    }
+    if (i < u->count) {
+        u->list[i].pixels += n;
+    }
+    u->pixels += n;
+}
+
+const char *clfcn_value_text(const struct clfcn_unknown_value *v,
+                             char buf[CLFCN_VALUE_LEN])
+{
+    if (v->rgb) {
+        snprintf(buf, CLFCN_VALUE_LEN, "%u,%u,%u", v->value >> 16 & 255,
+                 v->value >> 8 & 255, v->value & 255);
+    } else {
+        snprintf(buf, CLFCN_VALUE_LEN, "%u", v->value);
+    }
+    return buf;
+}
+
+/* The value of pixel i. */
+static void note(struct clfcn_unknown *u, const struct clfcn_image *mask, bool gray,
+                 size_t i)
+{
+    const size_t at = i * (size_t)mask->channels;
+    const uint32_t value =
+        gray ? sample(mask, at)
+             : sample(mask, at) << 16 | sample(mask, at + 1) << 8 | sample(mask, at + 2);
+    clfcn_unknown_add(u, !gray, value, 1);
+}
+
+static void fill_tables(struct tables *t, const struct clfcn_classes *c, bool gray,
+                        const struct clfcn_image *mask)
+{
+    set_colors(t, c);
+    set_ranges(t, c);
+    if (c->built_in) {
+        if (mask->channels == 3) {
+            set_gray_colors(t, c);
+        }
+    } else if (gray && !set_lists(t, c)) {
+        set_ranges(t, c);
+        set_gray_colors(t, c);
+    }
+}
+
+/* unknown NULL: a value that no rule covers is an error. */
+static int apply(const struct clfcn_classes *c, const struct clfcn_image *mask,
+                 const char *name, uint8_t *labels, struct clfcn_unknown *unknown,
+                 struct clfcn_err *err)
 {
     const size_t pixels = (size_t)mask->width * (size_t)mask->height;
+    const size_t step = (size_t)mask->channels;
     const bool gray = mask->channels == 1 || is_gray(mask, pixels);
     struct tables t = { .values = mask->depth == 16 ? 65536 : 256 };
     int rc = CLFCN_OK;
@@ -185,19 +251,32 @@ int clfcn_classes_apply(const struct clfcn_classes *c, const struct clfcn_image 
         rc = clfcn_err_nomem(err);
         goto out;
     }
-    set_colors(&t, c);
-    set_ranges(&t, c);
-    if (gray && !set_lists(&t, c)) {
-        set_ranges(&t, c);
-        set_gray_colors(&t, c);
-    }
-    const size_t bad = gray ? label_gray(&t, mask, pixels, (size_t)mask->channels, labels)
-                            : label_rgb(&t, mask, pixels, labels);
-    if (bad < pixels) {
-        rc = uncovered(mask, gray, t.color_count > 0, bad, name, err);
+    fill_tables(&t, c, gray, mask);
+    for (size_t at = 0; at < pixels && rc == CLFCN_OK; ++at) {
+        at = gray ? label_gray(&t, mask, at, pixels, step, labels)
+                  : label_rgb(&t, mask, at, pixels, labels);
+        if (at < pixels && unknown) {
+            note(unknown, mask, gray, at);
+            labels[at] = CLFCN_IGNORE;
+        } else if (at < pixels) {
+            rc = uncovered(c, mask, gray, t.color_count > 0, at, name, err);
+        }
     }
 out:
     free(t.gray);
     free(t.colors);
     return rc;
+}
+
+int clfcn_classes_apply(const struct clfcn_classes *c, const struct clfcn_image *mask,
+                        const char *name, uint8_t *labels, struct clfcn_err *err)
+{
+    return apply(c, mask, name, labels, NULL, err);
+}
+
+int clfcn_classes_survey(const struct clfcn_classes *c, const struct clfcn_image *mask,
+                         const char *name, uint8_t *labels, struct clfcn_unknown *unknown,
+                         struct clfcn_err *err)
+{
+    return apply(c, mask, name, labels, unknown, err);
 }

@@ -145,10 +145,10 @@ static int compare_names(const void *a, const void *b)
     return clfcn_path_natural_cmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_regular(DIR *dir, const char *name)
+static bool is_of_type(DIR *dir, const char *name, mode_t type)
 {
     struct stat st;
-    return fstatat(dirfd(dir), name, &st, 0) == 0 && S_ISREG(st.st_mode);
+    return fstatat(dirfd(dir), name, &st, 0) == 0 && (st.st_mode & S_IFMT) == type;
 }
 
 /* Append a copy of name to the array of count strings with room for *cap. */
@@ -167,7 +167,8 @@ static bool append(char ***names, int count, int *cap, const char *name)
     return (*names)[count] != NULL;
 }
 
-int clfcn_path_list(const char *dir, char ***names, int *count, struct clfcn_err *err)
+static int list_entries(const char *dir, mode_t type, char ***names, int *count,
+                        struct clfcn_err *err)
 {
     char **list = NULL;
     int n = 0, cap = 0, rc = CLFCN_OK;
@@ -186,7 +187,7 @@ int clfcn_path_list(const char *dir, char ***names, int *count, struct clfcn_err
             }
             break;
         }
-        if (entry->d_name[0] == '.' || !is_regular(d, entry->d_name)) {
+        if (entry->d_name[0] == '.' || !is_of_type(d, entry->d_name, type)) {
             continue;
         }
         if (!append(&list, n, &cap, entry->d_name)) {
@@ -206,6 +207,17 @@ int clfcn_path_list(const char *dir, char ***names, int *count, struct clfcn_err
     *names = list;
     *count = n;
     return CLFCN_OK;
+}
+
+int clfcn_path_list(const char *dir, char ***names, int *count, struct clfcn_err *err)
+{
+    return list_entries(dir, S_IFREG, names, count, err);
+}
+
+int clfcn_path_list_dirs(const char *dir, char ***names, int *count,
+                         struct clfcn_err *err)
+{
+    return list_entries(dir, S_IFDIR, names, count, err);
 }
 
 void clfcn_path_list_free(char **names, int count)

@@ -37,6 +37,9 @@ char *clfcn_path_of_program(void);
 /* Names of the regular files directly in dir (symbolic links followed, names that
  * start with a dot left out), in natural order. Free with clfcn_path_list_free(). */
 int clfcn_path_list(const char *dir, char ***names, int *count, struct clfcn_err *err);
+/* The same of the folders in dir. */
+int clfcn_path_list_dirs(const char *dir, char ***names, int *count,
+                         struct clfcn_err *err);
 void clfcn_path_list_free(char **names, int count);
 
 /* The folder of cache files, created with mode 0700: $CLFCN_CACHE_DIR, else

@@ -10,24 +10,34 @@ CLFCN_BEGIN_DECLS
 struct clfcn_dataset;
 
 /**
- * Open the data set in a folder that holds `images/`, `masks/` and `classes.txt`, or
- * "demo", the built-in synthetic set. Pairs images and masks by stem, in natural order of
- * the names; reads no pixel yet. A folder whose name is "demo" is "./demo".
+ * Open a data set: a folder that holds `images/`, `masks/` and `classes.txt` ("plain"), one
+ * as PASCAL VOC, CamVid or Cityscapes have it, a text file that lists pictures and masks,
+ * or "demo", the built-in synthetic set. Reads no pixel yet. A folder whose name is "demo"
+ * is "./demo".
  *
  * @param out  Receives the set, or NULL on error. Free with clfcn_dataset_destroy().
  * @return CLFCN_OK; CLFCN_EDATA with the file and the reason, which may be that it is
- * missing or unreadable; CLFCN_ENOMEM.
+ * missing or unreadable, or that no format is recognised; CLFCN_ENOMEM.
  */
-CLFCN_API int clfcn_dataset_open(const char *dir, struct clfcn_dataset **out,
+CLFCN_API int clfcn_dataset_open(const char *path, struct clfcn_dataset **out,
                                  struct clfcn_err *err);
 
-/** As clfcn_dataset_open(), from three separate paths. */
+/** As clfcn_dataset_open(), in the format "plain", "voc", "camvid", "cityscapes" or
+ * "list" without looking which it is; NULL: recognised. CLFCN_EINVAL for other names. */
+CLFCN_API int clfcn_dataset_open_as(const char *path, const char *format,
+                                    struct clfcn_dataset **out, struct clfcn_err *err);
+
+/** As clfcn_dataset_open(), a plain set from three separate paths. */
 CLFCN_API int clfcn_dataset_open_paths(const char *images, const char *masks,
                                        const char *classes, struct clfcn_dataset **out,
                                        struct clfcn_err *err);
 
 /** Destroy *set and set it to NULL. Takes a pointer to NULL. */
 CLFCN_API void clfcn_dataset_destroy(struct clfcn_dataset **set);
+
+/** The name of its format ("voc"), and what that was recognised by; both are static. */
+CLFCN_API const char *clfcn_dataset_format(const struct clfcn_dataset *set);
+CLFCN_API const char *clfcn_dataset_why(const struct clfcn_dataset *set);
 
 /** Number of images. */
 CLFCN_API int clfcn_dataset_size(const struct clfcn_dataset *set);
