@@ -72,6 +72,21 @@ void cli_note_broken(struct cli_env *env, struct clfcn_err *noted,
     noted->code = CLFCN_EDATA;
 }
 
+int cli_data_take_list(const char *list, const char **data, const char **format,
+                       struct clfcn_err *err)
+{
+    if (!list) {
+        return CLFCN_OK;
+    }
+    if (*data || *format) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--list names the whole set: leave out --data and --format");
+    }
+    *data = list;
+    *format = "list";
+    return CLFCN_OK;
+}
+
 int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
                      struct clfcn_err *err)
 {
@@ -82,7 +97,7 @@ int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
                              "give either --data or --images, --masks and --classes");
     }
     if (from->data) {
-        return cli_input(clfcn_dataset_open(from->data, out, err), err);
+        return cli_input(clfcn_dataset_open_as(from->data, from->format, out, err), err);
     }
     if (!from->images || !from->masks || !from->classes) {
         return clfcn_err_set(

@@ -67,10 +67,14 @@ int cli_input(int rc, struct clfcn_err *err);
 void cli_note_broken(struct cli_env *env, struct clfcn_err *noted,
                      const struct clfcn_err *err);
 
-/* Where labelled pictures come from, as --data or --images --masks --classes say. */
+/* Where labelled pictures come from, as --data, with --format, or --images --masks
+ * --classes say. */
 struct cli_data {
-    const char *data, *images, *masks, *classes;
+    const char *data, *format, *images, *masks, *classes;
 };
+/* --list FILE, where it is given, is --data FILE --format list. */
+int cli_data_take_list(const char *list, const char **data, const char **format,
+                       struct clfcn_err *err);
 int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
                      struct clfcn_err *err);
 

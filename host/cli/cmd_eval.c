@@ -1,4 +1,5 @@
 /* cmd_eval.c - clfcn eval: the metrics of a trained network on a data set. */
+#include "../train/config.h"
 #include "../train/evaluate.h"
 #include "../train/runlog.h"
 #include "../util/sys.h"
@@ -36,8 +37,8 @@ static int choose_items(const struct cli_model *model, const struct clfcn_datase
                 split_name(split), run->val);
         }
         int *train = NULL, *val = NULL, trains = 0, vals = 0;
-        int rc = clfcn_split(n, run->val_fraction, run->seed, &train, &trains, &val,
-                             &vals, err);
+        int rc = clfcn_dataset_split(set, clfcn_config_split(run, set), run->seed, &train,
+                                     &trains, &val, &vals, err);
         if (rc < 0) {
             return rc;
         }
@@ -180,9 +181,11 @@ int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_data from = { 0 };
     struct cli_model_options how = { 0 };
+    const char *list = NULL;
     enum split split = SPLIT_ALL;
     struct cli_option options[] = {
         CLI_DATA_ROWS(&from),
+        CLI_OPT_LIST(&list),
         { .name = "split", .kind = CLI_CHOICE, .target = &split, .choice = split_name,
           .help = "which part of the data, as the training run split it" },
         CLI_MODEL_ROWS(&how),
@@ -196,6 +199,10 @@ int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
     int *items = NULL, count = 0;
     int rc = cli_line_read(&line, env, options, argc, argv, err);
     if (rc != CLFCN_OK) {
+        goto out;
+    }
+    rc = cli_data_take_list(list, &from.data, &from.format, err);
+    if (rc < 0) {
         goto out;
     }
     const char *path = line.args[0];

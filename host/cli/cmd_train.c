@@ -35,6 +35,16 @@ static int check_resume_options(const struct cli_option *options, struct clfcn_e
     return CLFCN_OK;
 }
 
+static bool is_given(const struct cli_option *options, const char *name)
+{
+    for (const struct cli_option *o = options; o->name; ++o) {
+        if (strcmp(o->name, name) == 0) {
+            return o->raw;
+        }
+    }
+    return false;
+}
+
 /* What a run was begun with, and what its configuration's strings point into. */
 struct begun {
     struct clfcn_train_config config;
@@ -113,8 +123,8 @@ static void begun_free(struct begun *run)
 static int check_inputs(const struct clfcn_train_config *config,
                         struct clfcn_dataset **set, struct clfcn_err *err)
 {
-    const struct cli_data from = { config->data, config->images, config->masks,
-                                   config->classes };
+    const struct cli_data from = { config->data, config->format, config->images,
+                                   config->masks, config->classes };
     int rc = cli_dataset_open(&from, set, err);
     if (rc < 0) {
         return rc;
@@ -145,8 +155,20 @@ static void announce(struct cli_env *env, const struct clfcn_train_config *confi
 {
     enum { NAMED = 12 }; /* a long list of classes helps nobody */
     int classes = clfcn_dataset_classes(set);
-    cli_screen_print(&env->screen, stderr, "data: %d pictures, %d classes",
-                     clfcn_dataset_size(set), classes);
+    cli_screen_print(&env->screen, stderr, "data: %s (%s), %d pictures, ",
+                     clfcn_dataset_format(set), clfcn_dataset_why(set),
+                     clfcn_dataset_size(set));
+    if (config->val) {
+        cli_screen_print(&env->screen, stderr, "validation on %s", config->val);
+    } else if (clfcn_config_split(config, set) == CLFCN_OWN_SPLIT) {
+        cli_screen_print(&env->screen, stderr, "the set's own train and val");
+    } else if (config->val_fraction > 0) {
+        cli_screen_print(&env->screen, stderr, "%g of them for validation",
+                         config->val_fraction);
+    } else {
+        cli_screen_print(&env->screen, stderr, "no validation");
+    }
+    cli_screen_print(&env->screen, stderr, ", %d classes", classes);
     for (int c = 0; c < classes && classes <= NAMED; ++c) {
         cli_screen_print(&env->screen, stderr, "%s %s", c ? "," : ":",
                          clfcn_dataset_class_name(set, c));
@@ -250,13 +272,15 @@ static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
 int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct clfcn_train_config config;
-    const char *resume = NULL;
+    const char *resume = NULL, *list = NULL;
     clfcn_train_defaults(&config);
     struct cli_option options[] = {
         CLI_DATA_ROWS(&config),
+        CLI_OPT_LIST(&list),
         { .name = "val", .kind = CLI_STRING, .target = &config.val, .arg = "DIR",
           .help = "validation set, in place of a part of the data" },
         { .name = "val-fraction", .kind = CLI_DOUBLE, .target = &config.val_fraction,
+          .dflt = "the set's own split, else 0.1",
           .help = "part of the data kept for validation; 0: no validation" },
         CLI_OPT_ARCH(&config.arch),
         CLI_OPT_BACKBONE(&config.backbone),
@@ -335,6 +359,10 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
     int rc = cli_line_parse(&line, env, options, argc, argv, err);
     if (rc == CLFCN_OK) {
         rc = cli_line_apply(&line, err);
+    }
+    if (rc == CLFCN_OK) {
+        config.own_split = !is_given(options, "val-fraction");
+        rc = cli_data_take_list(list, &config.data, &config.format, err);
     }
     if (rc == CLFCN_OK) {
         rc = resume ? go_on(env, &line, resume, &config, err) : begin(env, &config, err);

@@ -121,9 +121,18 @@ const char *cli_choice_augment(int i);
       .help = "cut kernels that take more milliseconds into slices; 0: never", \
       .dflt = "50 on integrated GPUs, else 0" }
 
+#define CLI_OPT_FORMAT(t) \
+    { .name = "format", .kind = CLI_STRING, .target = (t), .arg = "NAME", \
+      .dflt = "recognised", \
+      .help = "of the data: plain, voc, camvid, cityscapes or list" }
+#define CLI_OPT_LIST(t) \
+    { .name = "list", .kind = CLI_STRING, .target = (t), .arg = "FILE", \
+      .help = "in place of --data: lines of IMAGE<TAB>MASK, or names of images" }
+
 #define CLI_DATA_ROWS(d) \
     { .name = "data", .kind = CLI_STRING, .target = &(d)->data, .arg = "DIR", \
-      .help = "folder of images/, masks/ and classes.txt; or demo, the built-in set" }, \
+      .help = "folder of a data set; or demo, the built-in set" }, \
+    CLI_OPT_FORMAT(&(d)->format), \
     { .name = "images", .kind = CLI_STRING, .target = &(d)->images, .arg = "DIR", \
       .help = "folder of pictures, where not in --data" }, \
     { .name = "masks", .kind = CLI_STRING, .target = &(d)->masks, .arg = "DIR", \

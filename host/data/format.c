@@ -62,11 +62,12 @@ static int choose_by_name(const char *name, const struct clfcn_format **out,
                          name);
 }
 
+/* Of a folder: every file is taken for a list, the first of the formats. */
 static int none_recognised(const char *path, struct clfcn_err *err)
 {
     struct clfcn_strbuf all = { 0 };
-    for (int i = 0; i < FORMAT_COUNT; ++i) {
-        clfcn_strbuf_add(&all, "%s%s (%s)", i ? ", " : "", formats[i]->marks,
+    for (int i = 1; i < FORMAT_COUNT; ++i) {
+        clfcn_strbuf_add(&all, "%s%s (%s)", i > 1 ? ", " : "", formats[i]->marks,
                          formats[i]->name);
     }
     const int rc = all.failed ? clfcn_err_nomem(err)

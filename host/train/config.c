@@ -63,11 +63,13 @@ static const struct field {
     struct range range;
 } fields[] = {
     { "data", FIELD(data), TEXT },
+    { "format", FIELD(format), TEXT },
     { "images", FIELD(images), TEXT },
     { "masks", FIELD(masks), TEXT },
     { "classes", FIELD(classes), TEXT },
     { "val", FIELD(val), TEXT },
     { "val-fraction", FIELD(val_fraction), REAL, .range = FROM_0_BELOW_1 },
+    { "own-split", FIELD(own_split), FLAG },
     { "arch", FIELD(arch), ENUM, &arch_access },
     { "backbone", FIELD(backbone), ENUM, &backbone_access },
     { "size", FIELD(width), EXTENT },
@@ -106,6 +108,7 @@ void clfcn_train_defaults(struct clfcn_train_config *config)
 {
     *config = (struct clfcn_train_config){
         .val_fraction = 0.1,
+        .own_split = true,
         .arch = CLFCN_FCNS,
         .backbone = CLFCN_VGG16,
         .width = 160,
@@ -277,6 +280,10 @@ static int check_data(const struct clfcn_train_config *config, struct clfcn_err 
             "--data names the whole set: leave out --images, --masks and "
             "--classes");
     }
+    if (config->data == NULL && config->format != NULL) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--format says what --data is: give both");
+    }
     if (config->data == NULL && !all) {
         return clfcn_err_set(
             err, CLFCN_EINVAL, 0,
@@ -284,6 +291,13 @@ static int check_data(const struct clfcn_train_config *config, struct clfcn_err 
             "and --classes");
     }
     return CLFCN_OK;
+}
+
+double clfcn_config_split(const struct clfcn_train_config *config,
+                          const struct clfcn_dataset *set)
+{
+    return config->own_split && clfcn_dataset_has_split(set) ? CLFCN_OWN_SPLIT
+                                                             : config->val_fraction;
 }
 
 int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err *err)

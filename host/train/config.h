@@ -2,7 +2,7 @@
 #ifndef CLFCN_TRAIN_CONFIG_H
 #define CLFCN_TRAIN_CONFIG_H
 
-#include "../util/err.h"
+#include "../data/dataset.h"
 #include <clfcn/train.h>
 #include <jansson.h>
 
@@ -18,5 +18,10 @@ int clfcn_config_from_json(const json_t *json, struct clfcn_train_config *config
 /* Check ranges and combinations; CLFCN_EINVAL names the option ("--lr must be positive").
  */
 int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err *err);
+
+/* The fraction that clfcn_dataset_split() is to split set by: CLFCN_OWN_SPLIT where the run
+ * takes the set's own. */
+double clfcn_config_split(const struct clfcn_train_config *config,
+                          const struct clfcn_dataset *set);
 
 #endif

@@ -43,6 +43,7 @@ struct clfcn_run {
     /* The data (run_data.c). */
     struct clfcn_dataset *set, *val_set;  /* val_set NULL: both come from set */
     const struct clfcn_dataset *eval_set; /* the one of the two that eval_loader reads */
+    const char *split;                    /* by what: "own", "fraction" or "set" */
     int train_count, val_count;           /* images; val_count 0: no validation */
     struct clfcn_loader *train_loader;
     struct clfcn_loader

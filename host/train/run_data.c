@@ -1,5 +1,6 @@
 /* run_data.c - the data sets of a run, their split, and their loaders. */
 #include "../util/hash.h"
+#include "config.h"
 #include "run.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@ static int open_sets(struct clfcn_run *run, struct clfcn_err *err)
 {
     const struct clfcn_train_config *config = &run->config;
     int rc = config->data != NULL
-                 ? clfcn_dataset_open(config->data, &run->set, err)
+                 ? clfcn_dataset_open_as(config->data, config->format, &run->set, err)
                  : clfcn_dataset_open_paths(config->images, config->masks,
                                             config->classes, &run->set, err);
     if (rc == CLFCN_OK && config->val != NULL) {
@@ -55,26 +56,38 @@ static int check_classes(const struct clfcn_run *run, struct clfcn_err *err)
     return rc;
 }
 
+/* The items of the validation set: those its format has for validation, or all. */
+static int take_val_set(const struct clfcn_run *run, int **val, int *val_count,
+                        struct clfcn_err *err)
+{
+    const bool own = clfcn_dataset_has_split(run->val_set);
+    int *train = NULL, *rest = NULL, train_count, rest_count;
+    const int rc = clfcn_dataset_split(run->val_set, own ? CLFCN_OWN_SPLIT : 0, 0, &train,
+                                       &train_count, &rest, &rest_count, err);
+    *val = own ? rest : train;
+    *val_count = own ? rest_count : train_count;
+    free(own ? train : rest);
+    return rc;
+}
+
 /* Which images train and which validate. Both lists are to be freed. */
-static int split(const struct clfcn_run *run, int **train, int *train_count, int **val,
+static int split(struct clfcn_run *run, int **train, int *train_count, int **val,
                  int *val_count, struct clfcn_err *err)
 {
-    const double fraction = run->val_set != NULL ? 0 : run->config.val_fraction;
-    int rc = clfcn_split(clfcn_dataset_size(run->set), fraction, run->config.seed, train,
-                         train_count, val, val_count, err);
-    if (rc < 0 || run->val_set == NULL) {
-        return rc;
+    double fraction = clfcn_config_split(&run->config, run->set);
+    const bool own = fraction == CLFCN_OWN_SPLIT;
+    run->split = run->val_set != NULL ? "set" : own ? "own" : "fraction";
+    if (run->val_set != NULL && !own) {
+        fraction = 0;
     }
-    free(*val);
-    *val_count = clfcn_dataset_size(run->val_set);
-    *val = calloc((size_t)*val_count, sizeof(**val));
-    if (*val == NULL) {
-        return clfcn_err_nomem(err);
+    int rc = clfcn_dataset_split(run->set, fraction, run->config.seed, train, train_count,
+                                 val, val_count, err);
+    if (rc == CLFCN_OK && run->val_set != NULL) {
+        free(*val);
+        *val = NULL;
+        rc = take_val_set(run, val, val_count, err);
     }
-    for (int i = 0; i < *val_count; ++i) {
-        (*val)[i] = i;
-    }
-    return CLFCN_OK;
+    return rc;
 }
 
 static int check_training_set(struct clfcn_run *run, const int *train,

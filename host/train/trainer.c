@@ -282,15 +282,15 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
     clfcn_net_get_memory(run->net, &memory);
     clfcn_clock_iso(time, sizeof(time));
     json_t *event = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, s:i, s:i, "
-        "s:i, s:i, "
-        "s:I, s:I}",
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, "
+        "s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I}",
         "version", clfcn_version(), "time", time, "device", info->name, "driver",
         info->driver, "platform", info->platform, "resumed", (int)run->resumed, "arch",
         clfcn_arch_name(config->arch), "backbone", clfcn_backbone_name(config->backbone),
         "size", json_sprintf("%dx%d", config->width, config->height), "batch",
         config->batch, "epochs", config->epochs, "parameters",
         (json_int_t)count_parameters(run->net), "classes", class_names(run->set),
+        "data_format", clfcn_dataset_format(run->set), "split", run->split,
         "train_images", run->train_count, "val_images", run->val_count, "steps_per_epoch",
         run->steps, "epoch", run->state.epoch, "step", (json_int_t)run->state.step,
         "device_bytes", (json_int_t)memory.total);

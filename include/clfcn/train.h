@@ -17,10 +17,12 @@ CLFCN_API const char *clfcn_augment_name(enum clfcn_augment augment);
  * and must live as long as the call that takes the configuration.
  */
 struct clfcn_train_config {
-    const char *data; /**< folder or "demo"; or NULL and the next three */
+    const char *data;   /**< see clfcn_dataset_open(); or NULL and the next three */
+    const char *format; /**< of data, see clfcn_dataset_open_as(); NULL: recognised */
     const char *images, *masks, *classes;
     const char *val; /**< folder of a validation set, NULL: val_fraction of the data */
     double val_fraction; /**< 0 .. <1 */
+    bool own_split; /**< where the data have a split of their own, take that instead */
     enum clfcn_arch arch;
     enum clfcn_backbone backbone;
     int width, height, batch;
