@@ -98,7 +98,6 @@ static void tint(const struct clfcn_classes *classes, const struct thumb *t, int
 static void draw_thumb(struct clfcn_image *sheet, const struct clfcn_classes *classes,
                        const struct thumb *t, int left, int top)
 {
-    left += (BOX_WIDTH - t->width) / 2;
     top += (BOX_HEIGHT - t->height) / 2;
     for (int y = 0; y < t->height; ++y) {
         for (int x = 0; x < t->width; ++x) {
@@ -106,7 +105,7 @@ static void draw_thumb(struct clfcn_image *sheet, const struct clfcn_classes *cl
             shrink(t, x, y, rgb);
             memcpy(pixel(sheet, left + x, top + y), rgb, 3);
             tint(classes, t, x, y, rgb);
-            memcpy(pixel(sheet, left + x + BOX_WIDTH + 2, top + y), rgb, 3);
+            memcpy(pixel(sheet, left + x + t->width + 2, top + y), rgb, 3);
         }
     }
 }
@@ -184,8 +183,10 @@ static void draw_legend(struct clfcn_image *sheet, const struct clfcn_survey *s)
     for (int c = 0; c < s->classes; ++c) {
         draw_key(sheet, c, k->list[c].color, k->list[c].name, (double)s->pixels[c] / all);
     }
-    draw_key(sheet, s->classes, ignored, "(ignored)",
-             ((double)s->pixels[s->classes] + (double)s->unknown.pixels) / all);
+    const double uncounted = (double)s->pixels[s->classes] + (double)s->unknown.pixels;
+    if (uncounted > 0) {
+        draw_key(sheet, s->classes, ignored, "(ignored)", uncounted / all);
+    }
 }
 
 static int draw_items(struct clfcn_image *sheet, const struct clfcn_survey *s, int shown,
