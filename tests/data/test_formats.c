@@ -394,6 +394,42 @@ static void test_list_hostile(void **state)
     remove_dir(dir);
 }
 
+/* Spoil a few bytes of text, and open path with the result in its file. */
+static void open_spoilt(const char *path, const char *file, const char *good,
+                        uint32_t *random)
+{
+    static const char bytes[] = "\0\t\r\n#/., \"-9255a\xff";
+    char text[128];
+    const size_t n = strlen(good);
+    snprintf(text, sizeof text, "%s", good);
+    for (int k = 0; k < 4; ++k) {
+        *random = *random * 1664525u + 1013904223u;
+        text[(*random >> 8) % n] = bytes[(*random >> 24) % (sizeof bytes - 1)];
+    }
+    make_text_file(file, text);
+    struct clfcn_dataset *set;
+    struct clfcn_err err = { 0 };
+    const int rc = clfcn_dataset_open(path, &set, &err);
+    assert_true(rc == CLFCN_OK ? set != NULL : rc == CLFCN_EDATA && !set);
+    assert_true(rc == CLFCN_OK || (err.msg[0] && !strchr(err.msg, '\n')));
+    clfcn_dataset_destroy(&set);
+}
+
+/* Whatever stands in a list or a colour table, opening ends in a set or one line. */
+static void test_random_edits(void **state)
+{
+    char *listed = make_listed(), *camvid = make_camvid("label_colors.txt", "");
+    uint32_t random = 1;
+    for (int i = 0; i < 300; ++i) {
+        open_spoilt(in(listed, "list.txt"), in(listed, "list.txt"),
+                    "images/a.png\tmasks/a.png\ttrain\r\nb.c\n# x\na.png\n", &random);
+        open_spoilt(camvid, in(camvid, "label_colors.txt"),
+                    "name,r,g,b\none,4,5,6\n0 0 0 Void\n\n1 2 3 a b\n", &random);
+    }
+    remove_dir(listed);
+    remove_dir(camvid);
+}
+
 static void test_symbolic_links(void **state)
 {
     char *dir = make_listed(), target[4096];
@@ -436,12 +472,19 @@ static void test_choice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_voc),          cmocka_unit_test(test_voc_without_lists),
-        cmocka_unit_test(test_voc_hostile),  cmocka_unit_test(test_voc_unknown_value),
-        cmocka_unit_test(test_camvid),       cmocka_unit_test(test_camvid_palette),
-        cmocka_unit_test(test_camvid_lists), cmocka_unit_test(test_bad_color_tables),
-        cmocka_unit_test(test_cityscapes),   cmocka_unit_test(test_list),
-        cmocka_unit_test(test_list_hostile), cmocka_unit_test(test_symbolic_links),
+        cmocka_unit_test(test_voc),
+        cmocka_unit_test(test_voc_without_lists),
+        cmocka_unit_test(test_voc_hostile),
+        cmocka_unit_test(test_voc_unknown_value),
+        cmocka_unit_test(test_camvid),
+        cmocka_unit_test(test_camvid_palette),
+        cmocka_unit_test(test_camvid_lists),
+        cmocka_unit_test(test_bad_color_tables),
+        cmocka_unit_test(test_cityscapes),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_list_hostile),
+        cmocka_unit_test(test_random_edits),
+        cmocka_unit_test(test_symbolic_links),
         cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests_name("formats", tests, NULL, NULL);
