@@ -23,8 +23,8 @@ static int judge(struct cli_env *env, const struct clfcn_survey *s, struct clfcn
             snprintf(more, sizeof(more), " (and %d more masks)", s->unknown_masks - 1);
         }
         clfcn_err_set(&unknown, CLFCN_EDATA, 0,
-                      "%s%s: value %s is of no class; name it in classes.txt, of a class "
-                      "or as 'ignore'",
+                      "%s%s: value %s is of no class; give it to one in classes.txt, or "
+                      "to 'ignore'",
                       clfcn_dataset_item_mask(s->set, s->first_unknown), more,
                       clfcn_value_text(&first->list[0], value));
         cli_note_broken(env, &last, &unknown);

@@ -70,6 +70,7 @@ static void print_classes(const struct clfcn_survey *s)
 static void print_unknown(const struct clfcn_survey *s)
 {
     char text[CLFCN_VALUE_LEN];
+    uint64_t others = s->unknown.pixels;
     if (s->unknown.count == 0) {
         return;
     }
@@ -77,9 +78,10 @@ static void print_unknown(const struct clfcn_survey *s)
     for (int i = 0; i < s->unknown.count; ++i) {
         printf("%-24s %12llu\n", clfcn_value_text(&s->unknown.list[i], text),
                (unsigned long long)s->unknown.list[i].pixels);
+        others -= s->unknown.list[i].pixels;
     }
-    if (s->unknown.count == CLFCN_UNKNOWN_LISTED) {
-        printf("and perhaps others\n");
+    if (others > 0) {
+        printf("%-24s %12llu\n", "(others)", (unsigned long long)others);
     }
 }
 

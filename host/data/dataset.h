@@ -25,8 +25,6 @@ const struct clfcn_classes *clfcn_dataset_get_classes(const struct clfcn_dataset
 /* Paths of item i's files, borrowed; its name in the demo set. */
 const char *clfcn_dataset_item_image(const struct clfcn_dataset *set, int i);
 const char *clfcn_dataset_item_mask(const struct clfcn_dataset *set, int i);
-/* The name of format i as clfcn_dataset_open_as() takes it; NULL past the last. */
-const char *clfcn_format_name(int i);
 
 /* As clfcn_dataset_read(), for finding out what a set holds: values that no class covers
  * are labelled CLFCN_IGNORE and noted in *unknown. */

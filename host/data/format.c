@@ -12,11 +12,6 @@ static const struct clfcn_format *const formats[] = {
 };
 enum { FORMAT_COUNT = sizeof formats / sizeof *formats };
 
-const char *clfcn_format_name(int i)
-{
-    return i < FORMAT_COUNT ? formats[i]->name : NULL;
-}
-
 int clfcn_found_add(struct clfcn_found *found, const char *name, const char *image,
                     const char *mask, enum clfcn_part part, struct clfcn_err *err)
 {
