@@ -13,7 +13,7 @@ struct tables {
     struct color_label {
         uint32_t color;
         uint16_t label;
-    } * colors; /* ascending */
+    } *colors; /* ascending */
     size_t color_count;
 };
 

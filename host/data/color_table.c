@@ -17,13 +17,13 @@ struct row {
     int count;
 };
 
-/* Cut at blanks, commas and semicolons, in place. */
+/* Cut at blanks and punctuation, in place. */
 static void cut_fields(char *text, struct row *row)
 {
     char *state = NULL;
     row->count = 0;
-    for (char *word = strtok_r(text, " \t,;\"", &state); word && row->count < MAX_FIELDS;
-         word = strtok_r(NULL, " \t,;\"", &state)) {
+    for (char *word = strtok_r(text, " \t,;:\"", &state); word && row->count < MAX_FIELDS;
+         word = strtok_r(NULL, " \t,;:\"", &state)) {
         row->fields[row->count++] = word;
     }
 }

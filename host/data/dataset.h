@@ -27,7 +27,7 @@ const char *clfcn_dataset_item_image(const struct clfcn_dataset *set, int i);
 const char *clfcn_dataset_item_mask(const struct clfcn_dataset *set, int i);
 
 /* As clfcn_dataset_read(), for finding out what a set holds: values that no class covers
- * are labelled CLFCN_IGNORE and noted in *unknown. */
+ * are labelled CLFCN_IGNORE and added to *unknown, unless that is NULL. */
 int clfcn_dataset_survey(const struct clfcn_dataset *set, int i, struct clfcn_pair *out,
                          struct clfcn_unknown *unknown, struct clfcn_err *err);
 /* Hash of the bytes of item i's picture file. */

@@ -74,9 +74,10 @@ int clfcn_pair_names(const char *list, const struct clfcn_listing *images,
                      const struct clfcn_listing *masks, enum clfcn_part part,
                      struct clfcn_found *found, struct clfcn_err *err);
 
-/* A colour table, as CamVid's label_colors.txt ("R G B NAME") or class_dict.csv
- * ("name,r,g,b" with a header), as classes: a class a line, "void" and "unlabelled" are
- * ignored, blanks in names become '_'. (color_table.c) */
+/* A colour table, as CamVid's label_colors.txt ("R G B NAME"), class_dict.csv
+ * ("name,r,g,b" with a header) or CVAT's labelmap.txt ("name:r,g,b::"), as classes: a
+ * class a line, "void" and "unlabelled" are ignored, blanks in names become '_'.
+ * (color_table.c) */
 int clfcn_color_table_read(const char *path, struct clfcn_classes *out,
                            struct clfcn_err *err);
 

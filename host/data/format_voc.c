@@ -91,6 +91,22 @@ static int find_items(struct lists *l, struct clfcn_found *found, struct clfcn_e
     return rc == CLFCN_OK && l->read == 0 ? take_masks(l, found, err) : rc;
 }
 
+/* An own classes.txt, else CVAT's table of colours, else the challenge's. */
+static int read_classes(const char *path, struct clfcn_found *found,
+                        struct clfcn_err *err)
+{
+    if (clfcn_holds_file(path, "classes.txt") ||
+        !clfcn_holds_file(path, "labelmap.txt")) {
+        return clfcn_format_classes(path, voc_classes, "classes of VOC", found, err);
+    }
+    char *table = clfcn_path_join(path, "labelmap.txt");
+    const int rc = table ? clfcn_color_table_read(table, &found->classes, err)
+                         : clfcn_err_nomem(err);
+    found->by_color = true;
+    free(table);
+    return rc;
+}
+
 static int open_voc(const char *path, struct clfcn_found *found, struct clfcn_err *err)
 {
     char *images = clfcn_path_join(path, "JPEGImages");
@@ -108,7 +124,7 @@ static int open_voc(const char *path, struct clfcn_found *found, struct clfcn_er
         rc = find_items(&l, found, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_format_classes(path, voc_classes, "classes of VOC", found, err);
+        rc = read_classes(path, found, err);
     }
     clfcn_listing_free(&l.images);
     clfcn_listing_free(&l.masks);

@@ -145,6 +145,25 @@ static void test_voc_without_lists(void **state)
     remove_dir(dir);
 }
 
+/* As the annotation tool CVAT writes it: classes of one's own, matched by colour. */
+static void test_voc_labelmap(void **state)
+{
+    static const uint8_t colors[18] = { 9, 9, 9, 0, 0, 0, 1, 2, 3,
+                                        9, 9, 9, 0, 0, 0, 0, 0, 0 };
+    static const uint8_t want[6] = { 1, 0, 2, 1, 0, 0 };
+    char *dir = make_voc();
+    make_text_file(in(dir, "labelmap.txt"), "# label:color_rgb:parts:actions\n"
+                                            "background:0,0,0::\nroad:9,9,9::\n"
+                                            "traffic light:1,2,3::\n");
+    write_png(in(dir, "SegmentationClass/2007_1.png"), PNG_COLOR_TYPE_RGB, 3, colors);
+    struct clfcn_dataset *set = open_ok(dir, "voc");
+    assert_int_equal(clfcn_dataset_classes(set), 3);
+    assert_string_equal(clfcn_dataset_class_name(set, 2), "traffic_light");
+    expect_labels(set, 0, want);
+    clfcn_dataset_destroy(&set);
+    remove_dir(dir);
+}
+
 static void test_voc_hostile(void **state)
 {
     char *dir = make_voc();
@@ -474,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_voc),
         cmocka_unit_test(test_voc_without_lists),
+        cmocka_unit_test(test_voc_labelmap),
         cmocka_unit_test(test_voc_hostile),
         cmocka_unit_test(test_voc_unknown_value),
         cmocka_unit_test(test_camvid),
