@@ -99,6 +99,10 @@ int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
     if (from->data) {
         return cli_input(clfcn_dataset_open_as(from->data, from->format, out, err), err);
     }
+    if (from->format) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--format says what --data is: give both");
+    }
     if (!from->images || !from->masks || !from->classes) {
         return clfcn_err_set(
             err, CLFCN_EINVAL, 0,

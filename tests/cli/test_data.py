@@ -138,6 +138,10 @@ class Formats(h.Case):
         self.fails(h.USAGE, ["coco", "voc"], "data", self.data, "--format", "coco")
         self.fails(h.USAGE, ["--list", "--data"],
                    *h.train_args(self.data, self.tmp / "run", "--list", "x.txt"))
+        self.fails(h.USAGE, ["--format", "--data"], "train", "--out", self.tmp / "run",
+                   "--images", "a", "--masks", "b", "--classes", "c", "--format", "plain")
+        self.fails(h.USAGE, ["--write", "--sheet"], "data", "demo", "--write", self.tmp / "w",
+                   "--sheet", "s.png")
         r = self.ok("data", self.data, "--format", "voc", "--json")
         self.assertEqual(r.events[0]["why"], "as told")
 
