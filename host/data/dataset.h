@@ -22,7 +22,7 @@ int clfcn_dataset_read_labels(const struct clfcn_dataset *set, int i, uint8_t **
 const char *clfcn_dataset_item_name(const struct clfcn_dataset *set, int i);
 const struct clfcn_classes *clfcn_dataset_get_classes(const struct clfcn_dataset *set);
 
-/* Paths of item i's files, borrowed; its name in the demo set. */
+/* Paths of item i's files, borrowed; its name where it lies in no file. */
 const char *clfcn_dataset_item_image(const struct clfcn_dataset *set, int i);
 const char *clfcn_dataset_item_mask(const struct clfcn_dataset *set, int i);
 

@@ -11,7 +11,7 @@
 
 struct clfcn_item {
     char *name;         /* the picture's stem */
-    char *image, *mask; /* paths; NULL in the demo set, where the number is enough */
+    char *image, *mask; /* paths, or its name where it lies in no file */
     enum clfcn_part part;
 };
 

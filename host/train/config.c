@@ -284,7 +284,16 @@ static int check_data(const struct clfcn_train_config *config, struct clfcn_err 
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
                              "--format says what --data is: give both");
     }
-    if (config->data == NULL && !all) {
+    if (config->set != NULL && (config->data != NULL || any)) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "the data are given twice: as an open set, and by name");
+    }
+    if (config->val_set != NULL && config->val != NULL) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "validation data are given twice: as an open set, and by "
+                             "name");
+    }
+    if (config->set == NULL && config->data == NULL && !all) {
         return clfcn_err_set(
             err, CLFCN_EINVAL, 0,
             "no data: give --data DIR, --data demo, or all of --images, --masks "
@@ -318,9 +327,10 @@ int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err
     if (config->seed > INT64_MAX || config->cache_bytes > INT64_MAX ||
         config->workspace_bytes > INT64_MAX ||
         config->mem_bytes > INT64_MAX) { /* JSON integers are signed */
-        return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "--seed, --cache-mem, --workspace and --mem must be at most %lld",
-                             (long long)INT64_MAX);
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "--seed, --cache-mem, --workspace and --mem must be at most %lld",
+            (long long)INT64_MAX);
     }
     if (config->partial && config->init == NULL) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,

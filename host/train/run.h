@@ -41,7 +41,8 @@ struct clfcn_run {
     struct clfcn_save save;
 
     /* The data (run_data.c). */
-    struct clfcn_dataset *set, *val_set;  /* val_set NULL: both come from set */
+    struct clfcn_dataset *opened, *opened_val; /* those that are the run's own, or NULL */
+    const struct clfcn_dataset *set, *val_set; /* val_set NULL: both come from set */
     const struct clfcn_dataset *eval_set; /* the one of the two that eval_loader reads */
     const char *split;                    /* by what: "own", "fraction" or "set" */
     int train_count, val_count;           /* images; val_count 0: no validation */

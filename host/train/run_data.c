@@ -9,13 +9,18 @@
 static int open_sets(struct clfcn_run *run, struct clfcn_err *err)
 {
     const struct clfcn_train_config *config = &run->config;
-    int rc = config->data != NULL
-                 ? clfcn_dataset_open_as(config->data, config->format, &run->set, err)
-                 : clfcn_dataset_open_paths(config->images, config->masks,
-                                            config->classes, &run->set, err);
-    if (rc == CLFCN_OK && config->val != NULL) {
-        rc = clfcn_dataset_open(config->val, &run->val_set, err);
+    int rc = CLFCN_OK;
+    if (config->data != NULL) {
+        rc = clfcn_dataset_open_as(config->data, config->format, &run->opened, err);
+    } else if (config->set == NULL) {
+        rc = clfcn_dataset_open_paths(config->images, config->masks, config->classes,
+                                      &run->opened, err);
     }
+    if (rc == CLFCN_OK && config->val != NULL) {
+        rc = clfcn_dataset_open(config->val, &run->opened_val, err);
+    }
+    run->set = run->opened != NULL ? run->opened : config->set;
+    run->val_set = run->opened_val != NULL ? run->opened_val : config->val_set;
     run->eval_set = run->val_set != NULL ? run->val_set : run->set;
     return rc;
 }
@@ -47,8 +52,9 @@ static int check_classes(const struct clfcn_run *run, struct clfcn_err *err)
     const struct clfcn_classes *ours = clfcn_dataset_get_classes(run->set);
     int rc = CLFCN_OK;
     if (run->val_set != NULL) {
-        rc = same_classes(ours, clfcn_dataset_get_classes(run->val_set), run->config.val,
-                          err);
+        rc = same_classes(
+            ours, clfcn_dataset_get_classes(run->val_set),
+            run->config.val != NULL ? run->config.val : "the validation set", err);
     }
     if (rc == CLFCN_OK && run->resumed) {
         rc = same_classes(ours, &run->info.classes, "the checkpoint", err);

@@ -127,6 +127,8 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
     free(last);
     free(config);
     run->config.out = requested->out;
+    run->config.set = requested->set;
+    run->config.val_set = requested->val_set;
     run->config.epochs = requested->epochs;
     run->config.max_steps = requested->max_steps;
     run->config.save_every = requested->save_every;

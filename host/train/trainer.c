@@ -458,8 +458,8 @@ static void finish(struct clfcn_run *run)
     clfcn_choices_free(&run->choices);
     clfcn_loader_destroy(&run->train_loader);
     clfcn_loader_destroy(&run->eval_loader);
-    clfcn_dataset_destroy(&run->val_set);
-    clfcn_dataset_destroy(&run->set);
+    clfcn_dataset_destroy(&run->opened_val);
+    clfcn_dataset_destroy(&run->opened);
     clfcn_runlog_close(&run->log);
     clfcn_weights_close(&run->last);
     clfcn_checkpoint_info_free(&run->info);

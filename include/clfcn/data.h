@@ -32,6 +32,29 @@ CLFCN_API int clfcn_dataset_open_paths(const char *images, const char *masks,
                                        const char *classes, struct clfcn_dataset **out,
                                        struct clfcn_err *err);
 
+/** A labelled picture in memory. The pixels are borrowed. */
+struct clfcn_picture {
+    int width, height;
+    const uint8_t *rgb;    /**< [height][width][3] */
+    size_t rgb_stride;     /**< bytes from a row to the next; 0: 3 * width */
+    const uint8_t *labels; /**< [height][width]: class 0 .. classes-1, or CLFCN_IGNORE */
+    size_t labels_stride;  /**< likewise; 0: width */
+};
+
+/**
+ * A data set of pictures in memory, named "picture-0000" and so on. The pictures
+ * themselves are copied, their pixels are not: they must outlive the set and not change.
+ *
+ * @param class_names  [classes] words, each different; copied.
+ * @return CLFCN_OK; CLFCN_EINVAL for a size or name that cannot be; CLFCN_EDATA names the
+ *         picture and pixel whose label is no class, and if there are fewer than two
+ *         classes or no picture; CLFCN_ENOMEM.
+ */
+CLFCN_API int clfcn_dataset_from_memory(const char *const *class_names, int classes,
+                                        const struct clfcn_picture *pictures, int count,
+                                        struct clfcn_dataset **out,
+                                        struct clfcn_err *err);
+
 /** Destroy *set and set it to NULL. Takes a pointer to NULL. */
 CLFCN_API void clfcn_dataset_destroy(struct clfcn_dataset **set);
 

@@ -2,6 +2,7 @@
 #ifndef CLFCN_TRAIN_H
 #define CLFCN_TRAIN_H
 
+#include "data.h"
 #include "net.h"
 
 CLFCN_BEGIN_DECLS
@@ -21,6 +22,9 @@ struct clfcn_train_config {
     const char *format; /**< of data, see clfcn_dataset_open_as(); NULL: recognised */
     const char *images, *masks, *classes;
     const char *val; /**< folder of a validation set, NULL: val_fraction of the data */
+    /** Borrowed, for the call: an open set in place of data, and one in place of val; may
+     * be NULL. Not kept with the run, so to be given again when resuming. */
+    const struct clfcn_dataset *set, *val_set;
     double val_fraction; /**< 0 .. <1 */
     bool own_split; /**< where the data have a split of their own, take that instead */
     enum clfcn_arch arch;
@@ -88,10 +92,10 @@ struct clfcn_train_callbacks {
  * `config->out`/checkpoints/last.safetensors.
  *
  * @param dev     Borrowed.
- * @param config  Copied. With resume, only out, epochs, max_steps, save_every,
- * save_steps, gemm, workers, cache_bytes, workspace_bytes, pause_on_battery and
- * max_celsius are taken from it. A run
- * that was killed before its first checkpoint starts anew with its config.json.
+ * @param config  Copied. With resume, only out, set, val_set, epochs, max_steps,
+ * save_every, save_steps, gemm, workers, cache_bytes, workspace_bytes, mem_bytes,
+ * pause_on_battery and max_celsius are taken from it. A run that was killed before its
+ * first checkpoint starts anew with its config.json.
  * @return CLFCN_OK; CLFCN_EINTR if stopped, the state being saved; CLFCN_EINVAL also if
  *         the machine shows no sensor that an option needs; else the first error.
  */

@@ -411,6 +411,51 @@ static void test_separate_validation_set(void **state)
     free(start);
 }
 
+/* The same pictures in memory, handed over as an open set, give the same bits. */
+static void test_set_in_memory(void **state)
+{
+    static const char *const names[] = { "ground", "disc" };
+    struct clfcn_dataset *files, *set;
+    struct clfcn_pair pairs[IMAGES];
+    struct clfcn_picture pictures[IMAGES];
+    assert_int_equal(clfcn_dataset_open(data_dir, &files, NULL), 0);
+    for (int i = 0; i < IMAGES; ++i) {
+        assert_int_equal(clfcn_dataset_read(files, i, &pairs[i], NULL), 0);
+        pictures[i] = (struct clfcn_picture){ .width = WIDTH,
+                                              .height = HEIGHT,
+                                              .rgb = pairs[i].image.px.u8,
+                                              .labels = pairs[i].labels };
+    }
+    assert_int_equal(clfcn_dataset_from_memory(names, 2, pictures, IMAGES, &set, NULL),
+                     0);
+    struct clfcn_train_config c = config_for("memory");
+    c.set = set;
+    assert_train(&c, false, NULL, CLFCN_EINVAL, "twice");
+    c.data = NULL;
+    c.max_steps = 4;
+    assert_train(&c, false, NULL, 0, NULL);
+    c.max_steps = -1;
+    c.set = NULL;
+    assert_train(&c, true, NULL, CLFCN_EINVAL, "no data");
+    c.set = set;
+    assert_train(&c, true, NULL, 0, NULL);
+    assert_same_tensors("straight/checkpoints/last.safetensors",
+                        "memory/checkpoints/last.safetensors");
+    c = config_for("memval");
+    c.data = NULL;
+    c.set = c.val_set = set;
+    c.max_steps = 1;
+    assert_train(&c, false, NULL, 0, NULL);
+    char *start = events_of("memval", "start");
+    assert_non_null(strstr(start, "\"train_images\":11,\"val_images\":11"));
+    free(start);
+    clfcn_dataset_destroy(&set);
+    clfcn_dataset_destroy(&files);
+    for (int i = 0; i < IMAGES; ++i) {
+        clfcn_pair_free(&pairs[i]);
+    }
+}
+
 static void test_changed_data(void **state)
 {
     char path[SCRATCH_PATH];
@@ -443,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_saving_beside_steps),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_separate_validation_set),
+        cmocka_unit_test(test_set_in_memory),
         cmocka_unit_test(test_changed_data),
     };
     return cmocka_run_group_tests(tests, make, unmake);
