@@ -3,14 +3,16 @@
 
     bag_curve.py --clfcn build/clfcn --data ../shared/bag [--epochs 5] [--size 160x160] ...
 
-Same split, same settings, same initial weights (clfcn writes them, PyTorch loads them); only the
-order of the images within an epoch differs. Mean IoU is over the validation images at each mask's
-own resolution, as both sides count it.
+Same split, same settings, same initial weights (clfcn writes them, PyTorch loads them). The order of
+the images within an epoch differs, unless --no-shuffle lets both take them as their names sort: then
+only rounding tells the two apart. Mean IoU is over the validation images at each mask's own
+resolution, as both sides count it.
 """
 
 import argparse
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,13 +33,18 @@ import formats as fm  # noqa: E402
 from fcn_torch import FCN, loss_of, optimizer_of  # noqa: E402
 
 
+def natural(name):
+    """Sort key: numbers in names by their value, as clfcn sorts."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
 def split(data, fraction, seed, limit):
-    """(training stems, validation stems) of the files in data/images"""
+    """(names for training, names for validation) of the files in data/images"""
     stems = sorted(p.name for p in (data / "images").iterdir())
     random.Random(seed).shuffle(stems)
     stems = stems[:limit]
     count = max(1, round(fraction * len(stems)))
-    return sorted(stems[count:]), sorted(stems[:count])
+    return sorted(stems[count:], key=natural), sorted(stems[:count], key=natural)
 
 
 def link(data, folder, names):
@@ -108,7 +115,8 @@ def run_torch(options, model, train, val, truths, classes):
     for _ in range(options.epochs):
         model.train()
         begin, losses = time.monotonic(), []
-        perm = torch.randperm(len(inputs), generator=order)
+        perm = torch.arange(len(inputs)) if options.no_shuffle else \
+            torch.randperm(len(inputs), generator=order)
         for k in range(len(inputs) // options.batch):
             pick = perm[k * options.batch:(k + 1) * options.batch]
             opt.zero_grad()
@@ -125,7 +133,7 @@ def run_clfcn(options, folder, *more):
             "--arch", options.arch, "--backbone", options.backbone, "--size", options.size,
             "--batch", options.batch, "--loss", options.loss, "--lr", options.lr,
             "--momentum", options.momentum, "--seed", options.seed, "--augment", "none",
-            "--save-every", 0, "--json", *more]
+            "--save-every", 0, "--json", *(["--no-shuffle"] if options.no_shuffle else []), *more]
     return subprocess.run(list(map(str, argv)), check=True, text=True,
                           stdout=subprocess.PIPE).stdout
 
@@ -144,6 +152,7 @@ def main():
     p.add_argument("--momentum", type=float, default=0.7)
     p.add_argument("--val-fraction", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--no-shuffle", action="store_true", help="the same order of images on both sides")
     p.add_argument("--limit", type=int, help="use only so many images")
     options = p.parse_args()
     if options.data is None:
