@@ -242,9 +242,16 @@ static bool alloc_slots(struct clfcn_loader *l)
 static int check_desc(const struct clfcn_loader_desc *desc, struct clfcn_err *err)
 {
     if (desc->width < 1 || desc->height < 1 || desc->batch < 1 || desc->item_count < 0 ||
-        desc->workers < 0 || desc->ahead < 0) {
+        desc->workers < 0 || desc->ahead < 0 || !desc->set) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
-                             "loader: a size or count is out of range");
+                             "loader: a size or count is out of range, or no set given");
+    }
+    for (int i = 0; desc->items && i < desc->item_count; ++i) {
+        if (desc->items[i] < 0 || desc->items[i] >= clfcn_dataset_size(desc->set)) {
+            return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                                 "loader: item %d, but the set has items 0 to %d",
+                                 desc->items[i], clfcn_dataset_size(desc->set) - 1);
+        }
     }
     const uint64_t plane = (uint64_t)desc->width * (uint64_t)desc->height;
     if (plane > SIZE_MAX / 16 / (uint64_t)desc->batch) {
@@ -253,11 +260,12 @@ static int check_desc(const struct clfcn_loader_desc *desc, struct clfcn_err *er
     return CLFCN_OK;
 }
 
-static int allocate(struct clfcn_loader *l, const struct clfcn_loader_desc *desc,
-                    int workers, struct clfcn_err *err)
+/* items NULL: all of the set. */
+static int allocate(struct clfcn_loader *l, const int *items, int workers,
+                    struct clfcn_err *err)
 {
-    const size_t n = (size_t)desc->item_count;
-    const int ahead = desc->ahead ? desc->ahead : DEFAULT_AHEAD;
+    const size_t n = (size_t)l->desc.item_count;
+    const int ahead = l->desc.ahead ? l->desc.ahead : DEFAULT_AHEAD;
     l->ahead = ahead < MAX_AHEAD ? ahead : MAX_AHEAD;
     l->slot_count = HELD_AT_ONCE + l->ahead;
     l->items = malloc((n + 1) * sizeof *l->items);
@@ -267,8 +275,8 @@ static int allocate(struct clfcn_loader *l, const struct clfcn_loader_desc *desc
     if (!l->items || !l->order || !l->cache || !l->workers || !alloc_slots(l)) {
         return clfcn_err_nomem(err);
     }
-    if (n > 0) {
-        memcpy(l->items, desc->items, n * sizeof *l->items);
+    for (size_t i = 0; i < n; ++i) {
+        l->items[i] = items ? items[i] : (int)i;
     }
     l->desc.items = l->items;
     return CLFCN_OK;
@@ -309,16 +317,19 @@ int clfcn_loader_create(const struct clfcn_loader_desc *desc, struct clfcn_loade
     clfcn_mutex_init(&l->lock);
     clfcn_cond_init(&l->changed);
     l->desc = *desc;
+    if (!desc->items) {
+        l->desc.item_count = clfcn_dataset_size(desc->set);
+    }
     l->plane = (size_t)desc->width * (size_t)desc->height;
     l->sample_bytes = clfcn_sample_bytes(l->plane);
-    l->steps = desc->item_count / desc->batch;
-    l->steps += !desc->drop_last && desc->item_count % desc->batch != 0;
+    l->steps = l->desc.item_count / desc->batch;
+    l->steps += !desc->drop_last && l->desc.item_count % desc->batch != 0;
     l->order_epoch = -1;
     l->paused = true; /* until the first seek or take */
 
     const int wanted = desc->workers ? desc->workers : dflt;
     const int workers = wanted < MAX_WORKERS ? wanted : MAX_WORKERS;
-    rc = allocate(l, desc, workers, err);
+    rc = allocate(l, desc->items, workers, err);
     if (rc == CLFCN_OK) {
         rc = start_workers(l, workers, err);
     }

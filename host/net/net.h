@@ -1,4 +1,4 @@
-/* net.h - the scheduler's side of a network: asynchronous steps, parameters, accounts. */
+/* net.h - the scheduler's side of a network: parameters, accounts, checks. */
 #ifndef CLFCN_NET_INTERNAL_H
 #define CLFCN_NET_INTERNAL_H
 
@@ -6,45 +6,6 @@
 #include "safetensors.h"
 #include <clfcn/net.h>
 #include <jansson.h>
-
-/* Two slots let the host prepare and upload one batch while the device works on the
- * other:
- *
- *     clfcn_net_upload(net, s, ...); clfcn_net_step(net, s, ...); clfcn_net_wait(net, s ^
- * 1, &loss)
- */
-enum { CLFCN_NET_SLOTS = 2 };
-
-/* Host memory of one batch. Borrowed until clfcn_net_wait() on the slot, and not to be
- * written until then: where the device shares the host's memory and both begin a page
- * (util/pages.h), it reads them there. */
-struct clfcn_net_input {
-    const float *images;   /* [3][N][H][W] */
-    const uint8_t *labels; /* [N][H][W]; NULL for inference */
-    int64_t labelled; /* pixels that are not CLFCN_IGNORE, over which the loss averages */
-};
-
-/* The numbers of one update. */
-struct clfcn_net_hyper {
-    double lr, momentum, weight_decay;
-    double beta1, beta2, eps;
-    int64_t update; /* counts from 1: Adam's bias correction */
-};
-
-/* Enqueue the upload of a batch into slot; does not wait. The slot must be idle. */
-int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_input *in,
-                     struct clfcn_err *err);
-/* Enqueue forward, backward and update on the slot's batch, and the read-back of its
- * loss. */
-int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
-                   struct clfcn_err *err);
-/* Enqueue inference on the slot's batch and the read-back of logits [classes][N][H][W].
- */
-int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits,
-                    struct clfcn_err *err);
-/* Wait for what was enqueued on slot. loss may be NULL; after a step it receives the
- * batch's loss. An idle slot returns at once. */
-int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_err *err);
 
 /* A named tensor of the network on the host side of things. */
 struct clfcn_net_tensor {

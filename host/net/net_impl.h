@@ -47,6 +47,7 @@ enum { CLFCN_MAX_TENSORS = CLFCN_MAX_OPS * (CLFCN_OP_MAX_PARAMS * 3 + 1) };
 struct clfcn_slot {
     cl_mem images, labels;
     cl_mem shared_images, shared_labels; /* the host's own memory, in place of those */
+    bool has_labels;
     int64_t labelled;
     cl_event uploaded, done; /* NULL when there is nothing to wait for */
     bool stepped;            /* done is a step's, whose loss is in loss */

@@ -143,10 +143,33 @@ static void unshare_batch(struct clfcn_net *net, struct clfcn_slot *s)
     clfcn_buffer_release(net->dev, &s->shared_labels);
 }
 
+static int check_slot(int slot, struct clfcn_err *err)
+{
+    return slot >= 0 && slot < CLFCN_NET_SLOTS
+               ? CLFCN_OK
+               : clfcn_err_set(err, CLFCN_EINVAL, 0, "slot %d: there are 0 and 1", slot);
+}
+
+static int64_t count_labelled(const uint8_t *labels, size_t pixels)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < pixels; ++i) {
+        n += labels[i] != CLFCN_IGNORE;
+    }
+    return n;
+}
+
 int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_input *in,
                      struct clfcn_err *err)
 {
+    if (check_slot(slot, err) < 0) {
+        return CLFCN_EINVAL;
+    }
     struct clfcn_slot *s = &net->slots[slot];
+    if (s->uploaded) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "slot %d has a batch already: wait for it", slot);
+    }
     const bool may_share = clfcn_buffer_can_share(net->dev, in->images) &&
                            (!in->labels || clfcn_buffer_can_share(net->dev, in->labels));
     clfcn_prof_label(net->dev, "", NULL);
@@ -161,7 +184,13 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
     }
     clfcn_event_made(net->dev);
     clfcn_prof_keep(net->dev, s->uploaded, shared ? "batch in place" : "upload images");
-    s->labelled = in->labelled;
+    s->has_labels = in->labels && s->labels;
+    if (s->has_labels) {
+        s->labelled = in->labelled >= 0
+                          ? in->labelled
+                          : count_labelled(in->labels, clfcn_tensor_row(
+                                                           &net->graph.values[0].tensor));
+    }
     return check(clFlush(net->dev->transfer), "uploading images", err);
 }
 
@@ -250,11 +279,16 @@ int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper 
     return rc;
 }
 
-static int check_training(const struct clfcn_net *net, struct clfcn_err *err)
+static int check_training(const struct clfcn_net *net, int slot, struct clfcn_err *err)
 {
-    return net->options.training ? CLFCN_OK
-                                 : clfcn_err_set(err, CLFCN_EINVAL, 0,
-                                                 "this network was built for inference");
+    if (!net->options.training) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "this network was built for inference");
+    }
+    return !net->slots[slot].uploaded || net->slots[slot].has_labels
+               ? CLFCN_OK
+               : clfcn_err_set(err, CLFCN_EINVAL, 0,
+                               "the batch was uploaded without labels");
 }
 
 static int act(struct clfcn_net *net, const struct clfcn_act *act, int slot,
@@ -305,9 +339,12 @@ static int perform_all(struct clfcn_net *net, int count, int slot,
 int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper *hyper,
                    struct clfcn_err *err)
 {
+    if (check_slot(slot, err) < 0) {
+        return CLFCN_EINVAL;
+    }
     struct clfcn_slot *s = &net->slots[slot];
     const double begin = clfcn_trace_begin();
-    int rc = check_training(net, err);
+    int rc = check_training(net, slot, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_net_enter(net, slot, err);
     }
@@ -326,6 +363,9 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
 
 int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn_err *err)
 {
+    if (check_slot(slot, err) < 0) {
+        return CLFCN_EINVAL;
+    }
     struct clfcn_slot *s = &net->slots[slot];
     const struct clfcn_tensor *y = &net->graph.values[net->graph.logits].tensor;
     const double begin = clfcn_trace_begin();
@@ -347,6 +387,9 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
 
 int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_err *err)
 {
+    if (check_slot(slot, err) < 0) {
+        return CLFCN_EINVAL;
+    }
     struct clfcn_slot *s = &net->slots[slot];
     const double begin = clfcn_trace_begin();
     int rc = CLFCN_OK;

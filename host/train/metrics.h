@@ -3,7 +3,7 @@
 #ifndef CLFCN_TRAIN_METRICS_H
 #define CLFCN_TRAIN_METRICS_H
 
-#include <clfcn/net.h>
+#include <clfcn/train.h>
 
 /* counts[t * classes + p]: pixels of true class t predicted as p. */
 struct clfcn_confusion {
@@ -20,12 +20,6 @@ void clfcn_confusion_add(struct clfcn_confusion *m, const uint8_t *truth,
 void clfcn_confusion_merge(struct clfcn_confusion *m,
                            const struct clfcn_confusion *other);
 
-struct clfcn_metrics {
-    double pixel_acc, mean_acc, mean_iou, fw_iou; /* 0 .. 1; NaN if nothing was counted */
-    /* Per class; NaN where the class occurs neither in truth nor in prediction (IoU) or
-     * not in truth (accuracy); means are over the classes that are not NaN. */
-    double iou[CLFCN_MAX_CLASSES], acc[CLFCN_MAX_CLASSES];
-};
 void clfcn_metrics_compute(const struct clfcn_confusion *m, struct clfcn_metrics *out);
 
 #endif

@@ -5,6 +5,7 @@
 #include "common.h"
 #include "data.h"
 #include "device.h"
+#include "loader.h"
 #include "net.h"
 #include "train.h"
 

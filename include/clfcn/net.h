@@ -108,6 +108,58 @@ CLFCN_API int clfcn_net_save(struct clfcn_net *net, const char *path,
 CLFCN_API int clfcn_net_forward(struct clfcn_net *net, const float *images, float *logits,
                                 struct clfcn_err *err);
 
+/**
+ * Steps, one by one. A network has two slots, so that the host can prepare and upload one
+ * batch while the device works on the other:
+ *
+ *     clfcn_net_upload(net, s, &batch, &err);
+ *     clfcn_net_step(net, s, &hyper, &err);
+ *     s ^= 1;
+ *     clfcn_net_wait(net, s, &loss, &err);
+ *
+ * Who is in no hurry waits on the slot that was just enqueued. One thread at a time uses
+ * a network.
+ */
+enum { CLFCN_NET_SLOTS = 2 };
+
+/** Host memory of one batch. Borrowed until clfcn_net_wait() on the slot, and not to be
+ * written until then: where the device shares the host's memory and both begin a page, it
+ * reads them there. */
+struct clfcn_net_input {
+    const float *images; /**< [3][N][H][W] */
+    /** [N][H][W]: 0 .. classes-1, or CLFCN_IGNORE; NULL: for inference only */
+    const uint8_t *labels;
+    /** Pixels that are not CLFCN_IGNORE, over which the loss averages; < 0: count them */
+    int64_t labelled;
+};
+
+/** The numbers of one update, as struct clfcn_train_config explains them. */
+struct clfcn_net_hyper {
+    double lr, momentum, weight_decay;
+    double beta1, beta2, eps; /**< of Adam and AdamW */
+    int64_t update;           /**< counts from 1: Adam's bias correction */
+};
+
+/** Enqueue the upload of a batch into slot, which must be idle: new, or waited for. */
+CLFCN_API int clfcn_net_upload(struct clfcn_net *net, int slot,
+                               const struct clfcn_net_input *in, struct clfcn_err *err);
+
+/** Enqueue forward pass, backward pass and update on the slot's batch. CLFCN_EINVAL if the
+ * network was built for inference, or no batch with labels was uploaded. */
+CLFCN_API int clfcn_net_step(struct clfcn_net *net, int slot,
+                             const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
+
+/** Enqueue inference on the slot's batch and the read-back of logits [classes][N][H][W],
+ * which must not be touched until clfcn_net_wait(). */
+CLFCN_API int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits,
+                              struct clfcn_err *err);
+
+/** Wait for what was enqueued on slot; returns at once if that is nothing.
+ *
+ * @param loss  After a step, receives the batch's loss; may be NULL. */
+CLFCN_API int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss,
+                             struct clfcn_err *err);
+
 CLFCN_END_DECLS
 
 #endif

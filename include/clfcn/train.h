@@ -103,6 +103,27 @@ CLFCN_API int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config
                           bool resume, const struct clfcn_train_callbacks *callbacks,
                           struct clfcn_err *err);
 
+/** How well a network segments pictures: the metrics of the FCN paper (Long, Shelhamer,
+ * Darrell, 2015, section 5) from one confusion matrix over all pixels. */
+struct clfcn_metrics {
+    double pixel_acc, mean_acc, mean_iou, fw_iou; /**< 0 .. 1; NaN: nothing was counted */
+    /** Per class; NaN where the class occurs neither in truth nor in prediction (IoU) or
+     * not in truth (accuracy); means are over the classes that are not NaN. */
+    double iou[CLFCN_MAX_CLASSES], acc[CLFCN_MAX_CLASSES];
+};
+
+/**
+ * Infer pictures of a set and judge the result, at each mask's own size. Weights and
+ * running statistics stay as they are, and what the network had uploaded is dropped.
+ *
+ * @param items  [count] numbers of pictures in the set; NULL: all of them.
+ * @return CLFCN_OK; CLFCN_EINVAL if the set has other classes than the network in number;
+ *         CLFCN_EDATA names a file that cannot be read; CLFCN_ENOMEM; CLFCN_ECL.
+ */
+CLFCN_API int clfcn_measure(struct clfcn_net *net, const struct clfcn_dataset *set,
+                            const int *items, int count, struct clfcn_metrics *out,
+                            struct clfcn_err *err);
+
 CLFCN_END_DECLS
 
 #endif

@@ -3,66 +3,72 @@
 import os
 import shutil
 import subprocess
+import tempfile
 import unittest
+from pathlib import Path
 
 import harness as h
 import tapunit
 
 BUILD = os.environ.get("CLFCN_BUILD_DIR")
 
-PROGRAM = r"""
-#include <clfcn/clfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-int main(void)
-{
-    struct clfcn_err err = { 0 };
-    struct clfcn_device_info *list = NULL;
-    int n = 0;
-    if (clfcn_device_list(&list, &n, &err) != CLFCN_OK) {
-        fprintf(stderr, "%s\n", err.msg);
-        return 1;
-    }
-    printf("%s %d %s\n", clfcn_version(), n, n ? list[0].name : "none");
-    free(list);
-    return 0;
-}
-"""
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @unittest.skipUnless(BUILD and shutil.which("meson") and shutil.which("pkg-config"),
                      "needs meson and pkg-config")
 class Install(h.Case):
-    def test_install_compile_run(self):
-        dest = self.tmp / "dest"
-        subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", str(dest)],
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.dest = Path(tempfile.mkdtemp(prefix="clfcn-install-"))
+        cls.addClassCleanup(shutil.rmtree, cls.dest)
+        subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", str(cls.dest)],
                        check=True, capture_output=True, text=True)
-        files = [p for p in dest.rglob("*") if p.is_file()]
-        names = {p.name for p in files}
-        for name in ("clfcn.h", "common.h", "device.h", "net.h", "data.h", "train.h", "clfcn.pc"):
-            self.assertIn(name, names)
-        library = next(p for p in files if p.name.startswith("libclfcn.so"))
-        binary = next(p for p in files if p.name == "clfcn")
+        cls.files = [p for p in cls.dest.rglob("*") if p.is_file()]
+
+    def installed(self, name):
+        return next(p for p in self.files if p.name == name)
+
+    def build(self, source):
+        """Compile a program against the installed library, found by pkg-config alone."""
+        pc = self.installed("clfcn.pc").parent
+        env = h.environment({"PKG_CONFIG_PATH": str(pc), "PKG_CONFIG_SYSROOT_DIR": str(self.dest)})
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "clfcn"], env=env, check=True,
+                               capture_output=True, text=True).stdout.split()
+        program = self.tmp / source.stem
+        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
+                        "-o", str(program), str(source), *flags], check=True)
+        return program
+
+    def run_program(self, *argv):
+        library = next(p for p in self.files if p.name.startswith("libclfcn.so"))
+        return subprocess.run([str(a) for a in argv], capture_output=True, text=True, cwd=self.tmp,
+                              env=h.environment({"LD_LIBRARY_PATH": str(library.parent)}))
+
+    def test_what_is_installed(self):
+        headers = {p.name for p in (EXAMPLES.parents[1] / "include/clfcn").glob("*.h")}
+        self.assertLessEqual(headers | {"clfcn.pc"}, {p.name for p in self.files})
+        binary, probe = self.installed("clfcn"), self.installed("clfcn-probe")
         self.assertEqual(binary.parent.name, "bin")
         self.assertTrue(os.access(binary, os.X_OK))
-        probe = next(p for p in files if p.name == "clfcn-probe")
         self.assertEqual(probe.parent.name, "libexec")
         self.assertTrue(os.access(probe, os.X_OK))
 
-        pc = next(p for p in files if p.name == "clfcn.pc").parent
-        env = h.environment({"PKG_CONFIG_PATH": str(pc), "PKG_CONFIG_SYSROOT_DIR": str(dest)})
-        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "clfcn"], env=env, check=True,
-                               capture_output=True, text=True).stdout.split()
-        (self.tmp / "main.c").write_text(PROGRAM)
-        subprocess.run(["cc", "-std=c11", "-Wall", "-Werror", "-o", str(self.tmp / "main"),
-                        str(self.tmp / "main.c"), *flags], check=True)
-        done = subprocess.run([str(self.tmp / "main")], capture_output=True, text=True,
-                              env=h.environment({"LD_LIBRARY_PATH": str(library.parent)}))
+    def test_examples_are_short(self):
+        for source in EXAMPLES.glob("*.c"):
+            self.assertLess(len(source.read_text().splitlines()), 80, source.name)
+
+    def test_train_example(self):
+        program = self.build(EXAMPLES / "train.c")
+        done = self.run_program(program, "discs.safetensors")
         self.assertEqual(done.returncode, 0, done.stderr)
-        version, count, *_ = done.stdout.split()
-        self.assertRegex(version, r"^\d+\.\d+\.\d+$")
-        self.assertGreaterEqual(int(count), 0)
+        *steps, last = done.stdout.splitlines()
+        self.assertEqual(len(steps), 4 * 64 // 4)
+        self.assertGreater(float(last.split()[-1]), 0.8, last)
+        info = h.run("info", self.tmp / "discs.safetensors", "--json")
+        self.assertEqual(info.code, h.OK, info)
+        self.assertIn("deconv1.weight", info.out)
 
 
 if __name__ == "__main__":
