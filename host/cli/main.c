@@ -1,6 +1,6 @@
 /* main.c - clfcn, the command: the table of subcommands, exit status, the last error. */
 #include "options.h"
-#include "suggest.h"
+#include "../util/nearest.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,13 +49,13 @@ static void usage(void)
         "version.\n");
 }
 
-static const struct cli_command *find_command(const char *name, struct cli_nearest *near)
+static const struct cli_command *find_command(const char *name, struct clfcn_nearest *near)
 {
     for (int i = 0; i < (int)(sizeof(commands) / sizeof(commands[0])); ++i) {
         if (strcmp(commands[i].name, name) == 0) {
             return &commands[i];
         }
-        cli_nearest_offer(near, commands[i].name);
+        clfcn_nearest_offer(near, commands[i].name);
     }
     return NULL;
 }
@@ -80,7 +80,7 @@ static int exit_status(int rc)
     }
 }
 
-static int unknown_command(const char *name, const struct cli_nearest *near)
+static int unknown_command(const char *name, const struct clfcn_nearest *near)
 {
     if (near->best) {
         fprintf(stderr, "clfcn: unknown command '%s'; did you mean '%s'?\n", name,
@@ -115,7 +115,7 @@ int main(int argc, char **argv)
         usage();
         return close_stdout(0);
     }
-    struct cli_nearest near = { .word = argv[1] };
+    struct clfcn_nearest near = { .word = argv[1] };
     struct cli_env env = { .command = find_command(argv[1], &near),
                            .device = "auto",
                            .max_kernel_ms = CLI_KERNEL_MS_DEFAULT };

@@ -1,6 +1,6 @@
 /* options.c - taking a command line apart, by a table of options. */
 #include "options.h"
-#include "suggest.h"
+#include "../util/nearest.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,9 +78,9 @@ static int bad_option(const struct cli_line *line, int code, const struct cli_en
     if (code != POPT_ERROR_BADOPT) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "%s: %s", word, poptStrerror(code));
     }
-    struct cli_nearest near = { .word = word + strspn(word, "-") };
+    struct clfcn_nearest near = { .word = word + strspn(word, "-") };
     for (int i = 0; line->index[i]; ++i) {
-        cli_nearest_offer(&near, line->index[i]->name);
+        clfcn_nearest_offer(&near, line->index[i]->name);
     }
     if (near.best) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,

@@ -1,6 +1,6 @@
 /* value.c - the values of options: from text, strictly, and back. */
 #include "options.h"
-#include "suggest.h"
+#include "../util/nearest.h"
 #include <clfcn/train.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -159,13 +159,13 @@ static void list_choices(const struct cli_option *o, char *buf, size_t n)
 static int set_choice(const struct cli_option *o, struct clfcn_err *err)
 {
     _Static_assert(sizeof(enum clfcn_arch) == sizeof(int), "enums are copied as int");
-    struct cli_nearest near = { .word = o->raw };
+    struct clfcn_nearest near = { .word = o->raw };
     for (int i = 0; o->choice(i); ++i) {
         if (strcmp(o->choice(i), o->raw) == 0) {
             memcpy(o->target, &i, sizeof(i));
             return CLFCN_OK;
         }
-        cli_nearest_offer(&near, o->choice(i));
+        clfcn_nearest_offer(&near, o->choice(i));
     }
     char names[256];
     list_choices(o, names, sizeof(names));

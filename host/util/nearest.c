@@ -1,5 +1,5 @@
-/* suggest.c - the name that a mistyped word was most likely meant to be. */
-#include "suggest.h"
+/* nearest.c - what a mistyped name was most likely meant to be. */
+#include "nearest.h"
 #include <string.h>
 
 enum { LONGEST = 32 };
@@ -30,7 +30,7 @@ static int edit_distance(const char *a, const char *b)
     return row[nb];
 }
 
-void cli_nearest_offer(struct cli_nearest *n, const char *candidate)
+void clfcn_nearest_offer(struct clfcn_nearest *n, const char *candidate)
 {
     size_t len = strlen(n->word);
     if (len > LONGEST || strlen(candidate) > LONGEST) {
