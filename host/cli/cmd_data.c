@@ -1,5 +1,7 @@
-/* cmd_data.c - clfcn data: whether a data set is sound, and what is in it; or the
- * built-in set as files. */
+/* cmd_data.c - clfcn data: whether a data set is sound, and what is in it; what training
+ * makes of it; or the built-in set as files. */
+#include "../data/preview.h"
+#include "../net/net.h"
 #include "data_view.h"
 #include "options.h"
 #include <stdlib.h>
@@ -60,6 +62,50 @@ static int examine_set(struct cli_env *env, const char *name, const char *format
     return rc;
 }
 
+/* What --preview takes, beside a set. */
+struct preview {
+    const char *path;
+    struct clfcn_loader_desc desc;
+    int pictures;
+};
+
+static int check_preview(const struct preview *p, struct clfcn_err *err)
+{
+    const struct clfcn_net_desc net = {
+        .classes = 1, .width = p->desc.width, .height = p->desc.height, .batch = 1
+    };
+    if (p->pictures < 1 || p->pictures > CLFCN_PREVIEW_MAX) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "--samples %d: must be 1 to %d",
+                             p->pictures, CLFCN_PREVIEW_MAX);
+    }
+    return clfcn_net_check_desc(&net, err);
+}
+
+static int preview_set(struct cli_env *env, const char *name, const char *format,
+                       struct preview *p, struct clfcn_err *err)
+{
+    struct clfcn_dataset *set = NULL;
+    char list[CLFCN_AUGMENT_TEXT];
+    int drawn = 0, rc = check_preview(p, err);
+    if (rc == CLFCN_OK) {
+        rc = cli_input(clfcn_dataset_open_as(name, format, &set, err), err);
+    }
+    if (rc == CLFCN_OK) {
+        p->desc.set = set;
+        rc = clfcn_preview_draw(&p->desc, p->pictures, p->path, &drawn, err);
+    }
+    if (rc == CLFCN_OK && env->json) {
+        rc = cli_print_json(json_pack("{ss si ss}", "preview", p->path, "pictures", drawn,
+                                      "augment",
+                                      clfcn_augment_text(&p->desc.augment, list)),
+                            err);
+    } else if (rc == CLFCN_OK && !env->quiet) {
+        printf("drew %d pictures to %s\n", drawn, p->path);
+    }
+    clfcn_dataset_destroy(&set);
+    return rc;
+}
+
 static int write_demo(struct cli_env *env, const char *name, const char *dir, int count,
                       struct clfcn_err *err)
 {
@@ -85,32 +131,92 @@ static int write_demo(struct cli_env *env, const char *name, const char *dir, in
     return CLFCN_OK;
 }
 
+/* Options are for one of the three things that this command does. */
+static int check_together(const struct cli_option *options, const char *sheet,
+                          const char *dir, const char *preview, const char *format,
+                          struct clfcn_err *err)
+{
+    const struct {
+        const char *name, *with;
+        bool there;
+    } pairs[] = {
+        { "augment", "preview", preview }, { "resize", "preview", preview },
+        { "size", "preview", preview },    { "seed", "preview", preview },
+        { "samples", "preview", preview }, { "count", "write", dir },
+    };
+    if (dir && (format || sheet || preview)) {
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "--write only writes: leave out --format, --sheet and --preview");
+    }
+    if (preview && sheet) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "--preview only draws: leave out --sheet, or run it apart");
+    }
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); ++i) {
+        for (const struct cli_option *o = options; o->name; ++o) {
+            if (o->raw && !pairs[i].there && strcmp(o->name, pairs[i].name) == 0) {
+                return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s goes with --%s", o->name,
+                                     pairs[i].with);
+            }
+        }
+    }
+    return CLFCN_OK;
+}
+
 int cmd_data(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     const char *dir = NULL, *format = NULL, *sheet = NULL;
+    struct preview preview = { .desc = { .width = 160, .height = 160 }, .pictures = 6 };
     int count = CLFCN_DEMO_COUNT;
+    int rc = clfcn_augment_parse("standard", &preview.desc.augment, err);
+    if (rc < 0) {
+        return rc;
+    }
     struct cli_option options[] = {
-        { .name = "count", .kind = CLI_INT, .target = &count,
-          .help = "how many of its pictures to write" },
         CLI_OPT_FORMAT(&format),
-        { .name = "sheet", .kind = CLI_STRING, .target = &sheet, .arg = "FILE",
+        { .name = "sheet",
+          .kind = CLI_STRING,
+          .target = &sheet,
+          .arg = "FILE",
           .help = "draw pictures with their masks, to look at, into a PNG file" },
-        { .name = "write", .kind = CLI_STRING, .target = &dir, .arg = "DIR",
+        { .name = "preview",
+          .kind = CLI_STRING,
+          .target = &preview.path,
+          .arg = "FILE",
+          .help = "only draw what training makes of pictures in its first epochs" },
+        CLI_OPT_AUGMENT(&preview.desc.augment, "standard"),
+        CLI_OPT_RESIZE(&preview.desc.resize),
+        CLI_OPT_SIZE(&preview.desc.width, &preview.desc.height),
+        { .name = "seed",
+          .kind = CLI_UINT64,
+          .target = &preview.desc.seed,
+          .help = "of that training" },
+        { .name = "samples",
+          .kind = CLI_INT,
+          .target = &preview.pictures,
+          .help = "how many pictures to draw of" },
+        { .name = "write",
+          .kind = CLI_STRING,
+          .target = &dir,
+          .arg = "DIR",
           .help = "write the built-in set there, as images/, masks/ and classes.txt" },
+        { .name = "count",
+          .kind = CLI_INT,
+          .target = &count,
+          .help = "how many of its pictures to write" },
         { 0 },
     };
     struct cli_line line;
-    int rc = cli_line_read(&line, env, options, argc, argv, err);
-    if (rc == CLFCN_OK && options[0].raw && !dir) {
-        rc = clfcn_err_set(err, CLFCN_EINVAL, 0, "--count goes with --write");
-    }
-    if (rc == CLFCN_OK && dir && (format || sheet)) {
-        rc = clfcn_err_set(err, CLFCN_EINVAL, 0,
-                           "--write only writes: leave out --format and --sheet");
+    rc = cli_line_read(&line, env, options, argc, argv, err);
+    if (rc == CLFCN_OK) {
+        rc = check_together(options, sheet, dir, preview.path, format, err);
     }
     if (rc == CLFCN_OK) {
-        rc = dir ? write_demo(env, line.args[0], dir, count, err)
-                 : examine_set(env, line.args[0], format, sheet, err);
+        const char *name = line.args[0];
+        rc = dir            ? write_demo(env, name, dir, count, err)
+             : preview.path ? preview_set(env, name, format, &preview, err)
+                            : examine_set(env, name, format, sheet, err);
     }
     cli_line_free(&line);
     return rc;

@@ -147,6 +147,7 @@ static int measure(struct cli_env *env, struct cli_model *model, const char *pat
         .width = model->desc.width,
         .height = model->desc.height,
         .batch = model->desc.batch,
+        .resize = model->resize,
     };
     rc = clfcn_loader_create(&load, &loader, err);
     if (rc < 0) {

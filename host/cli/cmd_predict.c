@@ -63,6 +63,7 @@ int cmd_predict(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
     }
     clfcn_interrupt_install();
     job.classes = &model.classes;
+    job.resize = model.resize;
     job.inputs = &inputs;
     job.stop = clfcn_interrupt_flag();
     rc = cli_predict_run(&job, err);

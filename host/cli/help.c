@@ -50,6 +50,8 @@ static const char *placeholder(const struct cli_option *o)
         return "N";
     case CLI_DOUBLE:
         return "X";
+    case CLI_AUGMENT:
+        return "LIST";
     }
     return "";
 }

@@ -1,5 +1,6 @@
 /* model.c - a trained network as a command's argument. */
 #include "model.h"
+#include "../data/resize.h"
 #include "../net/weights_match.h"
 #include <string.h>
 
@@ -34,6 +35,18 @@ static int parse_names(const struct cli_model_options *o, struct clfcn_net_desc 
     rc = o->backbone ? clfcn_backbone_parse(o->backbone, &desc->backbone, err) : CLFCN_OK;
     if (rc < 0) {
         clfcn_err_note(err, "--backbone");
+    }
+    return rc;
+}
+
+/* What the option says, else what the checkpoint was trained with. */
+static int choose_resize(struct cli_model *m, const struct cli_model_options *o,
+                         struct clfcn_err *err)
+{
+    m->resize = m->info.has_metadata ? m->info.config.resize : CLFCN_RESIZE_BILINEAR;
+    const int rc = o->resize ? clfcn_resize_parse(o->resize, &m->resize, err) : CLFCN_OK;
+    if (rc < 0) {
+        clfcn_err_note(err, "--resize");
     }
     return rc;
 }
@@ -128,6 +141,10 @@ int cli_model_open(struct cli_model *model, const char *path,
     }
     if (options->batch) {
         model->desc.batch = options->batch;
+    }
+    rc = choose_resize(model, options, err);
+    if (rc < 0) {
+        goto out;
     }
     rc = clfcn_net_check_desc(&model->desc, err);
 out:

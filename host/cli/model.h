@@ -10,6 +10,7 @@
 struct cli_model_options {
     const char *arch, *backbone;
     int width, height, batch;
+    const char *resize;
     const char *classes; /* classes.txt */
     enum clfcn_gemm_kind gemm;
     size_t workspace_bytes;
@@ -26,6 +27,9 @@ struct cli_model_options {
               "(a bare weights file needs it)" }, \
     { .name = "batch", .kind = CLI_INT, .target = &(m)->batch, \
       .dflt = "as trained, else 4", .help = "images a pass" }, \
+    { .name = "resize", .kind = CLI_STRING, .target = &(m)->resize, .arg = "NAME", \
+      .dflt = "as trained, else bilinear", \
+      .help = "of pictures to the network's size: bilinear or area" }, \
     CLI_OPT_GEMM(&(m)->gemm), \
     CLI_OPT_WORKSPACE(&(m)->workspace_bytes)
 
@@ -34,6 +38,7 @@ struct cli_model {
     struct clfcn_weights_file file;
     struct clfcn_checkpoint_info info; /* has_metadata false: bare weights */
     struct clfcn_net_desc desc;
+    enum clfcn_resize resize;
     struct clfcn_classes classes;
 };
 

@@ -17,6 +17,7 @@ enum cli_kind {
     CLI_BYTES,  /* size_t; K, M or G may follow the number */
     CLI_SIZE,   /* WIDTHxHEIGHT: int target, int height */
     CLI_CHOICE, /* an enum that counts from 0, by name */
+    CLI_AUGMENT, /* struct clfcn_augment */
 };
 
 /* One option. A name of NULL ends a table. */
@@ -75,7 +76,7 @@ const char *cli_choice_loss(int i);
 const char *cli_choice_optimizer(int i);
 const char *cli_choice_gemm(int i);
 const char *cli_choice_lr_policy(int i);
-const char *cli_choice_augment(int i);
+const char *cli_choice_resize(int i);
 
 /* The network that commands about devices take unless options say otherwise. */
 #define CLI_REFERENCE_NET \
@@ -102,6 +103,16 @@ const char *cli_choice_augment(int i);
 #define CLI_OPT_OPTIMIZER(t) \
     { .name = "optimizer", .kind = CLI_CHOICE, .target = (t), \
       .choice = cli_choice_optimizer, .help = "update rule" }
+#define CLI_OPT_AUGMENT(t, shown) \
+    { .name = "augment", .kind = CLI_AUGMENT, .target = (t), .dflt = (shown), \
+      .help = "random changes to the pictures: flip, vflip, scale=0.75-1.5, crop, " \
+              "rotate=10, brightness=0.2, contrast=0.2, saturation=0.2, noise=0.02, " \
+              "some of them, with these or other amounts, or standard" }
+#define CLI_OPT_RESIZE(t) \
+    { .name = "resize", .kind = CLI_CHOICE, .target = (t), \
+      .choice = cli_choice_resize, \
+      .help = "to the network's size: bilinear as PyTorch does it, or area, the mean " \
+              "over each pixel" }
 #define CLI_OPT_GEMM(t) \
     { .name = "gemm", .kind = CLI_CHOICE, .target = (t), .choice = cli_choice_gemm, \
       .help = "matrix products", .resume = true }

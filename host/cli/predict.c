@@ -82,7 +82,8 @@ static void decode(void *arg, int i)
     }
     it->width = it->image.width;
     it->height = it->image.height;
-    clfcn_resize_to_input(&it->image, s->desc.width, s->desc.height, input, stride);
+    clfcn_resize_to_input_as(&it->image, s->job->resize, s->desc.width, s->desc.height,
+                             input, stride);
     clfcn_trace_end("decode image", begin);
     if (!s->job->overlay) {
         clfcn_image_free(&it->image);

@@ -6,12 +6,14 @@
 #include "../net/net.h"
 #include "cli.h"
 #include "inputs.h"
+#include <clfcn/data.h>
 
 struct cli_predict {
     struct cli_env *env;
     struct clfcn_net *net;
     const struct clfcn_classes *classes;
     const struct cli_inputs *inputs;
+    enum clfcn_resize resize;
     const char *out;      /* folder */
     bool overlay, logits; /* write these too */
     const volatile bool *stop;

@@ -39,9 +39,9 @@ const char *cli_choice_lr_policy(int i)
     return clfcn_lr_policy_name((enum clfcn_lr_policy)i);
 }
 
-const char *cli_choice_augment(int i)
+const char *cli_choice_resize(int i)
 {
-    return clfcn_augment_name((enum clfcn_augment)i);
+    return clfcn_resize_name((enum clfcn_resize)i);
 }
 
 static int bad(const struct cli_option *o, const char *why, struct clfcn_err *err)
@@ -174,6 +174,15 @@ static int set_choice(const struct cli_option *o, struct clfcn_err *err)
                          near.best ? near.best : "", near.best ? "?)" : "");
 }
 
+static int set_augment(const struct cli_option *o, struct clfcn_err *err)
+{
+    const int rc = clfcn_augment_parse(o->raw, o->target, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "--%s", o->name);
+    }
+    return rc;
+}
+
 int cli_value_set(const struct cli_option *o, struct clfcn_err *err)
 {
     const bool flag = o->kind == CLI_FLAG || o->kind == CLI_UNFLAG;
@@ -205,6 +214,8 @@ int cli_value_set(const struct cli_option *o, struct clfcn_err *err)
         return set_size(o, err);
     case CLI_CHOICE:
         return set_choice(o, err);
+    case CLI_AUGMENT:
+        return set_augment(o, err);
     }
     return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s: no such kind of option", o->name);
 }
@@ -259,6 +270,11 @@ void cli_value_text(const struct cli_option *o, char *buf, size_t n)
         int i;
         memcpy(&i, o->target, sizeof(i));
         snprintf(buf, n, "%s", o->choice(i));
+        break;
+    }
+    case CLI_AUGMENT: {
+        char list[CLFCN_AUGMENT_TEXT];
+        snprintf(buf, n, "%s", clfcn_augment_text(o->target, list));
         break;
     }
     }

@@ -31,7 +31,6 @@ struct slot {
 struct worker {
     struct clfcn_loader *loader;
     struct clfcn_thread thread;
-    struct clfcn_sample scratch; /* for items that find no room in the cache */
 };
 
 struct clfcn_loader {
@@ -39,7 +38,6 @@ struct clfcn_loader {
     int *items;
     int steps;
     size_t plane; /* pixels of one image */
-    size_t sample_bytes;
     struct worker *workers;
     int started; /* workers that run */
 
@@ -51,8 +49,8 @@ struct clfcn_loader {
     int epoch, index;                /* position of next_begun */
     int *order; /* places in items, as epoch order_epoch takes them */
     int order_epoch;                 /* -1: none yet */
-    struct clfcn_sample *cache;            /* [item_count] */
-    size_t cache_used;               /* bytes, those promised to a task included */
+    struct clfcn_sample *cache;      /* [item_count] */
+    size_t cache_used;               /* bytes */
     int active;                      /* workers that are at an image */
     bool paused, quit;
     double waited;
@@ -63,8 +61,7 @@ struct task {
     struct slot *slot;
     int at;    /* which image of the batch */
     int place; /* in loader->items */
-    struct clfcn_sample cached; /* image NULL: to be decoded */
-    bool keep;            /* the cache has promised room for it */
+    struct clfcn_sample cached; /* empty: to be decoded */
 };
 
 static void order_for(struct clfcn_loader *l, int epoch)
@@ -138,23 +135,18 @@ static bool claim(struct clfcn_loader *l, struct task *task)
     task->at = oldest->claimed++;
     task->place = oldest->places[task->at];
     task->cached = l->cache[task->place];
-    task->keep = !task->cached.image &&
-                 l->sample_bytes <= l->desc.cache_bytes - l->cache_used;
-    if (task->keep) {
-        l->cache_used += l->sample_bytes;
-    }
     return true;
 }
 
-/* Put a decoded sample into the cache, or give back the room promised. Locked. */
-static void settle_cache(struct clfcn_loader *l, const struct task *task,
-                         struct clfcn_sample kept)
+/* Keep a decoded sample if there is room, else free it. Locked. */
+static void offer_to_cache(struct clfcn_loader *l, int place, struct clfcn_sample *sample)
 {
-    if (kept.image && !l->cache[task->place].image) {
-        l->cache[task->place] = kept;
+    struct clfcn_sample *kept = &l->cache[place];
+    if (kept->bytes == 0 && sample->bytes <= l->desc.cache_bytes - l->cache_used) {
+        *kept = *sample;
+        l->cache_used += sample->bytes;
     } else {
-        l->cache_used -= l->sample_bytes;
-        free(kept.image);
+        clfcn_sample_free(sample);
     }
 }
 
@@ -163,29 +155,25 @@ static void run_task(struct worker *w, const struct task *task)
 {
     struct clfcn_loader *l = w->loader;
     struct slot *slot = task->slot;
-    struct clfcn_sample source = task->cached, kept = { NULL, NULL };
+    struct clfcn_sample source = task->cached;
+    const bool cached = source.bytes > 0;
     struct clfcn_err err = { 0 };
     int64_t labelled = 0;
     int rc = CLFCN_OK;
 
     clfcn_mutex_unlock(&l->lock);
     const double begin = clfcn_trace_begin();
-    if (!source.image) {
-        /* Without memory for the cache the scratch does as well. */
-        source = task->keep && clfcn_sample_alloc(&kept, l->plane) ? kept : w->scratch;
+    if (!cached) {
         rc = clfcn_sample_read(&l->desc, slot->batch.items[task->at], &source, &err);
     }
     if (rc == CLFCN_OK) {
         labelled = clfcn_sample_place(&l->desc, &source, &slot->batch, task->at);
-    } else {
-        free(kept.image);
-        kept.image = NULL;
     }
-    clfcn_trace_end(task->cached.image ? "place cached image" : "decode image", begin);
+    clfcn_trace_end(cached ? "place cached image" : "decode image", begin);
     clfcn_mutex_lock(&l->lock);
 
-    if (task->keep) {
-        settle_cache(l, task, kept);
+    if (!cached && rc == CLFCN_OK) {
+        offer_to_cache(l, task->place, &source);
     }
     slot->batch.labelled += labelled;
     if (rc < 0 && (slot->failed_at < 0 || task->at < slot->failed_at)) {
@@ -287,12 +275,8 @@ static int start_workers(struct clfcn_loader *l, int count, struct clfcn_err *er
     for (int i = 0; i < count; ++i) {
         struct worker *w = &l->workers[i];
         w->loader = l;
-        if (!clfcn_sample_alloc(&w->scratch, l->plane)) {
-            return clfcn_err_nomem(err);
-        }
         const int rc = clfcn_thread_start(&w->thread, worker_main, w, err);
         if (rc < 0) {
-            free(w->scratch.image);
             return rc;
         }
         ++l->started;
@@ -321,7 +305,6 @@ int clfcn_loader_create(const struct clfcn_loader_desc *desc, struct clfcn_loade
         l->desc.item_count = clfcn_dataset_size(desc->set);
     }
     l->plane = (size_t)desc->width * (size_t)desc->height;
-    l->sample_bytes = clfcn_sample_bytes(l->plane);
     l->steps = l->desc.item_count / desc->batch;
     l->steps += !desc->drop_last && l->desc.item_count % desc->batch != 0;
     l->order_epoch = -1;
@@ -352,7 +335,6 @@ void clfcn_loader_destroy(struct clfcn_loader **loader)
     clfcn_mutex_unlock(&l->lock);
     for (int i = 0; i < l->started; ++i) {
         clfcn_thread_join(&l->workers[i].thread);
-        free(l->workers[i].scratch.image);
     }
     for (int i = 0; l->slots && i < l->slot_count; ++i) {
         free(l->slots[i].batch.images);
@@ -361,7 +343,7 @@ void clfcn_loader_destroy(struct clfcn_loader **loader)
         free(l->slots[i].places);
     }
     for (int i = 0; l->cache && i < l->desc.item_count; ++i) {
-        free(l->cache[i].image);
+        clfcn_sample_free(&l->cache[i]);
     }
     free(l->slots);
     free(l->cache);

@@ -1,5 +1,7 @@
 /* config.c - one table of a run's options: to JSON, from JSON, and their ranges. */
 #include "config.h"
+#include "../data/augment.h"
+#include "../data/resize.h"
 #include "../net/net.h"
 #include "schedule.h"
 
@@ -7,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum kind { TEXT, INT, INT64, UINT64, BYTES, REAL, FLAG, NOT_FLAG, ENUM, EXTENT };
+enum kind { TEXT, INT, INT64, UINT64, BYTES, REAL, FLAG, NOT_FLAG, ENUM, EXTENT, AUGMENT };
 
 /* How to name and to parse one enumeration, behind a pointer to its field. */
 struct enum_access {
@@ -30,7 +32,7 @@ ENUM_ACCESS(backbone, clfcn_backbone);
 ENUM_ACCESS(loss, clfcn_loss);
 ENUM_ACCESS(optimizer, clfcn_optimizer);
 ENUM_ACCESS(lr_policy, clfcn_lr_policy);
-ENUM_ACCESS(augment, clfcn_augment);
+ENUM_ACCESS(resize, clfcn_resize);
 ENUM_ACCESS(gemm, clfcn_gemm_kind);
 
 /* What a number must be. NULL text: anything. */
@@ -92,7 +94,8 @@ static const struct field {
     { "init", FIELD(init), TEXT },
     { "partial", FIELD(partial), FLAG },
     { "freeze-backbone", FIELD(freeze_backbone), FLAG },
-    { "augment", FIELD(augment), ENUM, &augment_access },
+    { "augment", FIELD(augment), AUGMENT },
+    { "resize", FIELD(resize), ENUM, &resize_access },
     { "no-shuffle", FIELD(shuffle), NOT_FLAG },
     { "save-every", FIELD(save_every), INT, .range = AT_LEAST(0) },
     { "save-steps", FIELD(save_steps), INT, .range = AT_LEAST(0) },
@@ -127,7 +130,6 @@ void clfcn_train_defaults(struct clfcn_train_config *config)
         .lr_step = 30,
         .lr_gamma = 0.1,
         .lr_power = 0.9,
-        .augment = CLFCN_AUGMENT_NONE,
         .shuffle = true,
         .save_every = 5,
         .gemm = CLFCN_GEMM_AUTO,
@@ -162,6 +164,10 @@ static json_t *field_to_json(const struct field *f,
         return json_string(f->access->name(p));
     case EXTENT:
         return json_sprintf("%dx%d", config->width, config->height);
+    case AUGMENT: {
+        char list[CLFCN_AUGMENT_TEXT];
+        return json_string(clfcn_augment_text(p, list));
+    }
     }
     return NULL;
 }
@@ -230,6 +236,9 @@ static bool field_from_json(const struct field *f, const json_t *value,
                f->access->parse(json_string_value(value), p, NULL) == 0;
     case EXTENT:
         return parse_extent(value, config);
+    case AUGMENT:
+        return json_is_string(value) &&
+               clfcn_augment_parse(json_string_value(value), p, NULL) == CLFCN_OK;
     }
     return false;
 }
@@ -337,7 +346,12 @@ int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err
                              "--partial says how to take the weights of --init: give "
                              "both or neither");
     }
-    int rc = check_data(config, err);
+    int rc = clfcn_augment_check(&config->augment, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "--augment");
+        return rc;
+    }
+    rc = check_data(config, err);
     if (rc < 0) {
         return rc;
     }

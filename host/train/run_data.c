@@ -133,6 +133,7 @@ static int start_loaders(struct clfcn_run *run, const int *train, const int *eva
         .width = config->width,
         .height = config->height,
         .batch = config->batch,
+        .resize = config->resize,
         .augment = config->augment,
         .shuffle = config->shuffle,
         .drop_last = true,
@@ -148,7 +149,7 @@ static int start_loaders(struct clfcn_run *run, const int *train, const int *eva
     desc.set = run->eval_set;
     desc.items = eval;
     desc.item_count = eval_count;
-    desc.augment = CLFCN_AUGMENT_NONE;
+    desc.augment = (struct clfcn_augment){ 0 };
     desc.shuffle = false;
     desc.drop_last = false;
     desc.cache_bytes = share * (size_t)eval_count;

@@ -11,23 +11,13 @@ static const char *const policy_names[] = {
     [CLFCN_LR_POLY] = "poly",
     [CLFCN_LR_COSINE] = "cosine",
 };
-static const char *const augment_names[] = {
-    [CLFCN_AUGMENT_NONE] = "none",
-    [CLFCN_AUGMENT_FLIP] = "flip",
-};
 enum {
     POLICY_COUNT = sizeof(policy_names) / sizeof(policy_names[0]),
-    AUGMENT_COUNT = sizeof(augment_names) / sizeof(augment_names[0]),
 };
 
 const char *clfcn_lr_policy_name(enum clfcn_lr_policy policy)
 {
     return (unsigned)policy < POLICY_COUNT ? policy_names[policy] : NULL;
-}
-
-const char *clfcn_augment_name(enum clfcn_augment augment)
-{
-    return (unsigned)augment < AUGMENT_COUNT ? augment_names[augment] : NULL;
 }
 
 /* Position of s in names, or -1. */
@@ -50,17 +40,6 @@ int clfcn_lr_policy_parse(const char *s, enum clfcn_lr_policy *out, struct clfcn
             "no learning-rate policy '%s': constant, step, poly or cosine", s);
     }
     *out = (enum clfcn_lr_policy)i;
-    return CLFCN_OK;
-}
-
-int clfcn_augment_parse(const char *s, enum clfcn_augment *out, struct clfcn_err *err)
-{
-    const int i = find_name(augment_names, AUGMENT_COUNT, s);
-    if (i < 0) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "no augmentation '%s': none or flip",
-                             s);
-    }
-    *out = (enum clfcn_augment)i;
     return CLFCN_OK;
 }
 

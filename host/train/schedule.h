@@ -14,6 +14,5 @@ double clfcn_schedule_lr(const struct clfcn_train_config *config, int64_t step,
 
 int clfcn_lr_policy_parse(const char *s, enum clfcn_lr_policy *out,
                           struct clfcn_err *err);
-int clfcn_augment_parse(const char *s, enum clfcn_augment *out, struct clfcn_err *err);
 
 #endif

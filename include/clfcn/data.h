@@ -69,6 +69,46 @@ CLFCN_API int clfcn_dataset_size(const struct clfcn_dataset *set);
 CLFCN_API int clfcn_dataset_classes(const struct clfcn_dataset *set);
 CLFCN_API const char *clfcn_dataset_class_name(const struct clfcn_dataset *set, int c);
 
+/** How a picture is brought to the network's size; masks take the nearest pixel. */
+enum clfcn_resize {
+    CLFCN_RESIZE_BILINEAR, /**< as PyTorch's interpolate(), without antialias */
+    CLFCN_RESIZE_AREA      /**< the mean over a pixel's area where that shrinks the
+                              picture, bilinear where it enlarges it */
+};
+
+CLFCN_API const char *clfcn_resize_name(enum clfcn_resize resize);
+
+/**
+ * Random changes to each training picture, with its mask, anew in every epoch. All zero:
+ * none. Parts of the network's picture where the changed one does not reach have the mean
+ * colour, and labels that count nowhere.
+ */
+struct clfcn_augment {
+    bool flip, vflip;            /**< mirror every second one: left-right; top-bottom */
+    double scale_min, scale_max; /**< zoom by a factor between them, 0.25 .. 4; 0: no */
+    bool crop;     /**< with a zoom: at a random place, else around the centre */
+    double rotate; /**< turn by up to so many degrees either way, at most 180 */
+    double brightness, contrast, saturation; /**< change by a factor in 1 - x .. 1 + x,
+                                                x at most 1 */
+    double noise; /**< deviation of Gaussian noise, intensities being 0 .. 1; at most 1 */
+};
+
+/**
+ * Read "none" or a list as `clfcn train --augment` takes it ("flip,rotate=10"): names,
+ * with an amount or the usual one, or "standard" for a mixture, in which names given
+ * beside it replace theirs.
+ *
+ * @return CLFCN_OK; CLFCN_EINVAL, saying what is wrong with which name.
+ */
+CLFCN_API int clfcn_augment_parse(const char *text, struct clfcn_augment *out,
+                                  struct clfcn_err *err);
+
+enum { CLFCN_AUGMENT_TEXT = 320 };
+/** The list that clfcn_augment_parse() makes the same of, to the bit: every amount given,
+ * in a fixed order. Returns buf. */
+CLFCN_API const char *clfcn_augment_text(const struct clfcn_augment *augment,
+                                         char buf[CLFCN_AUGMENT_TEXT]);
+
 CLFCN_END_DECLS
 
 #endif

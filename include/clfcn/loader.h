@@ -3,7 +3,6 @@
 #define CLFCN_LOADER_H
 
 #include "data.h"
-#include "train.h"
 
 CLFCN_BEGIN_DECLS
 
@@ -13,13 +12,14 @@ struct clfcn_loader_desc {
     const int *items; /**< [item_count]: which of them; copied. NULL: all of them */
     int item_count;
     int width, height, batch;
-    enum clfcn_augment augment;
+    enum clfcn_resize resize;
+    struct clfcn_augment augment;
     bool shuffle;   /**< a new order every epoch, from seed */
     bool drop_last; /**< drop the smaller last batch (training), or keep it (evaluation) */
     uint64_t seed;
     int workers;        /**< threads, 0: a default */
     int ahead;          /**< batches prepared in advance, 0: a default */
-    size_t cache_bytes; /**< resized samples kept between epochs, first come first kept */
+    size_t cache_bytes; /**< samples kept between epochs, first come first kept */
 };
 
 /** One batch. Images past count repeat the batch's first image and have labels

@@ -8,10 +8,8 @@
 CLFCN_BEGIN_DECLS
 
 enum clfcn_lr_policy { CLFCN_LR_CONSTANT, CLFCN_LR_STEP, CLFCN_LR_POLY, CLFCN_LR_COSINE };
-enum clfcn_augment { CLFCN_AUGMENT_NONE, CLFCN_AUGMENT_FLIP };
 
 CLFCN_API const char *clfcn_lr_policy_name(enum clfcn_lr_policy policy);
-CLFCN_API const char *clfcn_augment_name(enum clfcn_augment augment);
 
 /**
  * All options of a run. Fill with clfcn_train_defaults() first. The strings are borrowed
@@ -45,7 +43,8 @@ struct clfcn_train_config {
     const char *init; /**< weights to start from (clfcn_net_load()), or NULL */
     bool partial;     /**< take what matches of them */
     bool freeze_backbone;
-    enum clfcn_augment augment;
+    enum clfcn_resize resize;
+    struct clfcn_augment augment;
     bool shuffle;
     int save_every;  /**< epochs between numbered checkpoints, 0: none */
     int save_steps;  /**< steps between writes of last.safetensors, 0: each epoch's end

@@ -84,7 +84,7 @@ static bool flipped(const struct clfcn_loader_desc *d, int epoch, int item)
 {
     struct clfcn_rng rng;
     clfcn_rng_init(&rng, d->seed, "augment", (uint64_t)epoch, (uint64_t)item);
-    return d->augment == CLFCN_AUGMENT_FLIP && clfcn_rng_below(&rng, 2) == 1;
+    return d->augment.flip && clfcn_rng_below(&rng, 2) == 1;
 }
 
 /* Everything in a batch, from its position alone. */
@@ -142,7 +142,7 @@ static void test_content(void **state)
         d.cache_bytes = caches[variant % 3];
         d.workers = variant / 3 % 2 ? 4 : 1;
         d.shuffle = variant / 6 % 2;
-        d.augment = d.shuffle ? CLFCN_AUGMENT_FLIP : CLFCN_AUGMENT_NONE;
+        d.augment.flip = d.shuffle;
         d.drop_last = variant / 12 % 2;
         struct clfcn_loader *l = create(&d);
         const int steps = d.drop_last ? 3 : 4;
@@ -177,7 +177,7 @@ static void test_epochs_differ(void **state)
     struct clfcn_loader_desc d = plain_desc();
     int orders[2][ITEMS], flips[2] = { 0, 0 };
     d.shuffle = true;
-    d.augment = CLFCN_AUGMENT_FLIP;
+    d.augment.flip = true;
     struct clfcn_loader *l = create(&d);
     for (int epoch = 0; epoch < 2; ++epoch) {
         for (int i = 0; i < 4; ++i) {
@@ -204,7 +204,7 @@ static void test_seek(void **state)
     const struct clfcn_batch *held[3] = { NULL, NULL, NULL };
     int at[3][2] = { { 0 } };
     d.shuffle = true;
-    d.augment = CLFCN_AUGMENT_FLIP;
+    d.augment.flip = true;
     d.workers = 3;
     d.cache_bytes = 5 * PLANE * 13;
     struct clfcn_loader *l = create(&d);

@@ -90,7 +90,7 @@ static struct clfcn_train_config config_for(const char *out)
     c.batch = 2;
     c.epochs = 2;
     c.lr_policy = CLFCN_LR_POLY;
-    c.augment = CLFCN_AUGMENT_FLIP;
+    c.augment.flip = true;
     c.save_every = 0;
     c.seed = 5;
     return c;
