@@ -155,6 +155,46 @@ static void test_content(void **state)
     }
 }
 
+/* With everything on, too, a batch depends on its position alone: whatever the number of
+ * workers, the room in the cache, and the way there. */
+static void test_augmented_content(void **state)
+{
+    enum { STEPS = 4, EPOCHS = 3 };
+    static float first_images[EPOCHS * STEPS][3 * BATCH * PLANE];
+    static uint8_t first_labels[EPOCHS * STEPS][BATCH * PLANE];
+    static const size_t caches[] = { 0, 5 * PLANE * 4, 1 << 20 };
+    static const char *const lists[] = { "standard,vflip,noise", "vflip,contrast,noise" };
+    for (int variant = 0; variant < 2 * 3 * 2; ++variant) {
+        struct clfcn_loader_desc d = plain_desc();
+        const bool fill = variant % 6 == 0;
+        d.shuffle = true;
+        d.cache_bytes = caches[variant % 3];
+        d.workers = variant / 3 % 2 ? 4 : 1;
+        assert_int_equal(clfcn_augment_parse(lists[variant / 6], &d.augment, NULL), 0);
+        struct clfcn_loader *l = create(&d);
+        for (int i = 0; i < EPOCHS * STEPS; ++i) {
+            const int at = fill ? i : (i * 7 + variant) % (EPOCHS * STEPS);
+            const struct clfcn_batch *b;
+            assert_int_equal(clfcn_loader_seek(l, at / STEPS, at % STEPS, NULL), 0);
+            assert_int_equal(clfcn_loader_next(l, &b, NULL), CLFCN_OK);
+            if (fill) {
+                memcpy(first_images[at], b->images, sizeof first_images[at]);
+                memcpy(first_labels[at], b->labels, sizeof first_labels[at]);
+            } else {
+                assert_memory_equal(b->images, first_images[at], sizeof first_images[at]);
+                assert_memory_equal(b->labels, first_labels[at], sizeof first_labels[at]);
+            }
+            int64_t labelled = 0;
+            for (int k = 0; k < BATCH * PLANE; ++k) {
+                labelled += b->labels[k] != CLFCN_IGNORE;
+            }
+            assert_int_equal(b->labelled, labelled);
+            clfcn_loader_release(l, b);
+        }
+        clfcn_loader_destroy(&l);
+    }
+}
+
 static void test_items_are_copied(void **state)
 {
     int list[BATCH] = { 0, 1, 2 };
@@ -344,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_content),
+        cmocka_unit_test(test_augmented_content),
         cmocka_unit_test(test_items_are_copied),
         cmocka_unit_test(test_epochs_differ),
         cmocka_unit_test(test_seek),

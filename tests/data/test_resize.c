@@ -76,6 +76,99 @@ static void test_input_on_awkward_sizes(void **state)
     }
 }
 
+/* Share of sample i in destination d of an axis: its overlap where the axis shrinks, else
+ * its bilinear weight. */
+static double ref_share(int d, int i, int from, int to)
+{
+    if (from > to) {
+        const double lo = (double)d * from / to, hi = (double)(d + 1) * from / to;
+        return fmax(0, fmin(hi, i + 1) - fmax(lo, i)) / (hi - lo);
+    }
+    const double at = fmin(fmax((d + 0.5) * from / to - 0.5, 0), from - 1);
+    return fmax(0, 1 - fabs(at - i));
+}
+
+static void check_area(int from_w, int from_h, int to_w, int to_h, int depth)
+{
+    const size_t to = (size_t)to_w * (size_t)to_h, stride = to + GUARD;
+    const double top = depth == 8 ? 255.0 : 65535.0;
+    struct clfcn_image im, small;
+    float *out = malloc(3 * stride * sizeof *out);
+    assert_non_null(out);
+    assert_int_equal(clfcn_image_alloc(&im, from_w, from_h, 3, depth, NULL), 0);
+    for (int i = 0; i < 3 * from_w * from_h; ++i) {
+        if (depth == 8) {
+            im.px.u8[i] = (uint8_t)(rand() >> 7);
+        } else {
+            im.px.u16[i] = (uint16_t)(rand() >> 7);
+        }
+    }
+    for (size_t i = 0; i < 3 * stride; ++i) {
+        out[i] = NAN;
+    }
+    clfcn_resize_to_input_as(&im, CLFCN_RESIZE_AREA, to_w, to_h, out, stride);
+    assert_int_equal(clfcn_resize_image(&im, CLFCN_RESIZE_AREA, to_w, to_h, &small, NULL),
+                     CLFCN_OK);
+    for (size_t k = 0; k < 3 * to; ++k) {
+        const size_t c = k / to, at = k % to;
+        const int x = (int)at % to_w, y = (int)at / to_w;
+        double mean = 0;
+        for (int j = 0; j < from_h; ++j) {
+            const double wy = ref_share(y, j, from_h, to_h);
+            for (int i = 0; i < from_w && wy > 0; ++i) {
+                const size_t from = 3 * ((size_t)j * (size_t)from_w + (size_t)i) + c;
+                const double v = depth == 8 ? im.px.u8[from] : im.px.u16[from];
+                mean += wy * ref_share(x, i, from_w, to_w) * v;
+            }
+        }
+        const double want =
+            (mean / top - (double)clfcn_imagenet_mean[c]) / (double)clfcn_imagenet_std[c];
+        const double got =
+            depth == 8 ? small.px.u8[3 * at + c] : small.px.u16[3 * at + c];
+        assert_float_equal(out[c * stride + at], want, 1e-6 + 3e-7 * (from_w + from_h));
+        assert_true(fabs(got - mean) <= 0.5 + 1e-9 * top);
+    }
+    for (size_t i = to; i < stride; ++i) {
+        assert_true(isnan(out[i]) && isnan(out[2 * stride + i]));
+    }
+    free(out);
+    clfcn_image_free(&small);
+    clfcn_image_free(&im);
+}
+
+static void test_area_on_awkward_sizes(void **state)
+{
+    static const int sizes[][4] = {
+        { 1, 1, 5, 3 },     { 7, 5, 7, 5 },     { 7, 5, 6, 4 },     { 300, 2, 32, 64 },
+        { 2, 300, 3, 7 },   { 31, 17, 30, 1 },  { 64, 48, 32, 16 }, { 513, 5, 257, 4 },
+        { 37, 41, 11, 13 }, { 600, 3, 599, 3 }, { 3, 3, 1, 1 },
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) {
+        check_area(sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], 8);
+        check_area(sizes[i][0], sizes[i][1], sizes[i][2], sizes[i][3], 16);
+    }
+}
+
+/* What is not made smaller, and what is not to be averaged, is as without the choice. */
+static void test_area_is_for_shrinking(void **state)
+{
+    static const int sizes[][2] = { { 20, 12 }, { 21, 12 }, { 20, 30 }, { 19, 12 } };
+    struct clfcn_image im;
+    assert_int_equal(clfcn_image_alloc(&im, 20, 12, 3, 8, NULL), 0);
+    for (int i = 0; i < 3 * 20 * 12; ++i) {
+        im.px.u8[i] = (uint8_t)(rand() >> 7);
+    }
+    for (int i = 0; i < 4; ++i) {
+        static float want[3 * 30 * 30], got[3 * 30 * 30];
+        const int width = sizes[i][0], height = sizes[i][1], n = width * height;
+        const enum clfcn_resize how = i < 3 ? CLFCN_RESIZE_AREA : CLFCN_RESIZE_BILINEAR;
+        clfcn_resize_to_input(&im, width, height, want, (size_t)n);
+        clfcn_resize_to_input_as(&im, how, width, height, got, (size_t)n);
+        assert_memory_equal(want, got, 3 * (size_t)n * sizeof *want);
+    }
+    clfcn_image_free(&im);
+}
+
 /* Two pixels become four: weights 1, 3/4, 1/4, 0 by hand. */
 static void test_input_by_hand(void **state)
 {
@@ -193,6 +286,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_input_on_awkward_sizes),
+        cmocka_unit_test(test_area_on_awkward_sizes),
+        cmocka_unit_test(test_area_is_for_shrinking),
         cmocka_unit_test(test_input_by_hand),
         cmocka_unit_test(test_equal_size_is_exact),
         cmocka_unit_test(test_labels),
