@@ -40,8 +40,8 @@ class Usage(h.Case):
         for option in ["data", "images", "masks", "classes", "arch", "backbone", "size", "batch",
                        "epochs", "max-steps", "loss", "optimizer", "lr", "momentum",
                        "weight-decay", "lr-policy", "val-fraction", "val", "seed", "init",
-                       "freeze-backbone", "augment", "no-shuffle", "save-every", "out", "resume",
-                       "gemm", "profile", "device", "json", "quiet"]:
+                       "freeze-backbone", "augment", "resize", "no-shuffle", "save-every", "out",
+                       "resume", "gemm", "profile", "device", "json", "quiet"]:
             self.assertRegex(r.out, rf"--{option}\b")
         for default in ["fcns", "vgg16", "160x160", "0.01", "0.7"]:
             self.assertIn(default, r.out)
