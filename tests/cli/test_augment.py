@@ -86,8 +86,8 @@ class Resize(h.Case):
         self.data = h.make_dataset(self.tmp / "d", count=4, width=97, height=83)
 
     def train(self, out, resize):
-        self.ok(*h.train_args(self.data, self.tmp / out, "--resize", resize, "--max-steps", 2,
-                              net=NET), "--quiet")
+        self.ok(*h.train_args(self.data, self.tmp / out, "--resize", resize, "--max-steps", 2),
+                "--quiet")
         return self.tmp / out / "checkpoints/last.safetensors"
 
     def loss(self, checkpoint, *more):
