@@ -26,7 +26,7 @@ static const struct cli_command commands[] = {
       0, 0, true, cmd_plan },
     { "diverge", "--device A --device B [options]",
       "train on two devices and find where they part", 0, 0, false, cmd_diverge },
-    { "data", "DIR|LIST|demo", "examine a data set, or write the built-in one as files",
+    { "data", "DIR|LIST|demo", "examine a data set, preview augmentation, or write the built-in set",
       1, 1, false, cmd_data },
     { "report", "RUN", "write a run folder's report as one HTML page",
       1, 1, false, cmd_report },
