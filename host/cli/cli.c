@@ -87,10 +87,9 @@ int cli_data_take_list(const char *list, const char **data, const char **format,
     return CLFCN_OK;
 }
 
-int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
+static int open_data(const struct cli_data *from, struct clfcn_dataset **out,
                      struct clfcn_err *err)
 {
-    *out = NULL;
     bool paths = from->images || from->masks || from->classes;
     if (from->data && paths) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
@@ -112,6 +111,20 @@ int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
     return cli_input(
         clfcn_dataset_open_paths(from->images, from->masks, from->classes, out, err),
         err);
+}
+
+int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
+                     struct clfcn_err *err)
+{
+    *out = NULL;
+    int rc = open_data(from, out, err);
+    if (rc == CLFCN_OK && from->ignore) {
+        rc = clfcn_dataset_ignore(*out, from->ignore, err);
+    }
+    if (rc < 0) {
+        clfcn_dataset_destroy(out);
+    }
+    return rc;
 }
 
 int cli_print_json(json_t *object, struct clfcn_err *err)

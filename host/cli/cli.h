@@ -71,6 +71,7 @@ void cli_note_broken(struct cli_env *env, struct clfcn_err *noted,
  * --classes say. */
 struct cli_data {
     const char *data, *format, *images, *masks, *classes;
+    const char *ignore; /* values, as --ignore gives them, or NULL */
 };
 /* --list FILE, where it is given, is --data FILE --format list. */
 int cli_data_take_list(const char *list, const char **data, const char **format,

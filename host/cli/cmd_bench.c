@@ -195,7 +195,7 @@ int cmd_bench(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_bench b = {
         .desc = CLI_REFERENCE_NET,
-        .how = { .training = true },
+        .how = { .training = true, .focal_gamma = 2 },
         .steps = 10,
         .budget = 600,
         .verify = true,

@@ -37,12 +37,13 @@ static int judge(struct cli_env *env, const struct clfcn_survey *s, struct clfcn
     return last.code;
 }
 
-static int examine_set(struct cli_env *env, const char *name, const char *format,
+static int examine_set(struct cli_env *env, const struct cli_data *from,
                        const char *sheet, struct clfcn_err *err)
 {
+    const char *name = from->data;
     struct clfcn_dataset *set = NULL;
     struct clfcn_survey s = { 0 };
-    int rc = cli_input(clfcn_dataset_open_as(name, format, &set, err), err);
+    int rc = cli_dataset_open(from, &set, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_survey_run(set, &s, err);
     }
@@ -81,14 +82,14 @@ static int check_preview(const struct preview *p, struct clfcn_err *err)
     return clfcn_net_check_desc(&net, err);
 }
 
-static int preview_set(struct cli_env *env, const char *name, const char *format,
+static int preview_set(struct cli_env *env, const struct cli_data *from,
                        struct preview *p, struct clfcn_err *err)
 {
     struct clfcn_dataset *set = NULL;
     char list[CLFCN_AUGMENT_TEXT];
     int drawn = 0, rc = check_preview(p, err);
     if (rc == CLFCN_OK) {
-        rc = cli_input(clfcn_dataset_open_as(name, format, &set, err), err);
+        rc = cli_dataset_open(from, &set, err);
     }
     if (rc == CLFCN_OK) {
         p->desc.set = set;
@@ -133,8 +134,8 @@ static int write_demo(struct cli_env *env, const char *name, const char *dir, in
 
 /* Options are for one of the three things that this command does. */
 static int check_together(const struct cli_option *options, const char *sheet,
-                          const char *dir, const char *preview, const char *format,
-                          struct clfcn_err *err)
+                          const char *dir, const char *preview,
+                          const struct cli_data *from, struct clfcn_err *err)
 {
     const struct {
         const char *name, *with;
@@ -144,10 +145,10 @@ static int check_together(const struct cli_option *options, const char *sheet,
         { "size", "preview", preview },    { "seed", "preview", preview },
         { "samples", "preview", preview }, { "count", "write", dir },
     };
-    if (dir && (format || sheet || preview)) {
+    if (dir && (from->format || from->ignore || sheet || preview)) {
         return clfcn_err_set(
             err, CLFCN_EINVAL, 0,
-            "--write only writes: leave out --format, --sheet and --preview");
+            "--write only writes: leave out --format, --ignore, --sheet and --preview");
     }
     if (preview && sheet) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
@@ -166,7 +167,8 @@ static int check_together(const struct cli_option *options, const char *sheet,
 
 int cmd_data(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
-    const char *dir = NULL, *format = NULL, *sheet = NULL;
+    const char *dir = NULL, *sheet = NULL;
+    struct cli_data from = { 0 };
     struct preview preview = { .desc = { .width = 160, .height = 160 }, .pictures = 6 };
     int count = CLFCN_DEMO_COUNT;
     int rc = clfcn_augment_parse("standard", &preview.desc.augment, err);
@@ -174,7 +176,8 @@ int cmd_data(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         return rc;
     }
     struct cli_option options[] = {
-        CLI_OPT_FORMAT(&format),
+        CLI_OPT_FORMAT(&from.format),
+        CLI_OPT_IGNORE(&from.ignore),
         { .name = "sheet",
           .kind = CLI_STRING,
           .target = &sheet,
@@ -210,13 +213,13 @@ int cmd_data(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
     struct cli_line line;
     rc = cli_line_read(&line, env, options, argc, argv, err);
     if (rc == CLFCN_OK) {
-        rc = check_together(options, sheet, dir, preview.path, format, err);
+        from.data = line.args[0];
+        rc = check_together(options, sheet, dir, preview.path, &from, err);
     }
     if (rc == CLFCN_OK) {
-        const char *name = line.args[0];
-        rc = dir            ? write_demo(env, name, dir, count, err)
-             : preview.path ? preview_set(env, name, format, &preview, err)
-                            : examine_set(env, name, format, sheet, err);
+        rc = dir            ? write_demo(env, from.data, dir, count, err)
+             : preview.path ? preview_set(env, &from, &preview, err)
+                            : examine_set(env, &from, sheet, err);
     }
     cli_line_free(&line);
     return rc;

@@ -162,7 +162,7 @@ int cmd_diverge(struct cli_env *env, int argc, char **argv, struct clfcn_err *er
 {
     struct cli_diverge d = {
         .desc = CLI_REFERENCE_NET,
-        .net = { .training = true },
+        .net = { .training = true, .focal_gamma = 2 },
         .how = { .steps = 3, .tolerance = NAN },
     };
     struct cli_option options[] = {

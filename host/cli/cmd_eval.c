@@ -155,7 +155,7 @@ static int measure(struct cli_env *env, struct cli_model *model, const char *pat
     }
     clfcn_interrupt_install();
     const struct clfcn_eval_options options = {
-        .loss = model->info.has_metadata ? model->info.config.loss : CLFCN_LOSS_BCE,
+        .loss = clfcn_checkpoint_loss(&model->info.config, &model->info.state),
         .progress = show_progress,
         .stop = clfcn_interrupt_flag(),
         .user = env,
@@ -220,6 +220,13 @@ int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
     rc = cli_model_open(&model, path, &how, clfcn_dataset_get_classes(set), err);
     if (rc < 0) {
         goto out;
+    }
+    if (!from.ignore && model.info.config.ignore) {
+        rc = clfcn_dataset_ignore(set, model.info.config.ignore, err);
+        if (rc < 0) {
+            clfcn_err_note(err, "as in the run of %s", path);
+            goto out;
+        }
     }
     rc = choose_items(&model, set, split, &items, &count, err);
     if (rc < 0) {

@@ -175,7 +175,7 @@ int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct plan plan = {
         .desc = CLI_REFERENCE_NET,
-        .how = { .training = true },
+        .how = { .training = true, .focal_gamma = 2 },
     };
     struct cli_option options[] = {
         CLI_OPT_ARCH(&plan.desc.arch),
@@ -185,6 +185,7 @@ int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_CLASSES(&plan.desc.classes),
         CLI_OPT_LOSS(&plan.how.loss),
         CLI_OPT_OPTIMIZER(&plan.how.optimizer),
+        CLI_OPT_CLIP_GRAD(&plan.how.clip_norm),
         { .name = "freeze-backbone", .kind = CLI_FLAG,
           .target = &plan.how.freeze_backbone, .help = "train the decoder only" },
         { .name = "inference", .kind = CLI_UNFLAG, .target = &plan.how.training,

@@ -124,14 +124,16 @@ static int check_inputs(const struct clfcn_train_config *config,
                         struct clfcn_dataset **set, struct clfcn_err *err)
 {
     const struct cli_data from = { config->data, config->format, config->images,
-                                   config->masks, config->classes };
+                                   config->masks, config->classes, config->ignore };
     int rc = cli_dataset_open(&from, set, err);
     if (rc < 0) {
         return rc;
     }
     if (config->val) {
         struct clfcn_dataset *val = NULL;
-        rc = cli_input(clfcn_dataset_open(config->val, &val, err), err);
+        const struct cli_data val_from = { .data = config->val,
+                                           .ignore = config->ignore };
+        rc = cli_dataset_open(&val_from, &val, err);
         clfcn_dataset_destroy(&val);
         if (rc < 0) {
             clfcn_err_note(err, "--val");
@@ -293,6 +295,11 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .dflt = "no limit",
           .help = "stop after so many steps; 0 only writes the initial checkpoint" },
         CLI_OPT_LOSS(&config.loss),
+        { .name = "focal-gamma", .kind = CLI_DOUBLE, .target = &config.focal_gamma,
+          .help = "focal: exponent; the more, the less easy pixels count" },
+        { .name = "class-weights", .kind = CLI_STRING, .target = &config.class_weights,
+          .arg = "none|auto|W,W,...", .dflt = "none",
+          .help = "how much each class counts in the loss; auto: rare ones more" },
         CLI_OPT_OPTIMIZER(&config.optimizer),
         { .name = "lr", .kind = CLI_DOUBLE, .target = &config.lr,
           .help = "learning rate" },
@@ -300,12 +307,15 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .help = "momentum of sgd" },
         { .name = "weight-decay", .kind = CLI_DOUBLE, .target = &config.weight_decay,
           .help = "L2 penalty (adamw: decoupled decay)" },
+        CLI_OPT_CLIP_GRAD(&config.clip_grad),
         { .name = "beta1", .kind = CLI_DOUBLE, .target = &config.beta1,
           .help = "decay of adam's and adamw's first moment" },
         { .name = "beta2", .kind = CLI_DOUBLE, .target = &config.beta2,
           .help = "decay of their second moment" },
         { .name = "eps", .kind = CLI_DOUBLE, .target = &config.eps,
           .help = "what keeps their division finite" },
+        { .name = "warmup", .kind = CLI_INT, .target = &config.warmup, .arg = "STEPS",
+          .help = "steps over which the learning rate rises to its policy's" },
         { .name = "lr-policy", .kind = CLI_CHOICE, .target = &config.lr_policy,
           .choice = cli_choice_lr_policy, .help = "how the learning rate changes" },
         { .name = "lr-step", .kind = CLI_INT, .target = &config.lr_step,
@@ -326,6 +336,9 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_RESIZE(&config.resize),
         { .name = "no-shuffle", .kind = CLI_UNFLAG, .target = &config.shuffle,
           .help = "take the files in natural order of their names" },
+        { .name = "early-stop", .kind = CLI_INT, .target = &config.early_stop,
+          .resume = true,
+          .help = "end after so many epochs without a better mean IoU; 0: never" },
         { .name = "save-every", .kind = CLI_INT, .target = &config.save_every,
           .resume = true,
           .help = "epochs between numbered checkpoints; 0: none" },

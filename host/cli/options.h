@@ -113,6 +113,9 @@ const char *cli_choice_resize(int i);
       .choice = cli_choice_resize, \
       .help = "to the network's size: bilinear as PyTorch does it, or area, the mean " \
               "over each pixel" }
+#define CLI_OPT_CLIP_GRAD(t) \
+    { .name = "clip-grad", .kind = CLI_DOUBLE, .target = (t), .arg = "NORM", \
+      .help = "scale gradients down to this norm of all together; 0: never" }
 #define CLI_OPT_GEMM(t) \
     { .name = "gemm", .kind = CLI_CHOICE, .target = (t), .choice = cli_choice_gemm, \
       .help = "matrix products", .resume = true }
@@ -136,6 +139,9 @@ const char *cli_choice_resize(int i);
     { .name = "format", .kind = CLI_STRING, .target = (t), .arg = "NAME", \
       .dflt = "recognised", \
       .help = "of the data: plain, voc, camvid, cityscapes or list" }
+#define CLI_OPT_IGNORE(t) \
+    { .name = "ignore", .kind = CLI_STRING, .target = (t), .arg = "VALUES", \
+      .help = "mask values that count nowhere, too: 255, 0-7, or r,g,b", .dflt = "none" }
 #define CLI_OPT_LIST(t) \
     { .name = "list", .kind = CLI_STRING, .target = (t), .arg = "FILE", \
       .help = "in place of --data: lines of IMAGE<TAB>MASK, or names of images" }
@@ -149,6 +155,7 @@ const char *cli_choice_resize(int i);
     { .name = "masks", .kind = CLI_STRING, .target = &(d)->masks, .arg = "DIR", \
       .help = "folder of masks, with the pictures' names" }, \
     { .name = "classes", .kind = CLI_STRING, .target = &(d)->classes, .arg = "FILE", \
-      .help = "a line a class: NAME VALUES [#RRGGBB]" }
+      .help = "a line a class: NAME VALUES [#RRGGBB]" }, \
+    CLI_OPT_IGNORE(&(d)->ignore)
 
 #endif

@@ -23,9 +23,9 @@ struct parsed_rule {
 };
 
 struct parser {
-    const char *name; /* of the file */
+    const char *name; /* of the file, or of what gives values alone */
     const char *s;    /* what comes next */
-    int line;
+    int line;         /* counts from 1; 0: there are no lines */
     struct clfcn_class list[CLFCN_MAX_CLASSES];
     bool has_color[CLFCN_MAX_CLASSES];
     int count;
@@ -64,6 +64,12 @@ static bool at_digit(const struct parser *p)
 static int bad_value(struct parser *p, const char *word)
 {
     const int n = word_length(word);
+    if (p->line == 0) {
+        return clfcn_err_set(p->err, CLFCN_EINVAL, 0,
+                             "%s '%.*s': no mask value; give numbers up to %d, ranges "
+                             "0-127, or colours r,g,b",
+                             p->name, n < 32 ? n : 32, word, MAX_VALUE);
+    }
     return clfcn_err_set(
         p->err, CLFCN_EDATA, 0,
         "%s:%d: '%.*s' is no mask value; a line is NAME VALUES [#RRGGBB], each "
@@ -385,6 +391,33 @@ int clfcn_classes_parse(const char *text, const char *name, struct clfcn_classes
     return rc;
 }
 
+int clfcn_classes_parse_values(const char *values, const char *name, int label,
+                               struct clfcn_class_rule **rules, int *count,
+                               struct clfcn_err *err)
+{
+    struct parser *p = calloc(1, sizeof *p);
+    int rc = p ? CLFCN_OK : clfcn_err_nomem(err);
+    *rules = NULL;
+    *count = 0;
+    if (rc < 0) {
+        return rc;
+    }
+    *p = (struct parser){ .name = name, .s = values, .err = err };
+    for (skip_blanks(p); *p->s && rc == CLFCN_OK;) {
+        rc = parse_group(p, label);
+    }
+    *rules = calloc(p->rule_count + 1, sizeof **rules);
+    if (!*rules && rc == CLFCN_OK) {
+        rc = clfcn_err_nomem(err);
+    }
+    for (size_t i = 0; i < p->rule_count && rc == CLFCN_OK; ++i) {
+        (*rules)[(*count)++] = p->rules[i].rule;
+    }
+    free(p->rules);
+    free(p);
+    return rc;
+}
+
 int clfcn_classes_read(const char *path, struct clfcn_classes *out, struct clfcn_err *err)
 {
     char *text = NULL;
@@ -408,24 +441,6 @@ void clfcn_classes_free(struct clfcn_classes *c)
         free(c->rules);
         *c = (struct clfcn_classes){ 0 };
     }
-}
-
-int clfcn_classes_copy(const struct clfcn_classes *from, struct clfcn_classes *to,
-                       struct clfcn_err *err)
-{
-    *to = (struct clfcn_classes){ 0 };
-    to->list = calloc((size_t)from->count, sizeof *to->list);
-    to->rules = calloc((size_t)from->rule_count, sizeof *to->rules);
-    if (!to->list || !to->rules) {
-        clfcn_classes_free(to);
-        return clfcn_err_nomem(err);
-    }
-    memcpy(to->list, from->list, (size_t)from->count * sizeof *to->list);
-    memcpy(to->rules, from->rules, (size_t)from->rule_count * sizeof *to->rules);
-    to->count = from->count;
-    to->rule_count = from->rule_count;
-    to->built_in = from->built_in;
-    return CLFCN_OK;
 }
 
 static void add_values(struct clfcn_strbuf *sb, const struct clfcn_classes *c, int label)

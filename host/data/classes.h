@@ -55,6 +55,15 @@ int clfcn_classes_read(const char *path, struct clfcn_classes *out,
 int clfcn_classes_parse(const char *text, const char *name, struct clfcn_classes *out,
                         struct clfcn_err *err);
 void clfcn_classes_free(struct clfcn_classes *c);
+/* VALUES alone, for label. name stands for them in messages. Free *rules with free() in
+ * every case. CLFCN_EINVAL. */
+int clfcn_classes_parse_values(const char *values, const char *name, int label,
+                               struct clfcn_class_rule **rules, int *count,
+                               struct clfcn_err *err);
+/* Let these VALUES, too, count nowhere. CLFCN_EINVAL, and *c is as it was, if one is a
+ * class's, which the message names, or if there is none in the text. (classes_edit.c) */
+int clfcn_classes_ignore(struct clfcn_classes *c, const char *values,
+                         struct clfcn_err *err);
 /* A deep copy. */
 int clfcn_classes_copy(const struct clfcn_classes *from, struct clfcn_classes *to,
                        struct clfcn_err *err);

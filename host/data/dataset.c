@@ -134,6 +134,12 @@ const struct clfcn_classes *clfcn_dataset_get_classes(const struct clfcn_dataset
     return &set->found.classes;
 }
 
+int clfcn_dataset_ignore(struct clfcn_dataset *set, const char *values,
+                         struct clfcn_err *err)
+{
+    return clfcn_classes_ignore(&set->found.classes, values, err);
+}
+
 const char *clfcn_dataset_format(const struct clfcn_dataset *set)
 {
     return set->format;

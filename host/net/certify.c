@@ -56,6 +56,7 @@ int clfcn_net_check_faults(const struct clfcn_net *net, struct clfcn_err *err)
         training ? clfcn_optimizer_name(net->options.optimizer) : "",
         "bias and ReLU",
         net->graph.part_ops > 0 ? "accumulate" : "",
+        net->options.clip_norm > 0.0 ? "clip" : "",
     };
     for (int i = 0; i < net->graph.op_count; ++i) {
         const struct clfcn_op *op = net->graph.ops[i];

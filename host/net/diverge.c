@@ -104,7 +104,7 @@ static int loss(struct clfcn_diverge_run *run, struct clfcn_err *err)
         .ndim = 1,
         .dims = { 1 },
         .rigor = CLFCN_SUMMED,
-        .mem = { net[0]->losses, net[1]->losses },
+        .mem = { net[0]->results, net[1]->results },
     };
     int rc = clfcn_diverge_begin(run, "loss", "loss", err);
     for (int s = 0; rc == CLFCN_OK && s < 2; ++s) {
@@ -172,7 +172,8 @@ static int update(struct clfcn_diverge_run *run, struct clfcn_err *err)
     int rc = clfcn_diverge_begin(run, "parameters", "update", err);
     hyper.update = run->step;
     for (int s = 0; rc == CLFCN_OK && s < 2; ++s) {
-        rc = clfcn_diverge_blame(clfcn_net_update(run->net[s], -1, &hyper, err), s, err);
+        rc = clfcn_diverge_blame(clfcn_net_update(run->net[s], -1, 0, &hyper, err), s,
+                                 err);
     }
     return rc < 0 ? rc : check_tensors(run, "update", CLFCN_ROUNDED, err);
 }

@@ -94,9 +94,11 @@ static int fit_thrift(struct clfcn_net *net, size_t limit, struct clfcn_err *err
 {
     const struct segments s = find_segments(net);
     struct best best = { .bytes = SIZE_MAX };
+    /* Gradients that are to be clipped wait for the last one. */
+    const int last =
+        net->options.clip_norm > 0.0 ? CLFCN_SHARE_WORKSPACE : CLFCN_HOST_WEIGHTS;
     int rc = CLFCN_OK;
-    for (int level = CLFCN_SHARE_WORKSPACE; rc == CLFCN_OK && level <= CLFCN_HOST_WEIGHTS;
-         ++level) {
+    for (int level = CLFCN_SHARE_WORKSPACE; rc == CLFCN_OK && level <= last; ++level) {
         rc = try_level(net, &s, (enum clfcn_level)level, limit, &best, err);
     }
     if (rc == CLFCN_OK) {

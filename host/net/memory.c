@@ -18,6 +18,18 @@ static size_t image_bytes(const struct clfcn_net *net)
     return clfcn_tensor_count(&net->graph.values[0].tensor) * sizeof(float);
 }
 
+size_t clfcn_net_clip_scratch(const struct clfcn_net *net)
+{
+    return net->options.clip_norm > 0.0
+               ? clfcn_clip_scratch(net->params.trained_end / sizeof(float))
+               : 0;
+}
+
+static size_t result_bytes(void)
+{
+    return CLFCN_NET_SLOTS * CLFCN_STEP_RESULTS * sizeof(float);
+}
+
 /* Add up what will be allocated. */
 static void account(struct clfcn_net *net)
 {
@@ -34,7 +46,7 @@ static void account(struct clfcn_net *net)
         .activations = training ? net->state_bytes : 0,
         .workspace = apart ? net->columns_bytes + net->scratch_bytes : 0,
         .io = CLFCN_NET_SLOTS * (image_bytes(net) + (training ? label_bytes(net) : 0)) +
-              (training ? CLFCN_NET_SLOTS * sizeof(float) : 0),
+              (training ? result_bytes() + clfcn_loss_weight_bytes(&net->loss) : 0),
         .largest_buffer =
             larger(larger(ps->values_bytes, net->state_bytes),
                    apart ? larger(net->columns_bytes, net->scratch_bytes) : 0),
@@ -120,6 +132,8 @@ static void add_shared(struct clfcn_net *net)
         const struct clfcn_act *act = &net->tape.acts[t];
         if (act->kind == CLFCN_ACT_LOSS) {
             add_workspace(net, t, 0, net->loss.scratch_bytes);
+        } else if (act->kind == CLFCN_ACT_UPDATE && act->op < 0) {
+            add_workspace(net, t, 0, clfcn_net_clip_scratch(net));
         }
         if (act->op < 0) {
             continue;
@@ -196,8 +210,10 @@ static int allocate_shared(struct clfcn_net *net, struct clfcn_err *err)
                                  &net->state, err);
     }
     if (rc == CLFCN_OK && net->options.training) {
-        rc = clfcn_buffer_create(dev, CLFCN_NET_SLOTS * sizeof(float), "losses",
-                                 &net->losses, err);
+        rc = clfcn_buffer_create(dev, result_bytes(), "losses", &net->results, err);
+    }
+    if (rc == CLFCN_OK && net->options.training) {
+        rc = clfcn_loss_allocate(&net->loss, dev, err);
     }
     for (int s = 0; rc == CLFCN_OK && s < CLFCN_NET_SLOTS; ++s) {
         struct clfcn_slot *slot = &net->slots[s];
@@ -261,7 +277,8 @@ void clfcn_memory_release(struct clfcn_net *net)
     for (int i = 0; i < net->graph.op_count; ++i) {
         clfcn_buffer_release(dev, &net->graph.ops[i]->state);
     }
-    clfcn_buffer_release(dev, &net->losses);
+    clfcn_loss_release(&net->loss, dev);
+    clfcn_buffer_release(dev, &net->results);
     clfcn_buffer_release(dev, &net->state);
     clfcn_buffer_release(dev, &net->scratch);
     clfcn_buffer_release(dev, &net->columns);

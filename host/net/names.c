@@ -5,7 +5,7 @@
 
 static const char *const arch_names[] = { "fcn32s", "fcn16s", "fcn8s", "fcns" };
 static const char *const backbone_names[] = { "vgg11", "vgg13", "vgg16", "vgg19" };
-static const char *const loss_names[] = { "bce", "ce" };
+static const char *const loss_names[] = { "bce", "ce", "dice", "focal" };
 static const char *const optimizer_names[] = { "sgd", "adam", "adamw" };
 static const char *const gemm_names[] = { "auto", "clblast", "native" };
 

@@ -61,11 +61,17 @@ static int plan_net(struct clfcn_net *net, const struct clfcn_parts *parts,
         rc = clfcn_params_plan(net, err);
     }
     if (rc == CLFCN_OK && env.training) {
-        rc = clfcn_loss_prepare(&net->loss, net->options.loss,
+        const struct clfcn_loss_how how = { .kind = net->options.loss,
+                                            .weights = net->options.class_weights,
+                                            .gamma = net->options.focal_gamma };
+        rc = clfcn_loss_prepare(&net->loss, &how,
                                 &net->graph.values[net->graph.logits].tensor, &env, err);
     }
     if (rc == CLFCN_OK && env.training) {
         rc = clfcn_optim_prepare(&net->optim, net->options.optimizer, &env, err);
+    }
+    if (rc == CLFCN_OK && net->options.clip_norm > 0.0) {
+        rc = clfcn_clip_prepare(&net->clip, &env, err);
     }
     if (rc == CLFCN_OK && parts) {
         rc = clfcn_accumulate_prepare(&net->accumulate, &env, err);
@@ -73,7 +79,7 @@ static int plan_net(struct clfcn_net *net, const struct clfcn_parts *parts,
     if (rc < 0) {
         return rc;
     }
-    net->scratch_bytes = net->loss.scratch_bytes;
+    net->scratch_bytes = larger(net->loss.scratch_bytes, clfcn_net_clip_scratch(net));
     for (int i = 0; i < net->graph.op_count; ++i) {
         const struct clfcn_op *op = net->graph.ops[i];
         const size_t align = clfcn_net_align(net->dev);
@@ -93,12 +99,16 @@ static int check_fits(const struct clfcn_net *net, struct clfcn_err *err)
     const uint64_t limit = net->options.mem_bytes;
     char need[32], has[32];
     if (limit > 0 && m->total > limit) {
-        return clfcn_err_set(err, CLFCN_EDEVMEM, 0,
-                             "--mem %s is too little: %s is the least that this network "
-                             "can do with; lower --batch (now %d) or --size (now %dx%d)",
-                             clfcn_format_bytes(limit, has, sizeof(has)),
-                             clfcn_format_bytes(m->total, need, sizeof(need)),
-                             net->desc.batch, net->desc.width, net->desc.height);
+        return clfcn_err_set(
+            err, CLFCN_EDEVMEM, 0,
+            "--mem %s is too little: %s is the least that this network can do with; "
+            "lower --batch (now %d) or --size (now %dx%d)%s",
+            clfcn_format_bytes(limit, has, sizeof(has)),
+            clfcn_format_bytes(m->total, need, sizeof(need)), net->desc.batch,
+            net->desc.width, net->desc.height,
+            net->options.clip_norm > 0.0
+                ? ", or leave out --clip-grad, which keeps all gradients"
+                : "");
     }
     if (m->total + taken > info->global_bytes) {
         clfcn_format_bytes(m->total + taken, need, sizeof(need));

@@ -7,6 +7,10 @@
 #include <clfcn/net.h>
 #include <jansson.h>
 
+/* The norm of all gradients, before they were clipped, of the last step that was waited
+ * for on slot; only with options.clip_norm. */
+float clfcn_net_gradient_norm(const struct clfcn_net *net, int slot);
+
 /* A named tensor of the network on the host side of things. */
 struct clfcn_net_tensor {
     const char *name;       /* "deconv1.weight", "optim.momentum.deconv1.weight" */

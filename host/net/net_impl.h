@@ -7,6 +7,7 @@
 #include "../ops/accumulate.h"
 #include "../ops/certificate.h"
 #include "../ops/choice.h"
+#include "../ops/clip.h"
 #include "../ops/gemm.h"
 #include "../ops/loss.h"
 #include "../ops/optim.h"
@@ -43,15 +44,23 @@ struct clfcn_tensor_entry {
 
 enum { CLFCN_MAX_TENSORS = CLFCN_MAX_OPS * (CLFCN_OP_MAX_PARAMS * 3 + 1) };
 
+/* What a step leaves on the device, as floats. */
+enum clfcn_step_result {
+    CLFCN_STEP_LOSS,
+    CLFCN_STEP_NORM,   /* of the gradients before they are clipped, */
+    CLFCN_STEP_FACTOR, /* and by what they are */
+    CLFCN_STEP_RESULTS
+};
+
 /* One batch on its way. */
 struct clfcn_slot {
     cl_mem images, labels;
     cl_mem shared_images, shared_labels; /* the host's own memory, in place of those */
     bool has_labels;
-    int64_t labelled;
+    double terms; /* what its loss is divided by */
     cl_event uploaded, done; /* NULL when there is nothing to wait for */
-    bool stepped;            /* done is a step's, whose loss is in loss */
-    float loss;              /* read back here */
+    bool stepped;            /* done is a step's, whose results are in result */
+    float result[CLFCN_STEP_FACTOR]; /* read back here */
 };
 
 /* What the profiled steps took on the device. */
@@ -80,10 +89,12 @@ struct clfcn_net {
     struct clfcn_loss_op loss;
     struct clfcn_optim optim;
     struct clfcn_accumulate accumulate;
+    struct clfcn_clip clip;
     struct clfcn_net_memory memory;
     size_t columns_bytes, scratch_bytes, state_bytes;
     cl_mem slabs[CLFCN_MAX_SLABS];
-    cl_mem columns, scratch, state, losses;
+    cl_mem columns, scratch, state;
+    cl_mem results; /* float [slots][CLFCN_STEP_RESULTS] */
     int part; /* of the batch: where the ops are that take it in parts */
     cl_mem part_grads[CLFCN_OP_MAX_PARAMS]; /* of an op for one part after the first */
     struct clfcn_slot slots[CLFCN_NET_SLOTS];
@@ -127,6 +138,9 @@ size_t clfcn_params_room(const struct clfcn_net *net, const struct clfcn_param *
 int clfcn_params_map(struct clfcn_net *net, unsigned char **learned,
                      unsigned char **statistics, void **mapped, struct clfcn_err *err);
 
+/* Scratch bytes that clipping the gradients takes; 0 if they are not to be. (memory.c) */
+size_t clfcn_net_clip_scratch(const struct clfcn_net *net);
+
 /* Plan the memory of a network whose ops and parameters are known, with its thrift. If
  * that takes enough bytes at least, they are what net->memory.total is left to say, and
  * nothing is laid out. (memory.c) */
@@ -148,12 +162,13 @@ int clfcn_net_enter(struct clfcn_net *net, int slot, struct clfcn_err *err);
 /* Run op i forward. */
 int clfcn_net_op_forward(struct clfcn_net *net, int i, bool training,
                          struct clfcn_err *err);
-/* The loss of the slot's labels into losses[slot], and the gradient of the logits. */
+/* The loss of the slot's labels into results, and the gradient of the logits. */
 int clfcn_net_loss(struct clfcn_net *net, int slot, struct clfcn_err *err);
 /* Run op i backward, if it is active. */
 int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err);
-/* Update op i's parameters, or, i being -1, all. */
-int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
-                     struct clfcn_err *err);
+/* Update op i's parameters, or, i being -1, all, whose gradients are clipped first if the
+ * network is to: the norm goes to the slot's results. */
+int clfcn_net_update(struct clfcn_net *net, int i, int slot,
+                     const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
 
 #endif

@@ -186,10 +186,12 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
     clfcn_prof_keep(net->dev, s->uploaded, shared ? "batch in place" : "upload images");
     s->has_labels = in->labels && s->labels;
     if (s->has_labels) {
-        s->labelled = in->labelled >= 0
-                          ? in->labelled
-                          : count_labelled(in->labels, clfcn_tensor_row(
-                                                           &net->graph.values[0].tensor));
+        const int64_t labelled =
+            in->labelled >= 0
+                ? in->labelled
+                : count_labelled(in->labels,
+                                 clfcn_tensor_row(&net->graph.values[0].tensor));
+        s->terms = clfcn_loss_terms(&net->loss, in->labels, labelled);
     }
     return check(clFlush(net->dev->transfer), "uploading images", err);
 }
@@ -227,9 +229,10 @@ int clfcn_net_loss(struct clfcn_net *net, int slot, struct clfcn_err *err)
     const struct clfcn_value *logits = &net->graph.values[net->graph.logits];
     const struct clfcn_slot *s = &net->slots[slot];
     clfcn_prof_label(net->dev, "loss", NULL);
-    const int rc = clfcn_loss_run(&net->loss, &run, &logits->tensor,
-                                  s->shared_labels ? s->shared_labels : s->labels,
-                                  s->labelled, logits->grad, net->losses, slot, err);
+    const int rc =
+        clfcn_loss_run(&net->loss, &run, &logits->tensor,
+                       s->shared_labels ? s->shared_labels : s->labels, s->terms,
+                       logits->grad, net->results, slot * CLFCN_STEP_RESULTS, err);
     if (rc < 0) {
         clfcn_err_note(err, "loss");
     }
@@ -249,8 +252,18 @@ static int update_one(struct clfcn_net *net, int i, int j,
                                  p->states[0], p->states[1], room / sizeof(float), err);
 }
 
-int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper *hyper,
-                     struct clfcn_err *err)
+/* All gradients, once they are known. */
+static int clip(struct clfcn_net *net, int slot, struct clfcn_err *err)
+{
+    const struct clfcn_op_run run = make_run(net, true);
+    const struct clfcn_params *ps = &net->params;
+    return clfcn_clip_run(&net->clip, &run, ps->grads, ps->trained_end / sizeof(float),
+                          net->options.clip_norm, net->results,
+                          slot * CLFCN_STEP_RESULTS + CLFCN_STEP_NORM, err);
+}
+
+int clfcn_net_update(struct clfcn_net *net, int i, int slot,
+                     const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
 {
     const struct clfcn_optim_hyper h = {
         .lr = hyper->lr,
@@ -264,7 +277,10 @@ int clfcn_net_update(struct clfcn_net *net, int i, const struct clfcn_net_hyper 
     const struct clfcn_params *ps = &net->params;
     int rc = CLFCN_OK;
     clfcn_prof_label(net->dev, "update", NULL);
-    if (i < 0) {
+    if (i < 0 && net->options.clip_norm > 0.0) {
+        rc = clip(net, slot, err);
+    }
+    if (rc == CLFCN_OK && i < 0) {
         rc = clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads,
                              ps->states[0], ps->states[1],
                              ps->trained_end / sizeof(float), err);
@@ -302,7 +318,7 @@ static int act(struct clfcn_net *net, const struct clfcn_act *act, int slot,
     case CLFCN_ACT_BACKWARD:
         return clfcn_net_op_backward(net, act->op, err);
     default:
-        return clfcn_net_update(net, act->op, hyper, err);
+        return clfcn_net_update(net, act->op, slot, hyper, err);
     }
 }
 
@@ -354,8 +370,10 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
     if (rc == CLFCN_OK) {
         ++net->batches_tracked;
         s->stepped = true;
-        rc = leave_slot(net, s, net->losses, (size_t)slot * sizeof(float), sizeof(float),
-                        &s->loss, err);
+        const size_t count = net->options.clip_norm > 0.0 ? CLFCN_STEP_FACTOR : 1;
+        rc = leave_slot(net, s, net->results,
+                        (size_t)slot * CLFCN_STEP_RESULTS * sizeof(float),
+                        count * sizeof(float), s->result, err);
     }
     clfcn_trace_end("enqueue step", begin);
     return rc;
@@ -399,7 +417,7 @@ int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_er
     if (s->done && rc == CLFCN_OK) {
         rc = check(clWaitForEvents(1, &s->done), "waiting for the device", err);
         if (rc == CLFCN_OK && loss && s->stepped) {
-            *loss = s->loss;
+            *loss = s->result[CLFCN_STEP_LOSS];
         }
     }
     clfcn_event_release(net->dev, &s->uploaded);
@@ -408,6 +426,11 @@ int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_er
     clfcn_trace_end("wait for the device", begin);
     clfcn_prof_collect(net->dev);
     return rc;
+}
+
+float clfcn_net_gradient_norm(const struct clfcn_net *net, int slot)
+{
+    return net->slots[slot].result[CLFCN_STEP_NORM];
 }
 
 int clfcn_net_forward(struct clfcn_net *net, const float *images, float *logits,

@@ -6,7 +6,7 @@
 #ifndef CLFCN_OPS_REF_H
 #define CLFCN_OPS_REF_H
 
-#include <clfcn/net.h>
+#include "loss.h"
 
 /* Shape of a convolution; out sides follow from the other numbers. */
 struct clfcn_ref_conv {
@@ -51,10 +51,12 @@ void clfcn_ref_batchnorm_eval(int c, size_t row, const double *x, const double *
 void clfcn_ref_batchnorm_backward(int c, size_t row, const double *x, const double *gamma,
                                   const double *dy, double *dx, double *dgamma,
                                   double *dbeta);
-/* Mean loss over labelled pixels (bce: and classes) and its gradient; 0 where nothing is
- * labelled. */
-double clfcn_ref_loss(enum clfcn_loss loss, int classes, size_t row, const double *logits,
-                      const uint8_t *labels, double *dlogits);
+/* The loss over labelled pixels and its gradient; 0 where nothing is labelled. Of bce the
+ * mean over pixels and classes; of ce the mean over pixels, weighted by their labels'
+ * classes; of dice the weighted mean over classes; of focal the mean over pixels, to which
+ * each gives its label's weight times as much. */
+double clfcn_ref_loss(const struct clfcn_loss_how *how, int classes, size_t row,
+                      const double *logits, const uint8_t *labels, double *dlogits);
 /* One update in place; s0, s1 as in optim.h. */
 void clfcn_ref_optim(enum clfcn_optimizer kind, size_t count, double lr, double momentum,
                      double weight_decay, double beta1, double beta2, double eps,

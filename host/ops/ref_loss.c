@@ -13,21 +13,45 @@ static double sigmoid(double z)
     return z >= 0.0 ? 1.0 / (1.0 + exp(-z)) : exp(z) / (1.0 + exp(z));
 }
 
+static double weight_of(const struct clfcn_loss_how *how, int c)
+{
+    return how->weights ? how->weights[c] : 1.0;
+}
+
 /* Sum over the classes of one pixel; its logits and gradients are row apart. */
-static double bce_pixel(int classes, size_t row, const double *logits, int label,
-                        double scale, double *dlogits)
+static double bce_pixel(const struct clfcn_loss_how *how, int classes, size_t row,
+                        const double *logits, int label, double *dlogits)
 {
     double sum = 0.0;
     for (int c = 0; c < classes; ++c) {
         const double z = logits[c * row], t = c == label ? 1.0 : 0.0;
-        sum += bce_of_logit(z, t);
-        dlogits[c * row] = scale * (sigmoid(z) - t);
+        sum += weight_of(how, c) * bce_of_logit(z, t);
+        dlogits[c * row] = weight_of(how, c) * (sigmoid(z) - t);
     }
     return sum;
 }
 
-static double ce_pixel(int classes, size_t row, const double *logits, int label,
-                       double scale, double *dlogits)
+/* The probabilities of one pixel; returns the sum of those that are not label's, which
+ * tells more than 1 - p where that is small. */
+static double softmax(int classes, size_t row, const double *logits, int label, double *p)
+{
+    double top = logits[0], own = 0.0, others = 0.0;
+    for (int c = 1; c < classes; ++c) {
+        top = fmax(top, logits[c * row]);
+    }
+    for (int c = 0; c < classes; ++c) {
+        p[c * row] = exp(logits[c * row] - top);
+        own += c == label ? p[c * row] : 0.0;
+        others += c == label ? 0.0 : p[c * row];
+    }
+    for (int c = 0; c < classes; ++c) {
+        p[c * row] /= own + others;
+    }
+    return others / (own + others);
+}
+
+/* Minus the logarithm of the softmax at label. */
+static double cross_entropy(int classes, size_t row, const double *logits, int label)
 {
     double top = logits[0], sum = 0.0;
     for (int c = 1; c < classes; ++c) {
@@ -36,41 +60,127 @@ static double ce_pixel(int classes, size_t row, const double *logits, int label,
     for (int c = 0; c < classes; ++c) {
         sum += exp(logits[c * row] - top);
     }
-    for (int c = 0; c < classes; ++c) {
-        const double softmax = exp(logits[c * row] - top) / sum;
-        dlogits[c * row] = scale * (softmax - (c == label ? 1.0 : 0.0));
-    }
     return log(sum) + top - logits[label * row];
 }
 
-static size_t count_labelled(size_t row, const uint8_t *labels)
+/* Focal, of which ce is the case with gamma 0. */
+static double focal_pixel(const struct clfcn_loss_how *how, int classes, size_t row,
+                          const double *logits, int label, double *dlogits)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < row; ++i) {
-        count += labels[i] != CLFCN_IGNORE;
+    const double gamma = how->kind == CLFCN_LOSS_FOCAL ? how->gamma : 0.0;
+    const double rest = softmax(classes, row, logits, label, dlogits);
+    const double q = dlogits[label * row], w = weight_of(how, label);
+    const double entropy =
+        rest < 0.5 ? -log1p(-rest) : cross_entropy(classes, row, logits, label);
+    const double quotient = rest > 0.0 ? entropy / rest : 1.0;
+    const double slope = pow(rest, gamma) * (1.0 + gamma * q * quotient);
+    for (int c = 0; c < classes; ++c) {
+        dlogits[c * row] = w * slope * (c == label ? -rest : dlogits[c * row]);
     }
-    return count;
+    return w * pow(rest, gamma) * entropy;
 }
 
-double clfcn_ref_loss(enum clfcn_loss loss, int classes, size_t row, const double *logits,
-                      const uint8_t *labels, double *dlogits)
+/* What the sum over pixels is divided by. */
+static double count_terms(const struct clfcn_loss_how *how, int classes, size_t row,
+                          const uint8_t *labels)
 {
-    const size_t labelled = count_labelled(row, labels);
-    const double terms = (double)labelled * (loss == CLFCN_LOSS_BCE ? classes : 1);
-    const double scale = labelled > 0 ? 1.0 / terms : 0.0;
+    double terms = 0.0;
+    for (size_t i = 0; i < row; ++i) {
+        if (labels[i] != CLFCN_IGNORE) {
+            terms += how->kind == CLFCN_LOSS_BCE  ? classes
+                     : how->kind == CLFCN_LOSS_CE ? weight_of(how, labels[i])
+                                                  : 1.0;
+        }
+    }
+    return terms;
+}
+
+static void scale_gradient(int classes, size_t row, double scale, double *dlogits)
+{
+    for (size_t i = 0; i < (size_t)classes * row; ++i) {
+        dlogits[i] *= scale;
+    }
+}
+
+static double pixel_loss(const struct clfcn_loss_how *how, int classes, size_t row,
+                         const double *logits, const uint8_t *labels, double *dlogits)
+{
+    const double terms = count_terms(how, classes, row, labels);
+    const double scale = terms > 0.0 ? 1.0 / terms : 0.0;
     double sum = 0.0;
     for (size_t i = 0; i < row; ++i) {
         if (labels[i] == CLFCN_IGNORE) {
             for (int c = 0; c < classes; ++c) {
                 dlogits[c * row + i] = 0.0;
             }
-        } else if (loss == CLFCN_LOSS_BCE) {
-            sum += bce_pixel(classes, row, logits + i, labels[i], scale, dlogits + i);
+        } else if (how->kind == CLFCN_LOSS_BCE) {
+            sum += bce_pixel(how, classes, row, logits + i, labels[i], dlogits + i);
         } else {
-            sum += ce_pixel(classes, row, logits + i, labels[i], scale, dlogits + i);
+            sum += focal_pixel(how, classes, row, logits + i, labels[i], dlogits + i);
         }
     }
+    scale_gradient(classes, row, scale, dlogits);
     return sum * scale;
+}
+
+/* The derivative of the loss by the probabilities is a number where the label is c, and
+ * another where it is not. */
+struct dice_slopes {
+    double other, hit;
+};
+
+/* Class c's part of the loss, from the probabilities. */
+static double dice_class(const struct clfcn_loss_how *how, int classes, size_t row,
+                         const double *p, const uint8_t *labels, int c,
+                         struct dice_slopes *slopes)
+{
+    const double w = weight_of(how, c) / clfcn_loss_weight_sum(how->weights, classes);
+    double overlap = 0.0, size = 0.0;
+    for (size_t i = 0; i < row; ++i) {
+        if (labels[i] != CLFCN_IGNORE) {
+            const double t = labels[i] == c ? 1.0 : 0.0;
+            overlap += t * p[c * row + i];
+            size += t + p[c * row + i];
+        }
+    }
+    const double above = 2.0 * overlap + CLFCN_DICE_SMOOTH,
+                 below = size + CLFCN_DICE_SMOOTH;
+    slopes->other = w * above / (below * below);
+    slopes->hit = slopes->other - 2.0 * w / below;
+    return w * (1.0 - above / below);
+}
+
+static double dice_loss(const struct clfcn_loss_how *how, int classes, size_t row,
+                        const double *logits, const uint8_t *labels, double *dlogits)
+{
+    struct dice_slopes slopes[CLFCN_MAX_CLASSES];
+    double loss = 0.0;
+    for (size_t i = 0; i < row; ++i) {
+        softmax(classes, row, logits + i, 0, dlogits + i);
+    }
+    for (int c = 0; c < classes; ++c) {
+        loss += dice_class(how, classes, row, dlogits, labels, c, &slopes[c]);
+    }
+    for (size_t i = 0; i < row; ++i) {
+        double mean = 0.0;
+        for (int c = 0; c < classes; ++c) {
+            const double slope = labels[i] == c ? slopes[c].hit : slopes[c].other;
+            mean += dlogits[c * row + i] * slope;
+        }
+        for (int c = 0; c < classes; ++c) {
+            const double slope = labels[i] == c ? slopes[c].hit : slopes[c].other;
+            dlogits[c * row + i] *= labels[i] == CLFCN_IGNORE ? 0.0 : slope - mean;
+        }
+    }
+    return loss;
+}
+
+double clfcn_ref_loss(const struct clfcn_loss_how *how, int classes, size_t row,
+                      const double *logits, const uint8_t *labels, double *dlogits)
+{
+    return how->kind == CLFCN_LOSS_DICE
+               ? dice_loss(how, classes, row, logits, labels, dlogits)
+               : pixel_loss(how, classes, row, logits, labels, dlogits);
 }
 
 static void sgd(size_t count, double lr, double momentum, double weight_decay, double *p,

@@ -1,8 +1,9 @@
 /* selftest_kernels.c - the self-test of the kernels that are no layer of their own:
- * biases with ReLU, losses, optimisers, sums of gradients, and the providers of matrix
- * products. */
+ * biases with ReLU, losses, optimisers, sums and clipping of gradients, and the providers
+ * of matrix products. */
 #include "../util/sys.h"
 #include "accumulate.h"
+#include "clip.h"
 #include "gemm_rate.h"
 #include "loss.h"
 #include "op_impl.h"
@@ -19,6 +20,7 @@ enum { RUNS = 4 }; /* of each test, so that races show */
 
 enum { A0, A1, A2, A3, A4, ARRAYS };
 enum { COUNT = 32 * 37 }; /* parameters that an optimiser updates: a multiple of 16 */
+static const double CLIP_LIMIT = 3.0; /* less than the norm of so many */
 
 /* A kernel, the arrays that it reads, the one that it makes, and what belongs there. */
 struct part {
@@ -32,10 +34,12 @@ struct part {
     double *want;
     struct clfcn_tensor x;
     int64_t labelled;
+    double terms;
     struct clfcn_loss_op loss;
     struct clfcn_optim optim;
     struct clfcn_bias_relu bias;
     struct clfcn_accumulate accumulate;
+    struct clfcn_clip clip;
 };
 
 struct kernel {
@@ -119,36 +123,50 @@ static int run_bias_gradient(struct part *p, struct clfcn_err *err)
     return clfcn_bias_relu_backward(&p->bias, &run, &p->x, &dy, p->arrays[A0].mem, err);
 }
 
-/* A0 logits, A1 their gradient, A2 the loss, A3 scratch; a label in five counts nowhere.
- */
+/* Labels, of which one in five counts nowhere. */
+static int open_labels(struct part *p, uint8_t *labels, struct clfcn_err *err)
+{
+    const size_t row = clfcn_tensor_row(&p->x);
+    for (size_t i = 0; i < row; ++i) {
+        const bool on = clfcn_rng_below(&p->noise.rng, 5) > 0;
+        labels[i] =
+            on ? (uint8_t)clfcn_rng_below(&p->noise.rng, (uint32_t)p->x.c) : CLFCN_IGNORE;
+        p->labelled += on;
+    }
+    const int rc = clfcn_buffer_create(p->t->dev, row, "labels", &p->labels, err);
+    return rc < 0 ? rc : clfcn_buffer_write(p->t->dev, p->labels, 0, row, labels, err);
+}
+
+/* A0 logits, A1 their gradient, A2 the loss, A3 scratch. */
 static int open_loss(struct part *p, const struct clfcn_op_env *env,
                      struct clfcn_err *err)
 {
     const size_t count = clfcn_tensor_count(&p->x), row = clfcn_tensor_row(&p->x);
-    const enum clfcn_loss kind = (enum clfcn_loss)p->test->which;
-    int rc = clfcn_loss_prepare(&p->loss, kind, &p->x, env, err);
+    float weights[CLFCN_MAX_CLASSES];
+    const struct clfcn_loss_how how = { .kind = (enum clfcn_loss)p->test->which,
+                                        .weights = weights,
+                                        .gamma = 2.0 };
+    for (int c = 0; c < p->x.c; ++c) {
+        weights[c] = 0.5f + 0.25f * (float)(c % 5);
+    }
+    int rc = clfcn_loss_prepare(&p->loss, &how, &p->x, env, err);
     const size_t counts[] = { count, count, 1, p->loss.scratch_bytes / sizeof(float) };
     for (int i = A0; rc == CLFCN_OK && i <= A3; ++i) {
         rc = open_array(p, i, counts[i], CLFCN_TRIAL_NORMAL, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_loss_allocate(&p->loss, p->t->dev, err);
     }
     uint8_t *labels = malloc(row);
     double *logits = rc < 0 ? NULL : widened(&p->arrays[A0]);
     p->want = malloc(count * sizeof(*p->want));
     if (rc == CLFCN_OK && labels && logits && p->want) {
-        for (size_t i = 0; i < row; ++i) {
-            const bool on = clfcn_rng_below(&p->noise.rng, 5) > 0;
-            labels[i] = on ? (uint8_t)clfcn_rng_below(&p->noise.rng, (uint32_t)p->x.c)
-                           : CLFCN_IGNORE;
-            p->labelled += on;
-        }
-        const double loss = clfcn_ref_loss(kind, p->x.c, row, logits, labels, p->want);
+        rc = open_labels(p, labels, err);
+        const double loss = clfcn_ref_loss(&how, p->x.c, row, logits, labels, p->want);
         p->want[0] = p->test->made == A2 ? loss : p->want[0];
-        rc = clfcn_buffer_create(p->t->dev, row, "labels", &p->labels, err);
+        p->terms = clfcn_loss_terms(&p->loss, labels, p->labelled);
     } else if (rc == CLFCN_OK) {
         rc = clfcn_err_nomem(err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_buffer_write(p->t->dev, p->labels, 0, row, labels, err);
     }
     free(labels);
     free(logits);
@@ -163,7 +181,7 @@ static int run_loss(struct part *p, struct clfcn_err *err)
                                       .scratch = p->arrays[A3].mem };
     p->x.mem = p->arrays[A0].mem;
     gradient.mem = p->arrays[A1].mem;
-    return clfcn_loss_run(&p->loss, &run, &p->x, p->labels, p->labelled, &gradient,
+    return clfcn_loss_run(&p->loss, &run, &p->x, p->labels, p->terms, &gradient,
                           p->arrays[A2].mem, 0, err);
 }
 
@@ -239,6 +257,37 @@ static int run_accumulate(struct part *p, struct clfcn_err *err)
                                 p->arrays[A1].mem, p->arrays[A0].count, err);
 }
 
+/* A0 gradients, A1 their norm and the factor, A2 what they are before, A3 scratch */
+static int open_clip(struct part *p, const struct clfcn_op_env *env,
+                     struct clfcn_err *err)
+{
+    const size_t scratch = clfcn_clip_scratch(COUNT) / sizeof(float);
+    const size_t counts[] = { COUNT, 2, COUNT, scratch };
+    int rc = clfcn_clip_prepare(&p->clip, env, err);
+    for (int i = A0; rc == CLFCN_OK && i <= A3; ++i) {
+        rc = open_array(p, i, counts[i], CLFCN_TRIAL_NORMAL, err);
+    }
+    p->start[A0] = p->arrays[A2].host;
+    p->want = rc < 0 ? NULL : widened(&p->arrays[A2]);
+    double norm = 0.0;
+    for (size_t i = 0; p->want && i < COUNT; ++i) {
+        norm += p->want[i] * p->want[i];
+    }
+    for (size_t i = 0; p->want && i < COUNT; ++i) {
+        p->want[i] *= CLIP_LIMIT / (sqrt(norm) + 1e-6);
+    }
+    return rc;
+}
+
+static int run_clip(struct part *p, struct clfcn_err *err)
+{
+    const struct clfcn_op_run run = { .dev = p->t->dev,
+                                      .training = true,
+                                      .scratch = p->arrays[A3].mem };
+    return clfcn_clip_run(&p->clip, &run, p->arrays[A0].mem, COUNT, CLIP_LIMIT,
+                          p->arrays[A1].mem, 0, err);
+}
+
 /* Names as in names.c of the networks. */
 static const struct kernel kernels[] = {
     { "bias and ReLU", "forward", 0, A0, open_bias, run_bias },
@@ -247,10 +296,15 @@ static const struct kernel kernels[] = {
     { "bce", "backward", CLFCN_LOSS_BCE, A1, open_loss, run_loss },
     { "ce", "forward", CLFCN_LOSS_CE, A2, open_loss, run_loss },
     { "ce", "backward", CLFCN_LOSS_CE, A1, open_loss, run_loss },
+    { "dice", "forward", CLFCN_LOSS_DICE, A2, open_loss, run_loss },
+    { "dice", "backward", CLFCN_LOSS_DICE, A1, open_loss, run_loss },
+    { "focal", "forward", CLFCN_LOSS_FOCAL, A2, open_loss, run_loss },
+    { "focal", "backward", CLFCN_LOSS_FOCAL, A1, open_loss, run_loss },
     { "sgd", "update", CLFCN_SGD, A0, open_optim, run_optim },
     { "adam", "update", CLFCN_ADAM, A0, open_optim, run_optim },
     { "adamw", "update", CLFCN_ADAMW, A0, open_optim, run_optim },
     { "accumulate", "update", 0, A0, open_accumulate, run_accumulate },
+    { "clip", "update", 0, A0, open_clip, run_clip },
 };
 
 static int run_part(void *user, struct clfcn_err *err)
@@ -325,6 +379,7 @@ static int test_kernel(const struct clfcn_selftest *t, const struct kernel *test
         clfcn_trial_array_close(t->dev, &p->arrays[i]);
     }
     clfcn_buffer_release(t->dev, &p->labels);
+    clfcn_loss_release(&p->loss, t->dev);
     clfcn_programs_destroy(&p->programs);
     free(p->want);
     free(p);

@@ -12,15 +12,48 @@
 
 enum { METADATA_VERSION = 1 };
 
+json_t *clfcn_class_weights_to_json(const struct clfcn_train_state *s)
+{
+    json_t *array = json_array();
+    for (int c = 0; array != NULL && c < s->class_weight_count; ++c) {
+        if (json_array_append_new(array, json_real((double)s->class_weights[c])) < 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
+/* Absent in the files of older versions. */
+static int weights_from_json(const json_t *array, struct clfcn_train_state *s,
+                             struct clfcn_err *err)
+{
+    const size_t count = json_array_size(array);
+    bool good = count <= CLFCN_MAX_CLASSES;
+    float most = 0;
+    for (size_t c = 0; good && c < count; ++c) {
+        const float w = (float)json_number_value(json_array_get(array, c));
+        s->class_weights[c] = w;
+        good = isfinite(w) && w >= 0;
+        most = w > most ? w : most;
+    }
+    s->class_weight_count = (int)count;
+    return good && (count == 0 || most > 0)
+               ? CLFCN_OK
+               : clfcn_err_set(err, CLFCN_EDATA, 0,
+                               "damaged training state: class weights");
+}
+
 static json_t *state_to_json(const struct clfcn_train_state *s)
 {
     return json_pack(
-        "{s:i, s:i, s:I, s:f, s:f, s:f, s:o, s:o, s:i, s:o, s:I}", "epoch", s->epoch,
+        "{s:i, s:i, s:I, s:f, s:f, s:f, s:o, s:o, s:i, s:o, s:I, s:o}", "epoch", s->epoch,
         "epoch-step", s->epoch_step, "step", (json_int_t)s->step, "epoch-loss-sum",
         s->epoch_loss_sum, "epoch-seconds", s->epoch_seconds, "epoch-wait", s->epoch_wait,
         "best-mean-iou", clfcn_json_number(s->best_mean_iou), "best-train-loss",
         clfcn_json_number(s->best_train_loss), "best-epoch", s->best_epoch, "data-hash",
-        json_sprintf("%016" PRIx64, s->data_hash), "log-bytes", (json_int_t)s->log_bytes);
+        json_sprintf("%016" PRIx64, s->data_hash), "log-bytes", (json_int_t)s->log_bytes,
+        "class-weights", clfcn_class_weights_to_json(s));
 }
 
 static double number_or_nan(const json_t *value)
@@ -54,7 +87,7 @@ static int state_from_json(json_t *json, struct clfcn_train_state *s,
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "damaged training state: negative counts");
     }
-    return CLFCN_OK;
+    return weights_from_json(json_object_get(json, "class-weights"), s, err);
 }
 
 int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
@@ -79,6 +112,16 @@ int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
     json_decref(json);
     free(text);
     return rc;
+}
+
+struct clfcn_loss_how clfcn_checkpoint_loss(const struct clfcn_train_config *config,
+                                            const struct clfcn_train_state *state)
+{
+    return (struct clfcn_loss_how){
+        .kind = config->loss,
+        .weights = state->class_weight_count > 0 ? state->class_weights : NULL,
+        .gamma = config->focal_gamma,
+    };
 }
 
 /* Fill out from its json. */
@@ -106,6 +149,12 @@ static int read_metadata(struct clfcn_checkpoint_info *out, const char *name,
     rc = state_from_json(state, &out->state, err);
     CLFCN_CHECK(rc, out, err, "%s: damaged metadata", name);
     rc = clfcn_classes_parse(classes, name, &out->classes, err);
+    CLFCN_CHECK(rc, out, err, "%s: damaged metadata", name);
+    const int weights = out->state.class_weight_count;
+    if (weights != 0 && weights != out->classes.count) {
+        rc = clfcn_err_set(err, CLFCN_EDATA, 0, "%d class weights for %d classes",
+                           weights, out->classes.count);
+    }
     CLFCN_CHECK(rc, out, err, "%s: damaged metadata", name);
     out->net = (struct clfcn_net_desc){
         .arch = out->config.arch,

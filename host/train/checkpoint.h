@@ -4,6 +4,7 @@
 
 #include "../data/classes.h"
 #include "../net/net.h"
+#include "../ops/loss.h"
 #include <clfcn/train.h>
 #include <jansson.h>
 
@@ -20,6 +21,8 @@ struct clfcn_train_state {
     int best_epoch;         /* epochs completed when the best was saved */
     uint64_t data_hash;     /* of the names of the training images, in their order */
     uint64_t log_bytes; /* length of log.jsonl at this point: resuming cuts it there */
+    float class_weights[CLFCN_MAX_CLASSES]; /* what --class-weights came to */
+    int class_weight_count;                 /* of the classes; 0: all weights are 1 */
 };
 
 /* What a checkpoint says of itself, read without touching a device. */
@@ -39,6 +42,13 @@ int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
                            const struct clfcn_classes *classes,
                            const struct clfcn_train_state *state,
                            struct clfcn_st_writer **out, struct clfcn_err *err);
+
+/* The loss of a run; borrows state's weights. */
+struct clfcn_loss_how clfcn_checkpoint_loss(const struct clfcn_train_config *config,
+                                            const struct clfcn_train_state *state);
+
+/* Its class weights: a new array, or NULL if memory is exhausted. */
+json_t *clfcn_class_weights_to_json(const struct clfcn_train_state *s);
 
 /* Read the metadata of an open file; name stands for it in messages. A file without clfcn
  * metadata gives has_metadata false. Free with clfcn_checkpoint_info_free(). */

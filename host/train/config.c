@@ -3,6 +3,7 @@
 #include "../data/augment.h"
 #include "../data/resize.h"
 #include "../net/net.h"
+#include "class_weights.h"
 #include "schedule.h"
 
 #include <math.h>
@@ -63,15 +64,17 @@ static const struct field {
     enum kind kind;
     const struct enum_access *access; /* of ENUM */
     struct range range;
+    bool later; /* not in the files of the first version: absent means the default */
 } fields[] = {
     { "data", FIELD(data), TEXT },
-    { "format", FIELD(format), TEXT },
+    { "format", FIELD(format), TEXT, .later = true },
     { "images", FIELD(images), TEXT },
     { "masks", FIELD(masks), TEXT },
     { "classes", FIELD(classes), TEXT },
+    { "ignore", FIELD(ignore), TEXT, .later = true },
     { "val", FIELD(val), TEXT },
     { "val-fraction", FIELD(val_fraction), REAL, .range = FROM_0_BELOW_1 },
-    { "own-split", FIELD(own_split), FLAG },
+    { "own-split", FIELD(own_split), FLAG, .later = true },
     { "arch", FIELD(arch), ENUM, &arch_access },
     { "backbone", FIELD(backbone), ENUM, &backbone_access },
     { "size", FIELD(width), EXTENT },
@@ -79,31 +82,36 @@ static const struct field {
     { "epochs", FIELD(epochs), INT, .range = AT_LEAST(1) },
     { "max-steps", FIELD(max_steps), INT64 },
     { "loss", FIELD(loss), ENUM, &loss_access },
+    { "focal-gamma", FIELD(focal_gamma), REAL, .range = AT_LEAST(0), .later = true },
+    { "class-weights", FIELD(class_weights), TEXT, .later = true },
     { "optimizer", FIELD(optimizer), ENUM, &optimizer_access },
+    { "clip-grad", FIELD(clip_grad), REAL, .range = AT_LEAST(0), .later = true },
     { "lr", FIELD(lr), REAL, .range = ABOVE_0 },
     { "momentum", FIELD(momentum), REAL, .range = FROM_0_BELOW_1 },
     { "weight-decay", FIELD(weight_decay), REAL, .range = AT_LEAST(0) },
     { "beta1", FIELD(beta1), REAL, .range = FROM_0_BELOW_1 },
     { "beta2", FIELD(beta2), REAL, .range = FROM_0_BELOW_1 },
     { "eps", FIELD(eps), REAL, .range = ABOVE_0 },
+    { "warmup", FIELD(warmup), INT, .range = AT_LEAST(0), .later = true },
     { "lr-policy", FIELD(lr_policy), ENUM, &lr_policy_access },
     { "lr-step", FIELD(lr_step), INT, .range = AT_LEAST(1) },
     { "lr-gamma", FIELD(lr_gamma), REAL, .range = ABOVE_0 },
     { "lr-power", FIELD(lr_power), REAL, .range = ABOVE_0 },
     { "seed", FIELD(seed), UINT64 },
     { "init", FIELD(init), TEXT },
-    { "partial", FIELD(partial), FLAG },
+    { "partial", FIELD(partial), FLAG, .later = true },
     { "freeze-backbone", FIELD(freeze_backbone), FLAG },
     { "augment", FIELD(augment), AUGMENT },
     { "resize", FIELD(resize), ENUM, &resize_access },
     { "no-shuffle", FIELD(shuffle), NOT_FLAG },
+    { "early-stop", FIELD(early_stop), INT, .range = AT_LEAST(0), .later = true },
     { "save-every", FIELD(save_every), INT, .range = AT_LEAST(0) },
     { "save-steps", FIELD(save_steps), INT, .range = AT_LEAST(0) },
     { "gemm", FIELD(gemm), ENUM, &gemm_access },
     { "workers", FIELD(workers), INT, .range = AT_LEAST(0) },
     { "cache-mem", FIELD(cache_bytes), BYTES },
     { "workspace", FIELD(workspace_bytes), BYTES },
-    { "mem", FIELD(mem_bytes), BYTES },
+    { "mem", FIELD(mem_bytes), BYTES, .later = true },
 };
 enum { FIELD_COUNT = sizeof(fields) / sizeof(fields[0]) };
 
@@ -120,6 +128,7 @@ void clfcn_train_defaults(struct clfcn_train_config *config)
         .epochs = 50,
         .max_steps = -1,
         .loss = CLFCN_LOSS_BCE,
+        .focal_gamma = 2,
         .optimizer = CLFCN_SGD,
         .lr = 0.01,
         .momentum = 0.7,
@@ -249,6 +258,9 @@ int clfcn_config_from_json(const json_t *json, struct clfcn_train_config *config
     clfcn_train_defaults(config);
     for (int i = 0; i < FIELD_COUNT; ++i) {
         const json_t *value = json_object_get(json, fields[i].key);
+        if (value == NULL && fields[i].later) {
+            continue;
+        }
         if (value == NULL) {
             return clfcn_err_set(err, CLFCN_EDATA, 0, "the configuration lacks '%s'",
                                  fields[i].key);
@@ -296,6 +308,11 @@ static int check_data(const struct clfcn_train_config *config, struct clfcn_err 
     if (config->set != NULL && (config->data != NULL || any)) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
                              "the data are given twice: as an open set, and by name");
+    }
+    if (config->set != NULL && config->ignore != NULL) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "ignore is for data given by name: let an open set ignore "
+                             "values with clfcn_dataset_ignore()");
     }
     if (config->val_set != NULL && config->val != NULL) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
@@ -352,6 +369,9 @@ int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err
         return rc;
     }
     rc = check_data(config, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_class_weights_check(config->class_weights, err);
+    }
     if (rc < 0) {
         return rc;
     }

@@ -10,7 +10,8 @@
  * command line without dashes ("lr", "max-steps"). */
 json_t *clfcn_config_to_json(const struct clfcn_train_config *config);
 
-/* Fill config from JSON over the defaults. String fields point into json, which must
+/* Fill config from JSON over the defaults, which stand for the options that came later
+ * than its file. String fields point into json, which must
  * outlive them. CLFCN_EDATA names the key that is missing or wrong. */
 int clfcn_config_from_json(const json_t *json, struct clfcn_train_config *config,
                            struct clfcn_err *err);

@@ -4,63 +4,17 @@
 #include "../util/sys.h"
 #include "../util/thread.h"
 #include "../util/trace.h"
+#include "loss_sum.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static double softplus_of_minus_abs(double x)
-{
-    return log1p(exp(-fabs(x)));
-}
-
-static double bce_pixel(const float *logits, int classes, size_t plane_stride, int label)
-{
-    double sum = 0;
-    for (int c = 0; c < classes; ++c) {
-        const double x = logits[(size_t)c * plane_stride];
-        sum += (x > 0 ? x : 0) - (c == label ? x : 0) + softplus_of_minus_abs(x);
-    }
-    return sum;
-}
-
-static double ce_pixel(const float *logits, int classes, size_t plane_stride, int label)
-{
-    double largest = logits[0], sum = 0;
-    for (int c = 1; c < classes; ++c) {
-        const double x = logits[(size_t)c * plane_stride];
-        largest = x > largest ? x : largest;
-    }
-    for (int c = 0; c < classes; ++c) {
-        sum += exp(logits[(size_t)c * plane_stride] - largest);
-    }
-    return log(sum) + largest - logits[(size_t)label * plane_stride];
-}
-
-void clfcn_loss_sum(enum clfcn_loss loss, const float *logits, int classes,
-                    size_t plane_stride, const uint8_t *labels, size_t pixels,
-                    double *sum, int64_t *labelled)
-{
-    *sum = 0;
-    *labelled = 0;
-    for (size_t i = 0; i < pixels; ++i) {
-        if (labels[i] == CLFCN_IGNORE) {
-            continue;
-        }
-        *sum += loss == CLFCN_LOSS_BCE
-                    ? bce_pixel(logits + i, classes, plane_stride, labels[i])
-                    : ce_pixel(logits + i, classes, plane_stride, labels[i]);
-        ++*labelled;
-    }
-}
 
 /* What one image of a batch comes to. */
 struct judged {
     uint8_t *truth, *predicted; /* [height][width] at the mask's own size */
     int width, height;
     struct clfcn_confusion confusion;
-    double loss_sum;
-    int64_t labelled;
+    struct clfcn_loss_sum loss;
     int rc;
     struct clfcn_err err;
 };
@@ -77,8 +31,7 @@ struct evaluation {
     const struct clfcn_batch *batch[CLFCN_NET_SLOTS]; /* NULL: the slot is idle */
     struct judged *judged;                            /* one an image of a batch */
     int judging;                                      /* slot of the batch being judged */
-    double loss_sum;
-    int64_t labelled;
+    struct clfcn_loss_sum loss;
 };
 
 /* Judge image k of the batch; runs in any thread. */
@@ -90,9 +43,10 @@ static void judge_image(void *arg, int k)
     const float *logits = ev->logits[ev->judging] + (size_t)k * ev->pixels;
     const double begin = clfcn_trace_begin();
     clfcn_confusion_reset(&j->confusion);
-    clfcn_loss_sum(ev->options->loss, logits, ev->desc->classes, ev->plane_stride,
-                   batch->labels + (size_t)k * ev->pixels, ev->pixels, &j->loss_sum,
-                   &j->labelled);
+    memset(&j->loss, 0, sizeof(j->loss));
+    clfcn_loss_sum_add(&j->loss, &ev->options->loss, logits, ev->desc->classes,
+                       ev->plane_stride, batch->labels + (size_t)k * ev->pixels,
+                       ev->pixels);
     j->rc = clfcn_dataset_read_labels(ev->set, batch->items[k], &j->truth, &j->width,
                                       &j->height, &j->err);
     if (j->rc < 0) {
@@ -122,8 +76,7 @@ static int take_image(struct evaluation *ev, int k, struct clfcn_eval_result *ou
         return j->rc;
     }
     clfcn_confusion_merge(&out->confusion, &j->confusion);
-    ev->loss_sum += j->loss_sum;
-    ev->labelled += j->labelled;
+    clfcn_loss_sum_merge(&ev->loss, &j->loss, ev->desc->classes);
     out->images++;
     if (ev->options->image == NULL) {
         return CLFCN_OK;
@@ -270,11 +223,8 @@ int clfcn_evaluate(struct clfcn_net *net, const struct clfcn_dataset *set,
         return rc;
     }
     clfcn_metrics_compute(&out->confusion, &out->metrics);
-    const double terms = options->loss == CLFCN_LOSS_BCE
-                             ? (double)ev.labelled * ev.desc->classes
-                             : (double)ev.labelled;
-    out->labelled = ev.labelled;
-    out->loss = ev.labelled > 0 ? ev.loss_sum / terms : NAN;
+    out->labelled = ev.loss.labelled;
+    out->loss = clfcn_loss_sum_mean(&ev.loss, &options->loss, ev.desc->classes);
     out->seconds = clfcn_clock() - start;
     return CLFCN_OK;
 }

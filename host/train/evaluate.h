@@ -4,6 +4,7 @@
 
 #include "../data/loader.h"
 #include "../net/net.h"
+#include "../ops/loss.h"
 #include "metrics.h"
 
 struct clfcn_eval_result {
@@ -24,7 +25,7 @@ typedef int (*clfcn_eval_image_fn)(void *user, int item, const float *logits,
                                    struct clfcn_err *err);
 
 struct clfcn_eval_options {
-    enum clfcn_loss loss;
+    struct clfcn_loss_how loss;
     clfcn_eval_image_fn image;                         /* may be NULL */
     void (*progress)(void *user, int done, int total); /* may be NULL */
     const volatile bool *stop; /* may be NULL; gives CLFCN_EINTR */
@@ -37,12 +38,5 @@ struct clfcn_eval_options {
 int clfcn_evaluate(struct clfcn_net *net, const struct clfcn_dataset *set,
                    struct clfcn_loader *loader, const struct clfcn_eval_options *options,
                    struct clfcn_eval_result *out, struct clfcn_err *err);
-
-/* Sum of the loss over labelled pixels of one image, and their number, in double: the
- * definition in DESIGN section 3. logits planes plane_stride apart, labels [pixels]. bce
- * sums over classes too; divide its sum by labelled * classes, that of ce by labelled. */
-void clfcn_loss_sum(enum clfcn_loss loss, const float *logits, int classes,
-                    size_t plane_stride, const uint8_t *labels, size_t pixels,
-                    double *sum, int64_t *labelled);
 
 #endif

@@ -93,6 +93,9 @@ int clfcn_run_save_end(struct clfcn_run *run, struct clfcn_err *err);
  * checkpoint. (run_data.c) */
 int clfcn_run_open_data(struct clfcn_run *run, struct clfcn_err *err);
 
+/* Build the network, with the checkpoint's weights or initial ones. (run_net.c) */
+int clfcn_run_open_net(struct clfcn_run *run, struct clfcn_err *err);
+
 /* What follows an epoch's last step: validation, samples, the epoch's event, checkpoints.
  * A function of the state with epoch_step == steps, so that a run stopped within it does
  * it anew when resumed. CLFCN_EINTR if stopped: the state is as before. (run_epoch.c) */

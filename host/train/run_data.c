@@ -1,5 +1,6 @@
 /* run_data.c - the data sets of a run, their split, and their loaders. */
 #include "../util/hash.h"
+#include "class_weights.h"
 #include "config.h"
 #include "run.h"
 
@@ -18,6 +19,12 @@ static int open_sets(struct clfcn_run *run, struct clfcn_err *err)
     }
     if (rc == CLFCN_OK && config->val != NULL) {
         rc = clfcn_dataset_open(config->val, &run->opened_val, err);
+    }
+    if (rc == CLFCN_OK && config->ignore != NULL) {
+        rc = clfcn_dataset_ignore(run->opened, config->ignore, err);
+    }
+    if (rc == CLFCN_OK && config->ignore != NULL && run->opened_val != NULL) {
+        rc = clfcn_dataset_ignore(run->opened_val, config->ignore, err);
     }
     run->set = run->opened != NULL ? run->opened : config->set;
     run->val_set = run->opened_val != NULL ? run->opened_val : config->val_set;
@@ -121,6 +128,24 @@ static int check_training_set(struct clfcn_run *run, const int *train,
     return CLFCN_OK;
 }
 
+/* What the options ask for that not every set allows. A run that is resumed has its
+ * weights. */
+static int settle_options(struct clfcn_run *run, const int *train, struct clfcn_err *err)
+{
+    const struct clfcn_train_config *config = &run->config;
+    struct clfcn_train_state *s = &run->state;
+    if (config->early_stop > 0 && run->val_count == 0) {
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "--early-stop goes by the mean IoU in validation, and there is "
+            "none: give --val or --val-fraction");
+    }
+    return run->resumed ? CLFCN_OK
+                        : clfcn_class_weights_find(config->class_weights, run->set, train,
+                                                   run->train_count, s->class_weights,
+                                                   &s->class_weight_count, err);
+}
+
 static int start_loaders(struct clfcn_run *run, const int *train, const int *eval,
                          int eval_count, struct clfcn_err *err)
 {
@@ -168,6 +193,9 @@ int clfcn_run_open_data(struct clfcn_run *run, struct clfcn_err *err)
     }
     if (rc == CLFCN_OK) {
         rc = check_training_set(run, train, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = settle_options(run, train, err);
     }
     if (rc == CLFCN_OK && run->val_count > 0) {
         rc = start_loaders(run, train, val, run->val_count, err);

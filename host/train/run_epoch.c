@@ -71,7 +71,7 @@ static int evaluate(struct clfcn_run *run, struct clfcn_eval_result *out,
 {
     struct epoch_eval eval = { .run = run };
     const struct clfcn_eval_options options = {
-        .loss = run->config.loss,
+        .loss = clfcn_checkpoint_loss(&run->config, &run->state),
         .image = take_image,
         .progress = show_progress,
         .stop = run->callbacks.stop,

@@ -131,6 +131,7 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
     run->config.val_set = requested->val_set;
     run->config.epochs = requested->epochs;
     run->config.max_steps = requested->max_steps;
+    run->config.early_stop = requested->early_stop;
     run->config.save_every = requested->save_every;
     run->config.save_steps = requested->save_steps;
     run->config.gemm = requested->gemm;

@@ -48,15 +48,18 @@ double clfcn_schedule_lr(const struct clfcn_train_config *config, int64_t step,
 {
     static const double pi = 3.14159265358979323846;
     const double done = (double)step / (double)total_steps;
+    const double full = step < config->warmup
+                            ? config->lr * (double)(step + 1) / config->warmup
+                            : config->lr;
     switch (config->lr_policy) {
     case CLFCN_LR_STEP:
-        return config->lr *
+        return full *
                pow(config->lr_gamma, (double)(step / steps_per_epoch / config->lr_step));
     case CLFCN_LR_POLY:
-        return config->lr * pow(done < 1 ? 1 - done : 0, config->lr_power);
+        return full * pow(done < 1 ? 1 - done : 0, config->lr_power);
     case CLFCN_LR_COSINE:
-        return config->lr * (1 + cos(pi * (done < 1 ? done : 1))) / 2;
+        return full * (1 + cos(pi * (done < 1 ? done : 1))) / 2;
     default:
-        return config->lr;
+        return full;
     }
 }

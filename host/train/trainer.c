@@ -1,9 +1,7 @@
 /* trainer.c - the steps of a run, two under way at a time, from start event to end event.
  */
 #include "../device/dev.h"
-#include "../net/tune.h"
 #include "../util/log.h"
-#include "../util/strbuf.h"
 #include "../util/sys.h"
 #include "../util/trace.h"
 #include "run.h"
@@ -124,6 +122,19 @@ static double take_step_time(struct clfcn_run *run, bool first)
     return seconds;
 }
 
+static json_t *step_event(const struct clfcn_run *run, double loss, double norm,
+                          double seconds)
+{
+    const struct clfcn_train_state *s = &run->state;
+    json_t *event = json_pack("{s:i, s:I, s:f, s:f, s:f}", "epoch", s->epoch, "step",
+                              (json_int_t)s->step, "loss", loss, "lr",
+                              lr_of_step(run, s->step - 1), "ms", 1e3 * seconds);
+    if (event != NULL && run->config.clip_grad > 0) {
+        json_object_set_new(event, "grad_norm", json_real(norm));
+    }
+    return event;
+}
+
 /* Wait for the oldest step under way, and log it. */
 static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
 {
@@ -145,15 +156,13 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     if (rc < 0) {
         return rc;
     }
-    if (!isfinite(loss)) {
-        return clfcn_run_not_finite(run, "loss", err);
+    const double norm =
+        run->config.clip_grad > 0 ? (double)clfcn_net_gradient_norm(run->net, slot) : 0;
+    if (!isfinite(loss) || !isfinite(norm)) {
+        return clfcn_run_not_finite(run, isfinite(loss) ? "gradient norm" : "loss", err);
     }
     rc = clfcn_runlog_event(run->log, "step",
-                            json_pack("{s:i, s:I, s:f, s:f, s:f}", "epoch", s->epoch,
-                                      "step", (json_int_t)s->step, "loss", (double)loss,
-                                      "lr", lr_of_step(run, s->step - 1), "ms",
-                                      1e3 * seconds),
-                            err);
+                            step_event(run, (double)loss, norm, seconds), err);
     clfcn_run_progress(run, (struct clfcn_progress){ .step = s->epoch_step,
                                                      .steps = run->steps,
                                                      .loss = loss });
@@ -207,10 +216,33 @@ static int64_t next_pause(const struct clfcn_run *run)
 
 /* --- the run --- */
 
+/* Whether --early-stop has ended the run. */
+static bool is_over_early(const struct clfcn_run *run)
+{
+    const int patience = run->config.early_stop;
+    return patience > 0 && run->state.epoch - run->state.best_epoch >= patience;
+}
+
 /* Whether nothing is left to be done, but for the end of an epoch. */
 static bool is_complete(const struct clfcn_run *run)
 {
-    return run->state.epoch_step < run->steps && run->state.step >= last_step(run);
+    return run->state.epoch_step < run->steps &&
+           (run->state.step >= last_step(run) || is_over_early(run));
+}
+
+/* Why a run that was complete before does nothing. */
+static void say_complete(const struct clfcn_run *run)
+{
+    const struct clfcn_train_state *s = &run->state;
+    if (s->step >= last_step(run)) {
+        clfcn_info("%s is complete (epoch %d of %d, step %" PRId64
+                   "): raise --epochs or --max-steps to go on",
+                   run->config.out, s->epoch, run->config.epochs, s->step);
+    } else {
+        clfcn_info("%s was stopped early after epoch %d, epoch %d being the best: raise "
+                   "--early-stop (now %d), or set it to 0, to go on",
+                   run->config.out, s->epoch, s->best_epoch, run->config.early_stop);
+    }
 }
 
 static int train_epochs(struct clfcn_run *run, struct clfcn_err *err)
@@ -259,20 +291,6 @@ static json_t *class_names(const struct clfcn_dataset *set)
     return names;
 }
 
-/* What --mem led to. */
-static void say_thrift(const struct clfcn_run *run)
-{
-    struct clfcn_net_forecast f;
-    char takes[32];
-    clfcn_net_get_forecast(run->net, &f);
-    if (f.thrift) {
-        clfcn_info("%s of device memory, with %s; a step takes about %.2f times as long",
-                   clfcn_format_bytes(f.memory.total, takes, sizeof(takes)), f.thrift,
-                   f.ms / f.usual_ms);
-    }
-    free(f.thrift);
-}
-
 static int log_start(struct clfcn_run *run, struct clfcn_err *err)
 {
     const struct clfcn_device_info *info = clfcn_dev_get_info(run->dev);
@@ -294,18 +312,23 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
         "train_images", run->train_count, "val_images", run->val_count, "steps_per_epoch",
         run->steps, "epoch", run->state.epoch, "step", (json_int_t)run->state.step,
         "device_bytes", (json_int_t)memory.total);
+    if (event != NULL && run->state.class_weight_count > 0) {
+        json_object_set_new(event, "class_weights",
+                            clfcn_class_weights_to_json(&run->state));
+    }
     return clfcn_runlog_event(run->log, "start", event, err);
 }
 
-/* The last line of the log; reason "completed", "max-steps", "interrupted" or "failed".
- */
+/* The last line of the log; reason "completed", "early-stop", "max-steps", "interrupted"
+ * or "failed". */
 static int log_end(struct clfcn_run *run, int rc, const char *message, double seconds,
                    struct clfcn_err *err)
 {
-    const char *reason = rc == CLFCN_EINTR                       ? "interrupted"
-                         : rc < 0                                ? "failed"
-                         : run->state.epoch < run->config.epochs ? "max-steps"
-                                                                 : "completed";
+    const char *reason = rc == CLFCN_EINTR                        ? "interrupted"
+                         : rc < 0                                 ? "failed"
+                         : run->state.epoch >= run->config.epochs ? "completed"
+                         : run->state.step >= last_step(run)      ? "max-steps"
+                                                                  : "early-stop";
     json_t *event =
         json_pack("{s:s, s:i, s:I, s:f}", "reason", reason, "epoch", run->state.epoch,
                   "step", (json_int_t)run->state.step, "seconds", seconds);
@@ -315,74 +338,12 @@ static int log_end(struct clfcn_run *run, int rc, const char *message, double se
     return clfcn_runlog_event(run->log, "end", event, err);
 }
 
-/* Other algorithms round otherwise: so a run keeps those it was begun with, whatever has
- * been tuned since. */
-static void choose_algorithms(struct clfcn_run *run, const struct clfcn_net_desc *desc,
-                              const struct clfcn_net_options *options)
-{
-    const json_t *begun = json_object_get(run->info.json, "tuning");
-    struct clfcn_err err;
-    if (!run->resumed) {
-        clfcn_tune_first(run->dev, desc, options, run->callbacks.stop);
-    } else if (begun != NULL) {
-        if (clfcn_choices_from_json(begun, run->dev, &run->choices, &err) == CLFCN_OK) {
-            return;
-        }
-        clfcn_warn("the algorithms that this run was begun with are of no use here (%s): "
-                   "it goes on with others, which round otherwise",
-                   err.msg);
-    }
-    clfcn_choices_load(run->dev, CLFCN_LOG_WARN, &run->choices);
-}
-
-/* The network, with the checkpoint's weights or initial ones. */
-static int open_net(struct clfcn_run *run, struct clfcn_err *err)
-{
-    const struct clfcn_train_config *config = &run->config;
-    const struct clfcn_net_desc desc = {
-        .arch = config->arch,
-        .backbone = config->backbone,
-        .classes = clfcn_dataset_classes(run->set),
-        .width = config->width,
-        .height = config->height,
-        .batch = config->batch,
-    };
-    struct clfcn_net_options options = {
-        .training = true,
-        .loss = config->loss,
-        .optimizer = config->optimizer,
-        .freeze_backbone = config->freeze_backbone,
-        .gemm = config->gemm,
-        .workspace_bytes = config->workspace_bytes,
-        .mem_bytes = config->mem_bytes,
-    };
-    choose_algorithms(run, &desc, &options);
-    options.choices = &run->choices;
-    int rc = clfcn_net_create(run->dev, &desc, &options, &run->net, err);
-    if (rc < 0) {
-        return rc;
-    }
-    say_thrift(run);
-    if (run->resumed) {
-        char name[512];
-        snprintf(name, sizeof(name), "%s/checkpoints/last.safetensors", config->out);
-        rc = clfcn_net_read_file(run->net, &run->last, name, true, err);
-        clfcn_weights_close(&run->last);
-        return rc;
-    }
-    rc = clfcn_net_init(run->net, config->seed, err);
-    if (rc == CLFCN_OK && config->init != NULL) {
-        rc = clfcn_net_load(run->net, config->init, config->partial, err);
-    }
-    return rc;
-}
-
 /* Network and log at the state's position; a new run's first checkpoint. */
 static int begin(struct clfcn_run *run, struct clfcn_err *err)
 {
     int rc = clfcn_run_write_config(run, err);
     if (rc == CLFCN_OK) {
-        rc = open_net(run, err);
+        rc = clfcn_run_open_net(run, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_runlog_open(run->config.out, run->state.log_bytes, &run->callbacks,
@@ -428,6 +389,12 @@ static int train(struct clfcn_run *run, struct clfcn_err *err)
     run->queued = run->state.step;
     if (rc == CLFCN_OK) {
         rc = train_epochs(run, &cause);
+    }
+    if (rc == CLFCN_OK && run->state.step < last_step(run)) {
+        clfcn_info(
+            "stopped early after epoch %d: no better mean IoU for %d epochs, epoch "
+            "%d being the best",
+            run->state.epoch, run->config.early_stop, run->state.best_epoch);
     }
     rc = settle(run, rc, &cause);
     if (run->log != NULL) {
@@ -484,9 +451,7 @@ int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
         rc = clfcn_run_open_data(&run, err);
     }
     if (rc == CLFCN_OK && run.resumed && is_complete(&run)) {
-        clfcn_info("%s is complete (epoch %d of %d, step %" PRId64
-                   "): raise --epochs or --max-steps to go on",
-                   run.config.out, run.state.epoch, run.config.epochs, run.state.step);
+        say_complete(&run);
     } else if (rc == CLFCN_OK) {
         rc = train(&run, err);
     }

@@ -55,6 +55,16 @@ CLFCN_API int clfcn_dataset_from_memory(const char *const *class_names, int clas
                                         struct clfcn_dataset **out,
                                         struct clfcn_err *err);
 
+/**
+ * Let pixels of these mask values count nowhere, in addition to those of the classes'
+ * `ignore` line.
+ *
+ * @param values  As in that line: "255", "0 7 20-29", "128,64,0".
+ * @return CLFCN_OK; CLFCN_EINVAL if that is no such text, or a value is a class's.
+ */
+CLFCN_API int clfcn_dataset_ignore(struct clfcn_dataset *set, const char *values,
+                                   struct clfcn_err *err);
+
 /** Destroy *set and set it to NULL. Takes a pointer to NULL. */
 CLFCN_API void clfcn_dataset_destroy(struct clfcn_dataset **set);
 

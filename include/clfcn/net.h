@@ -8,7 +8,7 @@ CLFCN_BEGIN_DECLS
 
 enum clfcn_arch { CLFCN_FCN32S, CLFCN_FCN16S, CLFCN_FCN8S, CLFCN_FCNS };
 enum clfcn_backbone { CLFCN_VGG11, CLFCN_VGG13, CLFCN_VGG16, CLFCN_VGG19 };
-enum clfcn_loss { CLFCN_LOSS_BCE, CLFCN_LOSS_CE };
+enum clfcn_loss { CLFCN_LOSS_BCE, CLFCN_LOSS_CE, CLFCN_LOSS_DICE, CLFCN_LOSS_FOCAL };
 enum clfcn_optimizer { CLFCN_SGD, CLFCN_ADAM, CLFCN_ADAMW };
 enum clfcn_gemm_kind { CLFCN_GEMM_AUTO, CLFCN_GEMM_CLBLAST, CLFCN_GEMM_NATIVE };
 
@@ -41,15 +41,21 @@ struct clfcn_choices;
 struct clfcn_net_options {
     bool training; /**< allocate for backward and update too */
     enum clfcn_loss loss;
+    /** [classes], at least 0 and one of them above; NULL: all are 1. Borrowed for
+     * clfcn_net_create(). */
+    const float *class_weights;
+    double focal_gamma; /**< exponent of the focal loss */
     enum clfcn_optimizer optimizer;
+    double clip_norm; /**< limit of the norm of all gradients together; 0: none */
     bool freeze_backbone; /**< backbone gets neither gradients nor updates */
     enum clfcn_gemm_kind gemm;
     size_t workspace_bytes; /**< limit of im2col columns and GEMM scratch; 0: a default */
     /** Limit of device memory in all; 0: none. To keep to it, networks that train take
      * smaller workspaces and cheaper algorithms, update weights layer by layer, make
      * activations twice, let the backbone, which has no batch norm, take the batch in
-     * parts, and leave optimiser state and weights in host memory: whatever costs least.
-     * Only other algorithms and parts change bits, by rounding. */
+     * parts, and leave optimiser state and weights in host memory: whatever costs least;
+     * with clip_norm no update comes before the last gradient, which leaves out three of
+     * these. Only other algorithms and parts change bits, by rounding. */
     size_t mem_bytes;
     /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device.
      */

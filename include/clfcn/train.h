@@ -19,6 +19,8 @@ struct clfcn_train_config {
     const char *data;   /**< see clfcn_dataset_open(); or NULL and the next three */
     const char *format; /**< of data, see clfcn_dataset_open_as(); NULL: recognised */
     const char *images, *masks, *classes;
+    const char *ignore; /**< mask values that count nowhere, too (clfcn_dataset_ignore()),
+                           in data given by name; NULL: none */
     const char *val; /**< folder of a validation set, NULL: val_fraction of the data */
     /** Borrowed, for the call: an open set in place of data, and one in place of val; may
      * be NULL. Not kept with the run, so to be given again when resuming. */
@@ -32,9 +34,15 @@ struct clfcn_train_config {
     int64_t max_steps; /**< stop after so many steps in all; < 0: no limit. Does not
                           change the learning-rate schedule, which spans all epochs. */
     enum clfcn_loss loss;
+    double focal_gamma; /**< exponent of loss focal */
+    /** "auto": by median frequency balancing of the training masks, or numbers with commas
+     * between them, one a class; NULL or "none": all are 1. */
+    const char *class_weights;
     enum clfcn_optimizer optimizer;
+    double clip_grad; /**< limit of the norm of all gradients together; 0: none */
     double lr, momentum, weight_decay;
     double beta1, beta2, eps; /**< of Adam and AdamW */
+    int warmup; /**< steps over which the learning rate rises to what the policy says */
     enum clfcn_lr_policy lr_policy;
     int lr_step;     /**< epochs between drops of policy step */
     double lr_gamma; /**< factor of a drop of policy step */
@@ -46,6 +54,8 @@ struct clfcn_train_config {
     enum clfcn_resize resize;
     struct clfcn_augment augment;
     bool shuffle;
+    int early_stop; /**< end after so many epochs without a better mean IoU in validation,
+                       0: never */
     int save_every;  /**< epochs between numbered checkpoints, 0: none */
     int save_steps;  /**< steps between writes of last.safetensors, 0: each epoch's end
                         only */
@@ -92,9 +102,9 @@ struct clfcn_train_callbacks {
  *
  * @param dev     Borrowed.
  * @param config  Copied. With resume, only out, set, val_set, epochs, max_steps,
- * save_every, save_steps, gemm, workers, cache_bytes, workspace_bytes, mem_bytes,
- * pause_on_battery and max_celsius are taken from it. A run that was killed before its
- * first checkpoint starts anew with its config.json.
+ * save_every, save_steps, early_stop, gemm, workers, cache_bytes, workspace_bytes,
+ * mem_bytes, pause_on_battery and max_celsius are taken from it. A run that was killed
+ * before its first checkpoint starts anew with its config.json.
  * @return CLFCN_OK; CLFCN_EINTR if stopped, the state being saved; CLFCN_EINVAL also if
  *         the machine shows no sensor that an option needs; else the first error.
  */

@@ -314,7 +314,7 @@ static void test_relu_gradient(void **state)
 }
 
 struct losses {
-    enum clfcn_loss kind;
+    struct clfcn_loss_how how;
     int classes;
     size_t row;
     const uint8_t *labels;
@@ -324,7 +324,7 @@ static void loss_forward(void *arg, double *const in[MAX_INPUTS], double *y)
 {
     const struct losses *l = arg;
     double *unused = doubles((size_t)l->classes * l->row);
-    *y = clfcn_ref_loss(l->kind, l->classes, l->row, in[0], l->labels, unused);
+    *y = clfcn_ref_loss(&l->how, l->classes, l->row, in[0], l->labels, unused);
     free(unused);
 }
 
@@ -332,7 +332,7 @@ static void loss_backward(void *arg, double *const in[MAX_INPUTS], const double 
                           double *const din[MAX_INPUTS])
 {
     const struct losses *l = arg;
-    clfcn_ref_loss(l->kind, l->classes, l->row, in[0], l->labels, din[0]);
+    clfcn_ref_loss(&l->how, l->classes, l->row, in[0], l->labels, din[0]);
     for (size_t i = 0; i < (size_t)l->classes * l->row; ++i) {
         din[0][i] *= *dy;
     }
@@ -342,20 +342,24 @@ static void test_loss_gradients(void **state)
 {
     static const uint8_t labels[] = { 0, 2, CLFCN_IGNORE, 1, 1, 0, CLFCN_IGNORE, 2 };
     static const uint8_t zeros[] = { 0, 0, CLFCN_IGNORE };
-    struct losses cases[] = {
-        { CLFCN_LOSS_BCE, 3, COUNT(labels), labels },
-        { CLFCN_LOSS_CE, 3, COUNT(labels), labels },
-        { CLFCN_LOSS_BCE, 1, COUNT(zeros), zeros },
-        { CLFCN_LOSS_CE, 1, COUNT(zeros), zeros },
-    };
-    for (size_t i = 0; i < COUNT(cases); ++i) {
-        check_gradient(&(struct function){
-            .arg = &cases[i],
-            .outputs = 1,
-            .inputs = { (size_t)cases[i].classes * cases[i].row },
-            .forward = loss_forward,
-            .backward = loss_backward,
-        });
+    static const float weights[] = { 0.25f, 2.0f, 0.0f };
+    for (int i = 0; i < 8; ++i) {
+        const enum clfcn_loss kind = (enum clfcn_loss)(i / 2);
+        const float *w = i % 2 ? weights : NULL;
+        struct losses cases[] = {
+            { { kind, w, 2.0 }, 3, COUNT(labels), labels },
+            { { kind, w, 0.7 }, 3, COUNT(labels), labels },
+            { { kind, w, 2.0 }, 1, COUNT(zeros), zeros },
+        };
+        for (size_t k = 0; k < COUNT(cases); ++k) {
+            check_gradient(&(struct function){
+                .arg = &cases[k],
+                .outputs = 1,
+                .inputs = { (size_t)cases[k].classes * cases[k].row },
+                .forward = loss_forward,
+                .backward = loss_backward,
+            });
+        }
     }
 }
 
@@ -444,20 +448,54 @@ static void test_losses_by_hand(void **state)
 {
     const double zeros[] = { 0, 0, 0, 0 }, far[] = { 1000, -1000 };
     const uint8_t labels[] = { 0, 1 }, none[] = { CLFCN_IGNORE, CLFCN_IGNORE };
+    const struct clfcn_loss_how bce = { .kind = CLFCN_LOSS_BCE },
+                                ce = { .kind = CLFCN_LOSS_CE };
     double d[4];
-    double loss = clfcn_ref_loss(CLFCN_LOSS_BCE, 2, 2, zeros, labels, d);
+    double loss = clfcn_ref_loss(&bce, 2, 2, zeros, labels, d);
     assert_values(&loss, (const double[]){ log(2) }, 1);
     assert_values(d, (const double[]){ -0.125, 0.125, 0.125, -0.125 }, 4);
-    loss = clfcn_ref_loss(CLFCN_LOSS_CE, 2, 2, zeros, labels, d);
+    loss = clfcn_ref_loss(&ce, 2, 2, zeros, labels, d);
     assert_values(&loss, (const double[]){ log(2) }, 1);
     assert_values(d, (const double[]){ -0.25, 0.25, 0.25, -0.25 }, 4);
-    loss = clfcn_ref_loss(CLFCN_LOSS_CE, 2, 2, zeros, none, d);
+    loss = clfcn_ref_loss(&ce, 2, 2, zeros, none, d);
     assert_values(&loss, zeros, 1);
     assert_values(d, zeros, 4);
-    loss = clfcn_ref_loss(CLFCN_LOSS_CE, 2, 1, far, &labels[1], d);
+    loss = clfcn_ref_loss(&ce, 2, 1, far, &labels[1], d);
     assert_values(&loss, (const double[]){ 2000 }, 1);
-    loss = clfcn_ref_loss(CLFCN_LOSS_BCE, 2, 1, far, &labels[1], d);
+    loss = clfcn_ref_loss(&bce, 2, 1, far, &labels[1], d);
     assert_values(&loss, (const double[]){ 1000 }, 1);
+}
+
+/* Two classes, logits all 0: every probability is 1/2. */
+static void test_more_losses_by_hand(void **state)
+{
+    static const float weights[] = { 1.0f, 3.0f };
+    const double zeros[] = { 0, 0, 0, 0 };
+    const uint8_t labels[] = { 0, 1 }, same[] = { 0, 0 };
+    const uint8_t none[] = { CLFCN_IGNORE, CLFCN_IGNORE };
+    struct clfcn_loss_how how = { .kind = CLFCN_LOSS_FOCAL, .gamma = 2 };
+    double d[4];
+    /* (1/2)^2 log 2, with weights (1 + 3) / 2 times that */
+    double loss = clfcn_ref_loss(&how, 2, 2, zeros, labels, d);
+    assert_values(&loss, (const double[]){ 0.25 * log(2) }, 1);
+    how.weights = weights;
+    loss = clfcn_ref_loss(&how, 2, 2, zeros, labels, d);
+    assert_values(&loss, (const double[]){ 0.5 * log(2) }, 1);
+    /* ce divides by the weights, bce by pixels and classes */
+    how.kind = CLFCN_LOSS_CE;
+    loss = clfcn_ref_loss(&how, 2, 2, zeros, labels, d);
+    assert_values(&loss, (const double[]){ log(2) }, 1);
+    assert_values(d, (const double[]){ -0.125, 0.375, 0.125, -0.375 }, 4);
+    how.kind = CLFCN_LOSS_BCE;
+    loss = clfcn_ref_loss(&how, 2, 2, zeros, labels, d);
+    assert_values(&loss, (const double[]){ 2 * log(2) }, 1);
+    /* Overlaps 1 and 0, sizes 3 and 1, and one pixel more on both sides. */
+    how.kind = CLFCN_LOSS_DICE;
+    loss = clfcn_ref_loss(&how, 2, 2, zeros, same, d);
+    assert_values(&loss, (const double[]){ (1 * 0.25 + 3 * 0.5) / 4 }, 1);
+    loss = clfcn_ref_loss(&how, 2, 2, zeros, none, d);
+    assert_values(&loss, zeros, 1);
+    assert_values(d, zeros, 4);
 }
 
 /* Two updates of one parameter, in the numbers of PyTorch's documentation. */
@@ -491,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_pool_by_hand),
         cmocka_unit_test(test_batchnorm_by_hand),
         cmocka_unit_test(test_losses_by_hand),
+        cmocka_unit_test(test_more_losses_by_hand),
         cmocka_unit_test(test_optimisers_by_hand),
         cmocka_unit_test(test_conv_gradient),
         cmocka_unit_test(test_deconv_gradient),

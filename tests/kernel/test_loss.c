@@ -1,19 +1,23 @@
-/* test_loss.c - both losses and their gradients. */
+/* test_loss.c - all losses and their gradients. */
 #include "../../host/ops/loss.h"
 #include "../../host/ops/ref.h"
 #include "rig.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct loss_case {
     enum clfcn_loss kind;
     int classes, n, h, w;
     double spread;  /* deviation of the logits */
     double ignored; /* share of the pixels without label */
+    double gamma;
+    bool weighted;
 };
 
 /* Three losses, of which the tested one goes into the middle. */
 enum { SLOTS = 3, SLOT = 1 };
+enum { KINDS = CLFCN_LOSS_FOCAL + 1 };
 
 struct fixture {
     struct rig *rig;
@@ -21,6 +25,8 @@ struct fixture {
     struct clfcn_loss_op op;
     struct clfcn_tensor tx, tdx;
     struct vec x, dx, loss, scratch;
+    struct clfcn_loss_how how;
+    float weights[CLFCN_MAX_CLASSES];
     uint8_t *labels;
     cl_mem device_labels;
     int64_t labelled;
@@ -54,7 +60,13 @@ static void open_fixture(struct fixture *f, struct rig *rig, const struct loss_c
     const struct clfcn_op_env env = { .dev = rig->dev,
                                       .programs = f->programs,
                                       .training = true };
-    rig_ok(clfcn_loss_prepare(&f->op, c->kind, &f->tx, &env, &err), &err);
+    f->how = (struct clfcn_loss_how){ .kind = c->kind, .gamma = c->gamma };
+    for (int k = 0; c->weighted && k < c->classes; ++k) {
+        f->weights[k] = k == 1 ? 0.0f : (float)(0.1 + 3.0 * clfcn_rng_double(&rig->rng));
+        f->how.weights = f->weights;
+    }
+    rig_ok(clfcn_loss_prepare(&f->op, &f->how, &f->tx, &env, &err), &err);
+    rig_ok(clfcn_loss_allocate(&f->op, rig->dev, &err), &err);
     rig_ok(clfcn_programs_build(f->programs, &err), &err);
     vec_open(rig, &f->x, "logits", clfcn_tensor_count(&f->tx));
     vec_open(rig, &f->dx, "gradient", clfcn_tensor_count(&f->tx));
@@ -73,6 +85,7 @@ static void close_fixture(struct fixture *f)
     vec_close(f->rig, &f->loss);
     vec_close(f->rig, &f->scratch);
     clfcn_buffer_release(f->rig->dev, &f->device_labels);
+    clfcn_loss_release(&f->op, f->rig->dev);
     free(f->labels);
     clfcn_programs_destroy(&f->programs);
 }
@@ -87,7 +100,8 @@ static void run(struct fixture *f)
     vec_upload(f->rig, &f->loss);
     vec_upload(f->rig, &f->x);
     vec_poison(f->rig, &f->dx);
-    rig_ok(clfcn_loss_run(&f->op, &run, &f->tx, f->device_labels, f->labelled, &f->tdx,
+    const double terms = clfcn_loss_terms(&f->op, f->labels, f->labelled);
+    rig_ok(clfcn_loss_run(&f->op, &run, &f->tx, f->device_labels, terms, &f->tdx,
                           f->loss.mem, SLOT, &err),
            &err);
     vec_download(f->rig, &f->loss);
@@ -99,7 +113,7 @@ static void run(struct fixture *f)
 static void compare(struct fixture *f, const struct loss_case *c)
 {
     double *want = doubles(f->dx.count);
-    const double loss = clfcn_ref_loss(c->kind, c->classes, clfcn_tensor_row(&f->tx),
+    const double loss = clfcn_ref_loss(&f->how, c->classes, clfcn_tensor_row(&f->tx),
                                        f->x.host, f->labels, want);
     assert_close("loss", &f->loss.host[SLOT], &loss, 1, TOLERANCE_SUM);
     assert_close("gradient", f->dx.host, want, f->dx.count, TOLERANCE_SUM);
@@ -117,36 +131,72 @@ static void check(struct rig *rig, const struct loss_case *c)
     close_fixture(&f);
 }
 
-static void check_kind(struct rig *rig, enum clfcn_loss kind)
+static void check_kind(struct rig *rig, enum clfcn_loss kind, double gamma)
 {
-    const struct loss_case cases[] = {
-        { kind, 1, 1, 1, 1, 1.0, 0.0 },    { kind, 2, 3, 5, 7, 1.0, 0.0 },
-        { kind, 3, 1, 9, 13, 2.0, 0.3 },   { kind, 1, 1, 4, 9, 1.0, 0.2 },
-        { kind, 21, 2, 17, 19, 3.0, 0.1 }, { kind, 2, 3, 65, 67, 1.0, 0.5 },
-        { kind, 5, 4, 96, 64, 10.0, 0.9 },
+    struct loss_case cases[] = {
+        { kind, 1, 1, 1, 1, 1.0, 0.0, 0, false },
+        { kind, 2, 3, 5, 7, 1.0, 0.0, 0, false },
+        { kind, 3, 1, 9, 13, 2.0, 0.3, 0, true },
+        { kind, 1, 1, 4, 9, 1.0, 0.2, 0, true },
+        { kind, 21, 2, 17, 19, 3.0, 0.1, 0, true },
+        { kind, 2, 3, 65, 67, 1.0, 0.5, 0, false },
+        { kind, 5, 4, 96, 64, 10.0, 0.9, 0, true },
     };
     const int count = rig->small ? 3 : CLFCN_ARRAY_LEN(cases);
     for (int i = 0; i < count; ++i) {
+        cases[i].gamma = gamma;
         check(rig, &cases[i]);
     }
 }
 
 static void test_bce(void **state)
 {
-    check_kind(*state, CLFCN_LOSS_BCE);
+    check_kind(*state, CLFCN_LOSS_BCE, 0.0);
 }
 
 static void test_ce(void **state)
 {
-    check_kind(*state, CLFCN_LOSS_CE);
+    check_kind(*state, CLFCN_LOSS_CE, 0.0);
+}
+
+static void test_dice(void **state)
+{
+    check_kind(*state, CLFCN_LOSS_DICE, 0.0);
+}
+
+static void test_focal(void **state)
+{
+    check_kind(*state, CLFCN_LOSS_FOCAL, 2.0);
+}
+
+/* 0 is ce but for the weights; below 1 the power has no slope at 0. */
+static void test_focal_exponents(void **state)
+{
+    static const double gammas[] = { 0.0, 0.5, 1.0, 5.0 };
+    for (int i = 0; i < CLFCN_ARRAY_LEN(gammas); ++i) {
+        check(*state, &(struct loss_case){ CLFCN_LOSS_FOCAL, 4, 1, 11, 13, 4.0, 0.2,
+                                           gammas[i], true });
+    }
+}
+
+/* The most classes there can be. */
+static void test_many_classes(void **state)
+{
+    const struct rig *rig = *state;
+    for (int kind = 0; !rig->small && kind < KINDS; ++kind) {
+        check(*state, &(struct loss_case){ (enum clfcn_loss)kind, CLFCN_MAX_CLASSES, 1, 9,
+                                           31, 2.0, 0.1, 2.0, true });
+    }
 }
 
 /* The gradients of pixels that are wrong are 1, of those that are right next to 0;
  * nothing overflows. */
 static void test_extreme_logits(void **state)
 {
-    for (int kind = CLFCN_LOSS_BCE; kind <= CLFCN_LOSS_CE; ++kind) {
-        const struct loss_case c = { (enum clfcn_loss)kind, 4, 1, 5, 7, 1.0, 0.1 };
+    for (int kind = 0; kind < KINDS; ++kind) {
+        const struct loss_case c = {
+            (enum clfcn_loss)kind, 4, 1, 5, 7, 1.0, 0.1, 2.0, true
+        };
         struct fixture f;
         open_fixture(&f, *state, &c);
         for (size_t i = 0; i < f.x.count; ++i) {
@@ -158,18 +208,59 @@ static void test_extreme_logits(void **state)
     }
 }
 
+/* All that is left of the loss is what is missing from 1, which must not be lost in
+ * rounding. */
+static void test_nearly_right(void **state)
+{
+    for (int kind = CLFCN_LOSS_DICE; kind <= CLFCN_LOSS_FOCAL; ++kind) {
+        const struct loss_case c = {
+            (enum clfcn_loss)kind, 3, 1, 5, 7, 1.0, 0.1, 2.0, true
+        };
+        struct fixture f;
+        open_fixture(&f, *state, &c);
+        const size_t row = clfcn_tensor_row(&f.tx);
+        for (size_t i = 0; i < f.x.count; ++i) {
+            f.x.host[i] = f.labels[i % row] == i / row ? 5.0 : -5.0;
+        }
+        run(&f);
+        compare(&f, &c);
+        close_fixture(&f);
+    }
+}
+
 static void test_nothing_labelled(void **state)
 {
-    for (int kind = CLFCN_LOSS_BCE; kind <= CLFCN_LOSS_CE; ++kind) {
-        check(*state, &(struct loss_case){ (enum clfcn_loss)kind, 3, 2, 3, 5, 1.0, 1.1 });
+    for (int kind = 0; kind < KINDS; ++kind) {
+        check(*state, &(struct loss_case){ (enum clfcn_loss)kind, 3, 2, 3, 5, 1.0, 1.1,
+                                           2.0, true });
     }
+}
+
+/* Every label's class has the weight 0. */
+static void test_weightless(void **state)
+{
+    const struct loss_case c = { CLFCN_LOSS_CE, 3, 1, 3, 5, 1.0, 0.0, 0.0, true };
+    struct fixture f;
+    open_fixture(&f, *state, &c);
+    memset(f.labels, 1, clfcn_tensor_row(&f.tx));
+    struct clfcn_err err;
+    rig_ok(clfcn_buffer_write(f.rig->dev, f.device_labels, 0, clfcn_tensor_row(&f.tx),
+                              f.labels, &err),
+           &err);
+    vec_normal(f.rig, &f.x, 0.0, 1.0);
+    run(&f);
+    compare(&f, &c);
+    assert_true(f.loss.host[SLOT] == 0.0);
+    close_fixture(&f);
 }
 
 /* A NaN among the logits makes the loss NaN: that is how divergence is noticed. */
 static void test_nan_passes(void **state)
 {
-    for (int kind = CLFCN_LOSS_BCE; kind <= CLFCN_LOSS_CE; ++kind) {
-        const struct loss_case c = { (enum clfcn_loss)kind, 3, 1, 3, 5, 1.0, 0.0 };
+    for (int kind = 0; kind < KINDS; ++kind) {
+        const struct loss_case c = {
+            (enum clfcn_loss)kind, 3, 1, 3, 5, 1.0, 0.0, 2.0, false
+        };
         struct fixture f;
         open_fixture(&f, *state, &c);
         vec_normal(f.rig, &f.x, 0.0, 1.0);
@@ -180,14 +271,42 @@ static void test_nan_passes(void **state)
     }
 }
 
+/* The same bits each time. */
+static void test_repeats(void **state)
+{
+    for (int kind = 0; kind < KINDS; ++kind) {
+        const struct loss_case c = {
+            (enum clfcn_loss)kind, 3, 2, 19, 23, 1.0, 0.1, 2.0, true
+        };
+        struct fixture f;
+        open_fixture(&f, *state, &c);
+        vec_normal(f.rig, &f.x, 0.0, 1.0);
+        run(&f);
+        const double loss = f.loss.host[SLOT];
+        double *first = vec_copy(&f.dx);
+        run(&f);
+        assert_true(loss == f.loss.host[SLOT]);
+        assert_close("gradient", f.dx.host, first, f.dx.count, TOLERANCE_EXACT);
+        free(first);
+        close_fixture(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(test_bce),
         RIG_TEST(test_ce),
+        RIG_TEST(test_dice),
+        RIG_TEST(test_focal),
+        RIG_TEST(test_focal_exponents),
+        RIG_TEST(test_many_classes),
         RIG_TEST(test_extreme_logits),
+        RIG_TEST(test_nearly_right),
         RIG_TEST(test_nothing_labelled),
+        RIG_TEST(test_weightless),
         RIG_TEST(test_nan_passes),
+        RIG_TEST(test_repeats),
     };
     return RIG_RUN(tests);
 }
