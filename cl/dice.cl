@@ -86,7 +86,8 @@ __kernel void dice_slopes(__global float *scratch, __global const float *restric
     const float inverse = 1.0f / (sum.y + 1.0f), share = weight[c] * inverse;
     const float overlap = (sum.y - sum.x + 1.0f) * inverse;
     scratch[c] = share * sum.x;
-    vstore2((float2)(share * overlap, -2.0f * share), c, scratch + SLOPES);
+    scratch[SLOPES + 2 * c] = share * overlap;
+    scratch[SLOPES + 2 * c + 1] = -2.0f * share;
 }
 
 /* p * (slope - mean of the slopes), slopes being counted from the label's, which is all
@@ -100,8 +101,8 @@ __kernel void dice_gradient(__global const uchar *restrict label,
         return;
     }
     const int t = label[p];
-    const float2 own = vload2(t != IGNORE ? t : 0, scratch + SLOPES);
-    const float base = own.x + own.y;
+    const int own = SLOPES + 2 * (t != IGNORE ? t : 0);
+    const float base = scratch[own] + scratch[own + 1];
     float mean = 0.0f;
     for (int c = 0; c < C; ++c) {
         const float slope = c == t ? 0.0f : scratch[SLOPES + 2 * c] - base;

@@ -313,6 +313,49 @@ static void test_random_edits(void **state)
     assert_in_range(good, 2000, 19000);
 }
 
+static void refuse(struct clfcn_classes *c, const char *values, const char *why)
+{
+    struct clfcn_err err = { 0 };
+    const int before = c->rule_count;
+    assert_int_equal(clfcn_classes_ignore(c, values, &err), CLFCN_EINVAL);
+    if (strstr(err.msg, why) == NULL) {
+        fail_msg("'%s' lacks '%s'", err.msg, why);
+    }
+    assert_int_equal(c->rule_count, before);
+}
+
+static void test_ignore(void **state)
+{
+    struct clfcn_classes c = parse("a 0-9\nb 20 1,2,3\nignore 100-110 200,0,0\n");
+    refuse(&c, "50 9", "value 9 is class 'a'");
+    refuse(&c, "15-30", "value 20 is class 'b'");
+    refuse(&c, "1,2,3", "value 1,2,3 is class 'b'");
+    refuse(&c, "x", "--ignore 'x'");
+    refuse(&c, "70000", "--ignore '70000'");
+    refuse(&c, "5-", "--ignore '5-'");
+    refuse(&c, " ", "no mask values");
+    assert_int_equal(clfcn_classes_ignore(&c, "50, 60-61 105-120 200,0,0 4,5,6", NULL), 0);
+    enum { VALUES = 6 };
+    static const uint8_t values[VALUES] = { 5, 20, 50, 60, 100, 118 };
+    static const uint8_t want[VALUES] = { 0, 1, 255, 255, 255, 255 };
+    char *text = clfcn_classes_to_text(&c);
+    struct clfcn_classes again = parse(text); /* no value is there twice */
+    assert_int_equal(again.rule_count, c.rule_count);
+    struct clfcn_image mask;
+    assert_int_equal(clfcn_image_alloc(&mask, VALUES, 1, 1, 8, NULL), 0);
+    memcpy(mask.px.u8, values, VALUES);
+    uint8_t labels[VALUES];
+    assert_int_equal(clfcn_classes_apply(&again, &mask, "mask", labels, NULL), 0);
+    assert_memory_equal(labels, want, VALUES);
+    mask.px.u8[0] = 121;
+    assert_int_equal(clfcn_classes_apply(&again, &mask, "mask", labels, NULL),
+                     CLFCN_EDATA);
+    clfcn_image_free(&mask);
+    free(text);
+    clfcn_classes_free(&again);
+    clfcn_classes_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_apply_three_numbers_to_gray),
         cmocka_unit_test(test_uncovered),
         cmocka_unit_test(test_read),
+        cmocka_unit_test(test_ignore),
         cmocka_unit_test(test_random_edits),
     };
     return cmocka_run_group_tests_name("classes", tests, NULL, NULL);

@@ -84,14 +84,26 @@ def init_(model, seed):
     return model
 
 
-def loss_of(kind, logits, labels, ignore=255):
-    """`bce` over the one-hot mask, `ce` over labels [N][H][W]; means over labelled pixels."""
+def loss_of(kind, logits, labels, ignore=255, weights=None, gamma=2.0):
+    """The loss over the labelled pixels of labels [N][H][W]; weights: a number a class."""
+    classes = logits.shape[1]
+    w = torch.ones(classes) if weights is None else torch.tensor(weights)
+    w = w.to(logits.dtype)
     if kind == "ce":
-        return F.cross_entropy(logits, labels, ignore_index=ignore)
+        return F.cross_entropy(logits, labels, weight=w, ignore_index=ignore)
     valid = labels != ignore
-    onehot = F.one_hot(torch.where(valid, labels, 0), logits.shape[1]).permute(0, 3, 1, 2)
-    each = F.binary_cross_entropy_with_logits(logits, onehot.to(logits.dtype), reduction="none")
-    return (each * valid[:, None]).sum() / (valid.sum() * logits.shape[1])
+    known = torch.where(valid, labels, torch.zeros_like(labels))
+    onehot = F.one_hot(known, classes).permute(0, 3, 1, 2).to(logits.dtype)
+    if kind == "bce":
+        each = F.binary_cross_entropy_with_logits(logits, onehot, weight=w[:, None, None],
+                                                  reduction="none")
+        return (each * valid[:, None]).sum() / (valid.sum() * classes)
+    if kind == "dice":
+        p, t = logits.softmax(1) * valid[:, None], onehot * valid[:, None]
+        overlap, size = (p * t).sum((0, 2, 3)), (p + t).sum((0, 2, 3))
+        return 1 - (w * (2 * overlap + 1) / (size + 1)).sum() / w.sum()
+    entropy = F.cross_entropy(logits, known, reduction="none")  # focal
+    return (w[known] * (1 - (-entropy).exp()) ** gamma * entropy * valid).sum() / valid.sum()
 
 
 def optimizer_of(kind, model, lr, momentum=0.7, weight_decay=0.0):

@@ -2,7 +2,7 @@
 """Compare clfcn with PyTorch: logits, gradients, losses, weights after ten steps.
 
     parity.py --clfcn build/clfcn [--arch A,..] [--backbone B,..] [--batch 2,4] [--size 96x64,..]
-              [--extras] [--quick] [--tap] [--cache DIR]
+              [--extras] [--losses] [--quick] [--tap] [--cache DIR]
 
 PyTorch in float64 is the reference; the distance of PyTorch's own float32 from it stands beside
 clfcn's. Training is chaotic at rounding level (a ReLU or pooling decision flips), hence bounds
@@ -32,19 +32,21 @@ from fcn_torch import ARCHS, FCN, init_, loss_of, optimizer_of  # noqa: E402
 
 STEPS = 10
 GRADIENT_LR = 1000.0  # so that w0 - w1 resolves the gradient well above the weights' rounding
-BOUND = {"logits": 1e-4, "gradient": 2e-2, "loss 1": 1e-5, "loss 2": 1e-3, "losses": 1e-2,
-         "weights": 1e-3, "statistics 1": 1e-5, "statistics": 1e-2}
+BOUND = {"logits": 1e-4, "gradient": 2e-2, "norm 1": 1e-3, "loss 1": 1e-5,
+         "loss 2": 1e-3, "losses": 1e-2, "weights": 1e-3, "statistics 1": 1e-5, "statistics": 1e-2}
 
 
 class Case:
     """One network, one training set-up."""
 
     def __init__(self, arch, backbone, batch, size, loss="bce", classes=3, optimizer="sgd",
-                 lr=0.01, weight_decay=0.0, freeze=False):
+                 lr=0.01, weight_decay=0.0, freeze=False, weights=None, gamma=2.0, clip=0.0,
+                 ignored=False):
         self.arch, self.backbone, self.batch = arch, backbone, batch
         self.width, self.height = size
         self.loss, self.classes, self.optimizer = loss, classes, optimizer
         self.lr, self.weight_decay, self.freeze = lr, weight_decay, freeze
+        self.weights, self.gamma, self.clip, self.ignored = weights, gamma, clip, ignored
 
     @property
     def name(self):
@@ -52,6 +54,14 @@ class Case:
         name += f" {self.loss} {self.classes} classes {self.optimizer}"
         if self.weight_decay:
             name += f" decay {self.weight_decay:g}"
+        if self.weights:
+            name += " weights " + ",".join(map(str, self.weights))
+        if self.gamma != 2:
+            name += f" gamma {self.gamma:g}"
+        if self.clip:
+            name += f" clip {self.clip:g}"
+        if self.ignored:
+            name += " ignored"
         return name + (" frozen" if self.freeze else "")
 
     @property
@@ -67,6 +77,8 @@ def make_data(case):
     labels = labels.repeat(16, 1).repeat(16, 2)[:, :h, :w]
     palette = rng.integers(40, 216, (case.classes, 3))
     images = palette[labels] + rng.normal(0, 25, (n, h, w, 3))
+    if case.ignored:
+        labels[:, h // 4:h // 2, w // 3:] = 255
     return images.clip(0, 255).astype(np.uint8), labels
 
 
@@ -94,12 +106,15 @@ def run_torch(case, model, images, labels, dtype):
         logits = model(x[:case.batch]).double().numpy()
     model.train()
     opt = optimizer_of(case.optimizer, model, case.lr, weight_decay=case.weight_decay)
-    losses, grads, first = [], None, None
+    losses, norms, grads, first = [], [], None, None
     for k in range(STEPS):
         batch = slice(k * case.batch, (k + 1) * case.batch)
         opt.zero_grad()
-        loss = loss_of(case.loss, model(x[batch]), y[batch])
+        loss = loss_of(case.loss, model(x[batch]), y[batch], weights=case.weights,
+                       gamma=case.gamma)
         loss.backward()
+        if case.clip:
+            norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), case.clip).item())
         losses.append(loss.item())
         if grads is None:
             grads = {n: p.grad.double().numpy().copy() for n, p in model.named_parameters()
@@ -110,7 +125,7 @@ def run_torch(case, model, images, labels, dtype):
     final = {k: v.double().numpy() for k, v in model.state_dict().items()}
     model.float().load_state_dict(start)
     return {"logits": logits, "grads": grads, "first": first, "losses": np.array(losses),
-            "final": final}
+            "norms": np.array(norms), "final": final}
 
 
 def cached(path, make):
@@ -119,7 +134,7 @@ def cached(path, make):
         return make()
     if not path.exists():
         r = make()
-        flat = {"logits": r["logits"], "losses": r["losses"]}
+        flat = {"logits": r["logits"], "losses": r["losses"], "norms": r["norms"]}
         for part in ("grads", "first", "final"):
             flat.update({f"{part}/{k}": np.asarray(v, np.float32) for k, v in r[part].items()})
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +175,10 @@ def run_clfcn(options, case, folder, init, initial):
              "--init", init, "--val-fraction", 0, "--no-shuffle", "--augment", "none",
              "--epochs", 1, "--save-every", 0, "--json", *options.extra]
     train += ["--freeze-backbone"] if case.freeze else []
+    train += ["--class-weights", ",".join(map(str, case.weights))] if case.weights else []
+    train += ["--focal-gamma", case.gamma] if case.loss == "focal" else []
+    train += ["--clip-grad", case.clip] if case.clip else []
+    train += ["--ignore", 255] if case.ignored else []
     clfcn(options, *train, "--optimizer", "sgd", "--momentum", 0, "--lr", GRADIENT_LR,
           "--max-steps", 1, "--out", folder / "one")
     after = fm.read_safetensors(folder / "one/checkpoints/last.safetensors")
@@ -170,8 +189,10 @@ def run_clfcn(options, case, folder, init, initial):
                 "--weight-decay", case.weight_decay, "--max-steps", STEPS, "--out",
                 folder / "ten")
     losses = np.array([e["loss"] for e in fm.events(out, "step")])
+    norms = np.array([e["grad_norm"] for e in fm.events(out, "step") if "grad_norm" in e])
     final = fm.read_safetensors(folder / "ten/checkpoints/last.safetensors")
-    return {"logits": logits, "grads": grads, "first": after, "losses": losses, "final": final}
+    return {"logits": logits, "grads": grads, "first": after, "losses": losses, "norms": norms,
+            "final": final}
 
 
 def distance(a, b):
@@ -210,6 +231,11 @@ def compare(case, ref, f32, got):
     rows.append(("loss of step 1", rel[0], rel32[0], BOUND["loss 1"]))
     rows.append(("loss of step 2", rel[1], rel32[1], BOUND["loss 2"]))
     rows.append((f"losses of {STEPS} steps", rel.max(), rel32.max(), BOUND["losses"]))
+    if case.clip:
+        if len(got["norms"]) != STEPS or not (ref["norms"] > case.clip).any():
+            raise RuntimeError(f"norms {got['norms']}, want {ref['norms']}")
+        rows.append(("gradient norm of step 1", distance(got["norms"][:1], ref["norms"][:1]),
+                     distance(f32["norms"][:1], ref["norms"][:1]), BOUND["norm 1"]))
     params = [n for n in ref["final"] if not re.search(r"running_|num_batches", n)]
     stats = list(ref["first"])
     rows.append(("running statistics after step 1", *distances(got, f32, ref, "first", stats),
@@ -280,6 +306,13 @@ def cases_of(options):
         return [Case("fcns", "vgg11", 2, (96, 64)),
                 Case("fcn8s", "vgg11", 2, (64, 96), loss="ce", classes=5),
                 Case("fcn16s", "vgg11", 2, (64, 64), optimizer="adam", lr=1e-4)]
+    if options.losses:
+        how = ("fcn32s", "vgg11", 2, (64, 64))
+        more = {"weights": [0.4, 2.5, 1], "ignored": True}
+        return [Case(*how, loss="bce", **more), Case(*how, loss="ce", clip=1, **more),
+                Case(*how, loss="dice"), Case(*how, loss="dice", clip=0.05, **more),
+                Case(*how, loss="focal", **more),
+                Case(*how, loss="focal", gamma=0.5, clip=0.5)]
     cases = [Case(a, b, n, s) for b in options.backbone for s in options.size
              for n in options.batch for a in options.arch]
     if options.extras:
@@ -307,6 +340,8 @@ def main():
     p.add_argument("--size", type=lambda s: list(map(parse_size, s.split(","))),
                    default=[(96, 64), (64, 96), (160, 160)])
     p.add_argument("--extras", action="store_true", help="also losses, optimisers, vgg13, vgg19")
+    p.add_argument("--losses", action="store_true",
+                   help="each loss with class weights, ignored pixels and clipping instead")
     p.add_argument("--quick", action="store_true", help="three small cases instead")
     p.add_argument("--tap", action="store_true", help="print TAP")
     p.add_argument("--cache", type=Path, help="folder that keeps PyTorch's results")

@@ -36,6 +36,12 @@ static struct clfcn_train_config unusual(void)
         .epochs = 3,
         .max_steps = INT64_C(1) << 40,
         .loss = CLFCN_LOSS_CE,
+        .focal_gamma = 1.0 / 3,
+        .class_weights = "1,2.5",
+        .ignore = "7 9-11",
+        .clip_grad = 1e-3 / 7,
+        .warmup = 11,
+        .early_stop = 6,
         .optimizer = CLFCN_ADAMW,
         .lr = 0.1 + 0.2,
         .momentum = 1.0 / 7,
@@ -93,8 +99,11 @@ static void assert_round_trip(struct clfcn_train_config c)
     assert_same_text(c.classes, d.classes);
     assert_same_text(c.val, d.val);
     assert_same_text(c.init, d.init);
+    assert_same_text(c.ignore, d.ignore);
+    assert_same_text(c.class_weights, d.class_weights);
     c.data = d.data = c.images = d.images = c.masks = d.masks = NULL;
     c.classes = d.classes = c.val = d.val = c.init = d.init = NULL;
+    c.ignore = d.ignore = c.class_weights = d.class_weights = NULL;
     json_t *left = clfcn_config_to_json(&c), *right = clfcn_config_to_json(&d);
     assert_true(json_equal(left, right)); /* compares doubles exactly */
     json_decref(left);
@@ -135,6 +144,31 @@ static void test_from_json_refuses(void **state)
     }
 }
 
+/* Runs of older versions know nothing of the options that came later. */
+static void test_older_files(void **state)
+{
+    static const char *const later[] = {
+        "format",        "own-split", "partial", "mem",        "ignore",
+        "class-weights", "clip-grad", "warmup",  "early-stop", "focal-gamma",
+    };
+    const struct clfcn_train_config c = unusual();
+    struct clfcn_train_config d;
+    struct clfcn_err err = { 0 };
+    json_t *json = clfcn_config_to_json(&c);
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); ++i) {
+        json_object_del(json, later[i]);
+    }
+    assert_int_equal(clfcn_config_from_json(json, &d, &err), 0);
+    assert_int_equal(d.loss, c.loss);
+    assert_true(d.own_split && !d.partial && d.mem_bytes == 0 && d.ignore == NULL);
+    assert_true(d.class_weights == NULL && d.clip_grad == 0 && d.warmup == 0);
+    assert_true(d.early_stop == 0 && d.focal_gamma == 2);
+    json_object_del(json, "loss");
+    assert_int_equal(clfcn_config_from_json(json, &d, &err), CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "'loss'"));
+    json_decref(json);
+}
+
 #define REFUSED(field, value, message)                                  \
     do {                                                                \
         struct clfcn_train_config bad = sample();                       \
@@ -164,6 +198,20 @@ static void test_check(void **state)
     REFUSED(eps, 0, "--eps");
     REFUSED(lr_step, 0, "--lr-step");
     REFUSED(partial, true, "--init");
+    REFUSED(focal_gamma, -0.5, "--focal-gamma must be at least 0, not -0.5");
+    REFUSED(clip_grad, -1, "--clip-grad");
+    REFUSED(clip_grad, NAN, "--clip-grad");
+    REFUSED(warmup, -1, "--warmup");
+    REFUSED(early_stop, -1, "--early-stop");
+    REFUSED(class_weights, "1,,2", "--class-weights 1,,2: not a list of numbers");
+    REFUSED(class_weights, "1,2,", "--class-weights");
+    REFUSED(class_weights, "1,-2", "--class-weights");
+    REFUSED(class_weights, "1,nan", "--class-weights");
+    REFUSED(class_weights, "1,inf", "--class-weights");
+    REFUSED(class_weights, "1 2", "--class-weights");
+    REFUSED(class_weights, "", "--class-weights");
+    REFUSED(class_weights, "Auto", "auto");
+    REFUSED(class_weights, "0,0.0", "above 0");
     REFUSED(save_every, -1, "--save-every");
     REFUSED(workers, -1, "--workers");
     REFUSED(seed, UINT64_MAX, "--seed");
@@ -209,6 +257,24 @@ static void test_schedule(void **state)
     assert_rate(&c, 150, 0);
 }
 
+/* From lr / warmup up to where the policy is by then. */
+static void test_warmup(void **state)
+{
+    struct clfcn_train_config c = sample();
+    c.lr = 0.5;
+    c.warmup = 4;
+    assert_rate(&c, 0, 0.125);
+    assert_rate(&c, 2, 0.375);
+    assert_rate(&c, 3, 0.5);
+    assert_rate(&c, 4, 0.5);
+    c.lr_policy = CLFCN_LR_POLY;
+    c.lr_power = 1;
+    assert_rate(&c, 1, 0.25 * 0.99);
+    assert_rate(&c, 50, 0.25);
+    c.warmup = 1;
+    assert_rate(&c, 0, 0.5);
+}
+
 static void test_names(void **state)
 {
     enum clfcn_lr_policy policy;
@@ -228,7 +294,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_from_json_refuses),
         cmocka_unit_test(test_check),      cmocka_unit_test(test_schedule),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_older_files),
+        cmocka_unit_test(test_warmup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
-/* The evaluator's loss against the definition, and overlays and sample strips pixel by
+/* The evaluator's losses against the definitions, and overlays and sample strips pixel by
  * pixel. */
-#include "../../host/train/evaluate.h"
+#include "../../host/ops/ref.h"
+#include "../../host/train/loss_sum.h"
 #include "../../host/train/samples.h"
 #include "scratch.h"
 
@@ -28,57 +29,70 @@ static void make_logits(float *logits)
 
 static const uint8_t labels[P] = { 0, 2, CLFCN_IGNORE, 1, 1 };
 
-static void test_bce(void **state)
+static double loss_of(const struct clfcn_loss_how *how, const float *x, int classes,
+                      size_t stride, const uint8_t *truth, size_t pixels)
 {
-    float x[C * STRIDE];
-    double want = 0, sum;
-    int64_t labelled;
-    make_logits(x);
-    for (int p = 0; p < P; ++p) {
-        for (int c = 0; labels[p] != CLFCN_IGNORE && c < C; ++c) {
-            const double s = 1 / (1 + exp(-(double)x[c * STRIDE + p]));
-            want -= log(c == labels[p] ? s : 1 - s);
-        }
-    }
-    clfcn_loss_sum(CLFCN_LOSS_BCE, x, C, STRIDE, labels, P, &sum, &labelled);
-    assert_int_equal(labelled, 4);
-    assert_true(fabs(sum - want) < 1e-12 * want);
+    struct clfcn_loss_sum sum = { 0 };
+    clfcn_loss_sum_add(&sum, how, x, classes, stride, truth, pixels);
+    return clfcn_loss_sum_mean(&sum, how, classes);
 }
 
-static void test_ce(void **state)
+/* That of ops/ref.h, without the gaps between the planes. */
+static double reference(const struct clfcn_loss_how *how, const float *x)
 {
+    double dense[C * P], unused[C * P];
+    for (int i = 0; i < C * P; ++i) {
+        dense[i] = x[i / P * STRIDE + i % P];
+    }
+    return clfcn_ref_loss(how, C, P, dense, labels, unused);
+}
+
+static void test_all_kinds(void **state)
+{
+    static const float weights[C] = { 0.5f, 2, 0 };
     float x[C * STRIDE];
-    double want = 0, sum;
-    int64_t labelled;
     make_logits(x);
-    for (int p = 0; p < P; ++p) {
-        double total = 0;
-        for (int c = 0; c < C; ++c) {
-            total += exp((double)x[c * STRIDE + p]);
-        }
-        if (labels[p] != CLFCN_IGNORE) {
-            want -= log(exp((double)x[labels[p] * STRIDE + p]) / total);
+    for (int kind = 0; kind <= CLFCN_LOSS_FOCAL; ++kind) {
+        struct clfcn_loss_how how = { .kind = (enum clfcn_loss)kind, .gamma = 2 };
+        for (int weighted = 0; weighted < 2; ++weighted) {
+            how.weights = weighted ? weights : NULL;
+            const double want = reference(&how, x);
+            assert_true(fabs(loss_of(&how, x, C, STRIDE, labels, P) - want) < 1e-12);
         }
     }
-    clfcn_loss_sum(CLFCN_LOSS_CE, x, C, STRIDE, labels, P, &sum, &labelled);
-    assert_int_equal(labelled, 4);
-    assert_true(fabs(sum - want) < 1e-12 * want);
+}
+
+/* Images one by one are as one with the pixels of all. */
+static void test_parts(void **state)
+{
+    float x[C * STRIDE];
+    make_logits(x);
+    for (int kind = 0; kind <= CLFCN_LOSS_FOCAL; ++kind) {
+        const struct clfcn_loss_how how = { .kind = (enum clfcn_loss)kind, .gamma = 1 };
+        struct clfcn_loss_sum parts[2] = { { 0 } };
+        clfcn_loss_sum_add(&parts[0], &how, x, C, STRIDE, labels, 2);
+        clfcn_loss_sum_add(&parts[1], &how, x + 2, C, STRIDE, labels + 2, P - 2);
+        clfcn_loss_sum_merge(&parts[0], &parts[1], C);
+        assert_int_equal(parts[0].labelled, 4);
+        assert_true(fabs(clfcn_loss_sum_mean(&parts[0], &how, C) - reference(&how, x)) <
+                    1e-12);
+    }
 }
 
 /* exp() of these overflows, and 1 - sigmoid is 0. */
 static void test_large_logits(void **state)
 {
     const float x[2] = { 2000, -1000 };
-    const uint8_t label = 1;
-    double sum;
-    int64_t labelled;
-    clfcn_loss_sum(CLFCN_LOSS_BCE, x, 2, 1, &label, 1, &sum, &labelled);
-    assert_true(sum == 3000);
-    clfcn_loss_sum(CLFCN_LOSS_CE, x, 2, 1, &label, 1, &sum, &labelled);
-    assert_true(sum == 3000);
-    const uint8_t ignored = CLFCN_IGNORE;
-    clfcn_loss_sum(CLFCN_LOSS_CE, x, 2, 1, &ignored, 1, &sum, &labelled);
-    assert_true(sum == 0 && labelled == 0);
+    const uint8_t label = 1, ignored = CLFCN_IGNORE;
+    struct clfcn_loss_how how = { .kind = CLFCN_LOSS_BCE, .gamma = 2 };
+    assert_true(loss_of(&how, x, 2, 1, &label, 1) == 1500);
+    how.kind = CLFCN_LOSS_CE;
+    assert_true(loss_of(&how, x, 2, 1, &label, 1) == 3000);
+    assert_true(isnan(loss_of(&how, x, 2, 1, &ignored, 1)));
+    how.kind = CLFCN_LOSS_FOCAL;
+    assert_true(loss_of(&how, x, 2, 1, &label, 1) == 3000);
+    how.kind = CLFCN_LOSS_DICE; /* both classes 0 + 1 of 1 + 1 */
+    assert_true(loss_of(&how, x, 2, 1, &label, 1) == 0.5);
 }
 
 static const struct clfcn_classes *two_classes(void)
@@ -138,7 +152,7 @@ static void test_sample_strip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bce),          cmocka_unit_test(test_ce),
+        cmocka_unit_test(test_all_kinds),    cmocka_unit_test(test_parts),
         cmocka_unit_test(test_large_logits), cmocka_unit_test(test_overlay),
         cmocka_unit_test(test_sample_strip),
     };
