@@ -154,9 +154,8 @@ static void assert_same_logits(const struct rig *rig, struct clfcn_net *a,
 /* Made with thrift and nothing else, a network computes the same bits, also after its
  * state went through the host as in a checkpoint. Returns at which level it arrived. */
 static enum clfcn_level check_same_bits(struct rig *rig, enum clfcn_arch arch,
-                                        enum clfcn_optimizer optimizer, double share)
+                                        struct clfcn_net_options how, double share)
 {
-    struct clfcn_net_options how = { .training = true, .optimizer = optimizer };
     float losses[2][STEPS];
     struct clfcn_net *usual = create(rig, arch, &how);
     how.mem_bytes = (size_t)(share * (double)usual->memory.total);
@@ -173,6 +172,8 @@ static enum clfcn_level check_same_bits(struct rig *rig, enum clfcn_arch arch,
         train(rig, usual, STEPS, losses[0]);
         train(rig, small, STEPS, losses[1]);
         assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+        assert_true(clfcn_net_gradient_norm(usual, 0) ==
+                    clfcn_net_gradient_norm(small, 0));
         assert_same_tensors(usual, small);
         assert_same_logits(rig, usual, small);
         copy_tensors(usual, small);
@@ -186,8 +187,11 @@ static void test_same_bits(void **state)
 {
     static const double shares[] = { 0.9, 0.75, 0.5, 0.3 };
     for (int arch = CLFCN_FCN32S; arch <= CLFCN_FCNS; ++arch) {
-        check_same_bits(*state, (enum clfcn_arch)arch,
-                        arch == CLFCN_FCN8S ? CLFCN_ADAM : CLFCN_SGD, shares[arch]);
+        const struct clfcn_net_options how = {
+            .training = true,
+            .optimizer = arch == CLFCN_FCN8S ? CLFCN_ADAM : CLFCN_SGD,
+        };
+        check_same_bits(*state, (enum clfcn_arch)arch, how, shares[arch]);
     }
 }
 
@@ -195,11 +199,64 @@ static void test_same_bits(void **state)
 static void test_host_memory(void **state)
 {
     for (int optimizer = CLFCN_SGD; optimizer <= CLFCN_ADAM; ++optimizer) {
-        const enum clfcn_optimizer o = (enum clfcn_optimizer)optimizer;
-        assert_int_equal(check_same_bits(*state, CLFCN_FCNS, o, 0.55), CLFCN_HOST_STATES);
-        assert_int_equal(check_same_bits(*state, CLFCN_FCNS, o, 0.33),
+        const struct clfcn_net_options how = {
+            .training = true,
+            .optimizer = (enum clfcn_optimizer)optimizer,
+        };
+        assert_int_equal(check_same_bits(*state, CLFCN_FCNS, how, 0.55),
+                         CLFCN_HOST_STATES);
+        assert_int_equal(check_same_bits(*state, CLFCN_FCNS, how, 0.33),
                          CLFCN_HOST_WEIGHTS);
     }
+}
+
+/* Nothing is updated before all gradients are known, whatever else saves memory. */
+static void test_clipping(void **state)
+{
+    static const float weights[CLASSES] = { 0.5f, 2, 1 };
+    struct rig *rig = *state;
+    struct clfcn_net_options how = { .training = true,
+                                     .loss = CLFCN_LOSS_DICE,
+                                     .class_weights = weights,
+                                     .clip_norm = 1e-3 };
+    const struct clfcn_net_desc desc = desc_of(CLFCN_FCNS);
+    struct clfcn_net *net = NULL;
+    struct clfcn_err err;
+    assert_int_equal(check_same_bits(rig, CLFCN_FCNS, how, 0.9), CLFCN_SHARE_WORKSPACE);
+    how.mem_bytes = 1 << 20;
+    assert_int_equal(clfcn_net_create(rig->dev, &desc, &how, &net, &err), CLFCN_EDEVMEM);
+    assert_non_null(strstr(err.msg, "--clip-grad"));
+}
+
+/* What reaches the weights is no longer than the limit: the first velocities are what the
+ * gradients were clipped to. */
+static void test_clipped_length(void **state)
+{
+    struct rig *rig = *state;
+    const struct clfcn_net_options how = {
+        .training = true, .loss = CLFCN_LOSS_FOCAL, .focal_gamma = 2, .clip_norm = 0.25
+    };
+    struct clfcn_net *net = create(rig, CLFCN_FCN16S, &how);
+    struct clfcn_err err;
+    float losses[STEPS];
+    double sum = 0.0;
+    train(rig, net, 1, losses);
+    assert_true(clfcn_net_gradient_norm(net, 0) > 0.25f);
+    for (int i = 0; i < clfcn_net_tensor_count(net, false); ++i) {
+        struct clfcn_net_tensor t;
+        clfcn_net_tensor_info(net, i, &t);
+        float *g = malloc(t.bytes);
+        assert_non_null(g);
+        if (t.dtype == CLFCN_F32 && !strstr(t.name, "running_")) {
+            ok(clfcn_net_gradient_read(net, i, g, &err), &err);
+            for (size_t k = 0; k < t.bytes / sizeof(*g); ++k) {
+                sum += (double)g[k] * g[k];
+            }
+        }
+        free(g);
+    }
+    assert_true(fabs(sqrt(sum) - 0.25) < 1e-5);
+    clfcn_net_destroy(&net);
 }
 
 /* The distance of b's tensor i from a's, relative to its norm. */
@@ -272,10 +329,9 @@ static size_t limit_for_parts(struct rig *rig, enum clfcn_arch arch,
 
 /* A network that takes the batch in parts computes the same but for rounding. Returns how
  * it saves memory besides. */
-static enum clfcn_level check_parts(struct rig *rig, enum clfcn_arch arch, bool frozen,
-                                    double share)
+static enum clfcn_level check_parts(struct rig *rig, enum clfcn_arch arch,
+                                    struct clfcn_net_options how, double share)
 {
-    struct clfcn_net_options how = { .training = true, .freeze_backbone = frozen };
     float losses[2][STEPS];
     struct clfcn_net *usual = create(rig, arch, &how);
     how.mem_bytes = limit_for_parts(rig, arch, &how, share);
@@ -302,14 +358,23 @@ static enum clfcn_level check_parts(struct rig *rig, enum clfcn_arch arch, bool 
 
 static void test_parts(void **state)
 {
-    assert_int_equal(check_parts(*state, CLFCN_FCN8S, false, 0.66), CLFCN_UPDATE_EACH);
-    assert_int_equal(check_parts(*state, CLFCN_FCN32S, false, 0.42), CLFCN_HOST_STATES);
-    assert_int_equal(check_parts(*state, CLFCN_FCNS, false, 0.2), CLFCN_HOST_WEIGHTS);
+    const struct clfcn_net_options how = { .training = true };
+    assert_int_equal(check_parts(*state, CLFCN_FCN8S, how, 0.66), CLFCN_UPDATE_EACH);
+    assert_int_equal(check_parts(*state, CLFCN_FCN32S, how, 0.42), CLFCN_HOST_STATES);
+    assert_int_equal(check_parts(*state, CLFCN_FCNS, how, 0.2), CLFCN_HOST_WEIGHTS);
+}
+
+/* The loss is of the whole batch all the same. */
+static void test_dice_of_parts(void **state)
+{
+    const struct clfcn_net_options how = { .training = true, .loss = CLFCN_LOSS_DICE };
+    check_parts(*state, CLFCN_FCN8S, how, 0.66);
 }
 
 static void test_frozen_parts(void **state)
 {
-    check_parts(*state, CLFCN_FCNS, true, 0.8);
+    const struct clfcn_net_options how = { .training = true, .freeze_backbone = true };
+    check_parts(*state, CLFCN_FCNS, how, 0.8);
 }
 
 /* Parts also help where not the memory is too small but its largest buffer. */
@@ -413,6 +478,8 @@ int main(void)
         cmocka_unit_test(test_parts),          cmocka_unit_test(test_frozen_parts),
         cmocka_unit_test(test_largest_buffer), cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_limits),         cmocka_unit_test(test_gradients_are_gone),
+        cmocka_unit_test(test_clipping),       cmocka_unit_test(test_clipped_length),
+        cmocka_unit_test(test_dice_of_parts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
