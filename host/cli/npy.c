@@ -1,7 +1,7 @@
 /* npy.c - NumPy's file format, version 1.0: magic, header length, a Python dict, the
  * data. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #include "npy.h"
-#include "../util/file.h"
+#include <errno.h>
 #include <string.h>
 
 /* Magic, version and header length take 10 bytes; data begins at a multiple of 64. */
@@ -15,8 +15,8 @@ static bool host_is_little_endian(void)
     return first == 1;
 }
 
-int cli_npy_write(const char *path, const float *data, int planes, size_t plane_stride,
-                  int height, int width, struct clfcn_err *err)
+int cli_npy_open(struct cli_npy *npy, const char *path, int planes, int height, int width,
+                 struct clfcn_err *err)
 {
     char header[HEADER];
     memset(header, ' ', sizeof(header));
@@ -29,18 +29,37 @@ int cli_npy_write(const char *path, const float *data, int planes, size_t plane_
     header[PREFIX + n] = ' ';
     header[HEADER - 1] = '\n';
 
-    struct clfcn_atomic_file f = { 0 };
-    int rc = clfcn_atomic_open(&f, path, err);
+    *npy = (struct cli_npy){ .planes = planes, .height = height, .width = width };
+    int rc = clfcn_atomic_open(&npy->file, path, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_atomic_write(&f, header, sizeof(header), err);
+        rc = clfcn_atomic_write(&npy->file, header, sizeof(header), err);
     }
-    size_t plane = (size_t)height * (size_t)width * sizeof(float);
-    for (int c = 0; c < planes && rc == CLFCN_OK; ++c) {
-        rc = clfcn_atomic_write(&f, data + (size_t)c * plane_stride, plane, err);
+    if (rc < 0) {
+        cli_npy_abort(npy);
     }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_atomic_commit(&f, err);
-    }
-    clfcn_atomic_abort(&f);
     return rc;
+}
+
+int cli_npy_put(struct cli_npy *npy, int plane, int y, int rows, const float *data,
+                struct clfcn_err *err)
+{
+    const int64_t row = (int64_t)plane * npy->height + y;
+    const off_t at = HEADER + (off_t)(row * npy->width) * (off_t)sizeof(float);
+    if (fseeko(npy->file.f, at, SEEK_SET) != 0) {
+        return clfcn_err_errno(err, errno, "%s", npy->file.path);
+    }
+    return clfcn_atomic_write(&npy->file, data,
+                              (size_t)rows * (size_t)npy->width * sizeof(float), err);
+}
+
+int cli_npy_commit(struct cli_npy *npy, struct clfcn_err *err)
+{
+    const int rc = clfcn_atomic_commit(&npy->file, err);
+    cli_npy_abort(npy);
+    return rc;
+}
+
+void cli_npy_abort(struct cli_npy *npy)
+{
+    clfcn_atomic_abort(&npy->file);
 }

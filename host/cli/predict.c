@@ -1,298 +1,345 @@
-/* predict.c - pictures through a network, a batch at a time: while the device works on
- * one slot's batch, the host decodes the next into the other slot and writes the last
- * one's masks. */
+/* predict.c - pictures through a predictor.
+ *
+ * Workers decode pictures ahead and write results behind, in any order; this thread gives
+ * them to the predictor, takes them back and reports them in the order of the inputs. A
+ * ring of entries and a limit of bytes bound what is under way. One mutex guards the
+ * ring's state; an entry that is being worked on belongs to whoever does. */
 #include "predict.h"
-#include "../data/resize.h"
-#include "../train/samples.h"
+#include "../train/predictor.h"
+#include "../util/sys.h"
+#include "../util/thread.h"
 #include "../util/trace.h"
-#include "npy.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* One picture on its way through. */
-struct item {
-    const struct cli_input_file *file; /* NULL: this place of the batch is empty */
-    struct clfcn_image image;          /* kept only for the overlay */
-    int width, height;                 /* of the picture */
-    uint64_t *pixels;                  /* [classes] pixels of each in the mask */
-    int rc;
-    bool unreadable; /* rc is the picture's fault, not the output's */
+enum { MAX_WORKERS = 16, BUDGET = 256 << 20 };
+
+enum state { EMPTY, READING, READ, GIVEN, PREDICTED, WRITING, FINISHED };
+
+/* One picture under way. */
+struct entry {
+    enum state state;
+    struct cli_results results;
+    int rc; /* of a FINISHED one */
+    bool unreadable;
     struct clfcn_err err;
 };
 
-struct slot {
+struct pipeline {
     const struct cli_predict *job;
-    struct clfcn_net_desc desc;
-    float *images, *logits; /* [3 | classes][batch][height][width] */
-    struct item *items;     /* [batch] */
-    int count;              /* pictures in this batch, 0: idle */
+    struct clfcn_mutex lock; /* guards what follows */
+    struct clfcn_cond changed;
+    struct entry *ring;
+    int capacity, total;
+    int to_read, to_give, to_report; /* inputs that come next */
+    int busy;                        /* workers that read or write */
+    size_t bytes;                    /* held by entries */
+    bool ending;                     /* nothing more is to be read */
 };
 
-static size_t plane(const struct slot *s)
+static struct entry *entry_of(const struct pipeline *pl, int input)
 {
-    return (size_t)s->desc.width * (size_t)s->desc.height;
+    return &pl->ring[input % pl->capacity];
 }
 
-static int slot_init(struct slot *s, const struct cli_predict *job, struct clfcn_err *err)
+/* Whether a worker may begin on another picture. The one that is reported next always
+ * may, however large. Locked. */
+static bool may_read(const struct pipeline *pl)
 {
-    s->job = job;
-    s->desc = *clfcn_net_get_desc(job->net);
-    size_t batch = (size_t)s->desc.batch, classes = (size_t)s->desc.classes;
-    s->images = calloc(3 * batch * plane(s), sizeof(float));
-    s->logits = calloc(classes * batch * plane(s), sizeof(float));
-    s->items = calloc(batch, sizeof(*s->items));
-    if (!s->images || !s->logits || !s->items) {
-        return clfcn_err_nomem(err);
-    }
-    for (size_t i = 0; i < batch; ++i) {
-        s->items[i].pixels = calloc(classes, sizeof(uint64_t));
-        if (!s->items[i].pixels) {
-            return clfcn_err_nomem(err);
+    return !pl->ending && pl->to_read < pl->total &&
+           pl->to_read < pl->to_report + pl->capacity &&
+           (pl->bytes < BUDGET || pl->to_read == pl->to_report);
+}
+
+/* Locked; unlocked while it works. */
+static void read_next(struct pipeline *pl)
+{
+    const struct cli_input_file *file = &pl->job->inputs->list[pl->to_read];
+    struct entry *e = entry_of(pl, pl->to_read++);
+    *e = (struct entry){ .state = READING };
+    clfcn_mutex_unlock(&pl->lock);
+    e->rc =
+        cli_results_read(&e->results, &pl->job->results, file, &e->unreadable, &e->err);
+    clfcn_mutex_lock(&pl->lock);
+    pl->bytes += e->results.bytes;
+    e->state = e->rc < 0 ? FINISHED : READ;
+}
+
+/* The first picture whose results are to be written, or NULL. Locked. */
+static struct entry *find_predicted(const struct pipeline *pl)
+{
+    for (int i = pl->to_report; i < pl->to_give; ++i) {
+        if (entry_of(pl, i)->state == PREDICTED) {
+            return entry_of(pl, i);
         }
     }
-    return CLFCN_OK;
+    return NULL;
 }
 
-static void slot_finish(struct slot *s)
+/* Locked; unlocked while it works. */
+static void write_one(struct pipeline *pl, struct entry *e)
 {
-    for (int i = 0; s->items && i < s->desc.batch; ++i) {
-        clfcn_image_free(&s->items[i].image);
-        free(s->items[i].pixels);
-    }
-    free(s->items);
-    free(s->images);
-    free(s->logits);
+    e->state = WRITING;
+    clfcn_mutex_unlock(&pl->lock);
+    e->rc = cli_results_write(&e->results, &e->err);
+    clfcn_mutex_lock(&pl->lock);
+    e->state = FINISHED;
 }
 
-/* Decode picture i of the batch into the slot's input. Runs on several threads. */
-static void decode(void *arg, int i)
+static void worker_main(void *arg)
 {
-    struct slot *s = arg;
-    struct item *it = &s->items[i];
-    float *input = s->images + (size_t)i * plane(s);
-    size_t stride = (size_t)s->desc.batch * plane(s);
-    const double begin = clfcn_trace_begin();
-    it->rc = clfcn_image_read(it->file->path, CLFCN_AS_RGB, &it->image, &it->err);
-    it->unreadable = it->rc == CLFCN_EDATA || it->rc == CLFCN_EIO;
-    if (it->rc < 0) {
-        for (int c = 0; c < 3; ++c) {
-            memset(input + (size_t)c * stride, 0, plane(s) * sizeof(float));
+    struct pipeline *pl = arg;
+    clfcn_trace_set_loader_row();
+    clfcn_mutex_lock(&pl->lock);
+    for (;;) {
+        struct entry *e = find_predicted(pl);
+        if (!e && !may_read(pl)) {
+            if (pl->ending) {
+                break;
+            }
+            clfcn_cond_wait(&pl->changed, &pl->lock);
+            continue;
         }
-        return;
+        ++pl->busy;
+        if (e) {
+            write_one(pl, e);
+        } else {
+            read_next(pl);
+        }
+        --pl->busy;
+        clfcn_cond_broadcast(&pl->changed);
     }
-    it->width = it->image.width;
-    it->height = it->image.height;
-    clfcn_resize_to_input_as(&it->image, s->job->resize, s->desc.width, s->desc.height,
-                             input, stride);
-    clfcn_trace_end("decode image", begin);
-    if (!s->job->overlay) {
-        clfcn_image_free(&it->image);
-    }
+    clfcn_mutex_unlock(&pl->lock);
 }
 
-static int write_mask(const struct slot *s, struct item *it,
-                      const struct clfcn_image *mask, struct clfcn_err *err)
+static int print_json(const struct cli_results *r, struct clfcn_err *err)
 {
-    uint8_t palette[CLFCN_MAX_CLASSES][3];
-    for (int c = 0; c < s->desc.classes; ++c) {
-        memcpy(palette[c], s->job->classes->list[c].color, 3);
-    }
-    char *path = cli_inputs_result(it->file, s->job->out, "png");
-    int rc = path ? clfcn_png_write_indexed(path, mask, (const uint8_t(*)[3])palette,
-                                            s->desc.classes, err)
-                  : clfcn_err_nomem(err);
-    free(path);
-    return rc;
-}
-
-static int write_overlay(const struct slot *s, struct item *it,
-                         const struct clfcn_image *mask, struct clfcn_err *err)
-{
-    struct clfcn_image blend = { 0 };
-    char *path = cli_inputs_result(it->file, s->job->out, "overlay.png");
-    int rc =
-        path ? clfcn_overlay(&it->image, mask->px.u8, s->job->classes, 0.5, &blend, err)
-             : clfcn_err_nomem(err);
-    if (rc == CLFCN_OK) {
-        rc = clfcn_png_write(path, &blend, err);
-    }
-    clfcn_image_free(&blend);
-    free(path);
-    return rc;
-}
-
-static int write_logits(const struct slot *s, struct item *it, const float *logits,
-                        size_t stride, struct clfcn_err *err)
-{
-    char *path = cli_inputs_result(it->file, s->job->out, "npy");
-    int rc = path ? cli_npy_write(path, logits, s->desc.classes, stride, s->desc.height,
-                                  s->desc.width, err)
-                  : clfcn_err_nomem(err);
-    free(path);
-    return rc;
-}
-
-/* Write the results of picture i of the batch. Runs on several threads. */
-static void finish(void *arg, int i)
-{
-    struct slot *s = arg;
-    struct item *it = &s->items[i];
-    const float *logits = s->logits + (size_t)i * plane(s);
-    size_t stride = (size_t)s->desc.batch * plane(s);
-    struct clfcn_image mask = { 0 };
-    const double begin = clfcn_trace_begin();
-    if (it->rc < 0) {
-        return;
-    }
-    it->rc = clfcn_image_alloc(&mask, it->width, it->height, 1, 8, &it->err);
-    if (it->rc < 0) {
-        return;
-    }
-    clfcn_resize_argmax(logits, s->desc.classes, stride, s->desc.width, s->desc.height,
-                        mask.px.u8, it->width, it->height);
-    memset(it->pixels, 0, (size_t)s->desc.classes * sizeof(*it->pixels));
-    for (size_t p = 0; p < (size_t)it->width * (size_t)it->height; ++p) {
-        ++it->pixels[mask.px.u8[p]];
-    }
-    it->rc = write_mask(s, it, &mask, &it->err);
-    if (it->rc == CLFCN_OK && s->job->overlay) {
-        it->rc = write_overlay(s, it, &mask, &it->err);
-    }
-    if (it->rc == CLFCN_OK && s->job->logits) {
-        it->rc = write_logits(s, it, logits, stride, &it->err);
-    }
-    clfcn_image_free(&mask);
-    clfcn_image_free(&it->image);
-    clfcn_trace_end("write mask", begin);
-}
-
-static int print_json(const struct slot *s, const struct item *it, struct clfcn_err *err)
-{
-    char *mask = cli_inputs_result(it->file, s->job->out, "png");
-    double all = (double)it->width * (double)it->height;
+    const struct clfcn_classes *classes = r->how->classes;
+    char *mask = cli_inputs_result(r->file, r->how->out, "png");
+    double all = (double)r->image.width * (double)r->image.height;
     json_t *shares = json_object();
-    for (int c = 0; c < s->desc.classes; ++c) {
-        json_object_set_new(shares, s->job->classes->list[c].name,
-                            json_real((double)it->pixels[c] / all));
+    for (int c = 0; c < classes->count; ++c) {
+        json_object_set_new(shares, classes->list[c].name,
+                            json_real((double)r->pixels[c] / all));
     }
-    json_t *o = json_pack("{ss* ss* si si so}", "image", it->file->path, "mask", mask,
-                          "width", it->width, "height", it->height, "classes", shares);
+    json_t *o =
+        json_pack("{ss* ss* si si so}", "image", r->file->path, "mask", mask, "width",
+                  r->image.width, "height", r->image.height, "classes", shares);
     free(mask);
     return cli_print_json(o, err);
 }
 
-static int print_text(const struct slot *s, const struct item *it, struct clfcn_err *err)
+static int print_text(struct cli_screen *screen, const struct cli_results *r,
+                      struct clfcn_err *err)
 {
-    char *mask = cli_inputs_result(it->file, s->job->out, "png");
+    const struct clfcn_classes *classes = r->how->classes;
+    const double all = (double)r->image.width * (double)r->image.height;
+    char *mask = cli_inputs_result(r->file, r->how->out, "png");
     if (!mask) {
         return clfcn_err_nomem(err);
     }
-    cli_screen_print(&s->job->env->screen, stdout, "%s -> %s", it->file->path, mask);
+    cli_screen_print(screen, stdout, "%s -> %s", r->file->path, mask);
     const char *separator = ":";
-    for (int c = 0; c < s->desc.classes; ++c) {
-        double share = (double)it->pixels[c] / ((double)it->width * (double)it->height);
-        if (it->pixels[c]) {
-            cli_screen_print(&s->job->env->screen, stdout, "%s %s %.1f%%", separator,
-                             s->job->classes->list[c].name, 100 * share);
+    for (int c = 0; c < classes->count; ++c) {
+        if (r->pixels[c]) {
+            cli_screen_print(screen, stdout, "%s %s %.1f%%", separator,
+                             classes->list[c].name, 100 * (double)r->pixels[c] / all);
             separator = ",";
         }
     }
-    cli_screen_print(&s->job->env->screen, stdout, "\n");
+    cli_screen_print(screen, stdout, "\n");
     free(mask);
     return CLFCN_OK;
 }
 
-/* Say what became of each picture of a finished batch, in order. */
-static int report(const struct slot *s, struct clfcn_err *broken, struct clfcn_err *err)
+/* Say what became of a picture. */
+static int report(const struct cli_predict *job, const struct entry *e,
+                  struct clfcn_err *broken, struct clfcn_err *err)
 {
-    struct cli_env *env = s->job->env;
-    for (int i = 0; i < s->count; ++i) {
-        const struct item *it = &s->items[i];
-        int rc = it->rc;
-        if (rc < 0 && it->unreadable) {
-            cli_note_broken(env, broken, &it->err);
-            continue;
-        }
-        if (rc < 0) {
-            *err = it->err;
-            return rc;
-        }
-        rc = env->json    ? print_json(s, it, err)
-             : env->quiet ? CLFCN_OK
-                          : print_text(s, it, err);
-        if (rc < 0) {
-            return rc;
+    struct cli_env *env = job->env;
+    if (e->rc < 0 && e->unreadable) {
+        cli_note_broken(env, broken, &e->err);
+        return CLFCN_OK;
+    }
+    if (e->rc < 0) {
+        *err = e->err;
+        return e->rc;
+    }
+    return env->json    ? print_json(&e->results, err)
+           : env->quiet ? CLFCN_OK
+                        : print_text(&env->screen, &e->results, err);
+}
+
+/* Report the picture that is next. Locked; unlocked while it works. */
+static int report_next(struct pipeline *pl, struct clfcn_err *broken,
+                       struct clfcn_err *err)
+{
+    struct entry *e = entry_of(pl, pl->to_report);
+    const size_t bytes = e->results.bytes;
+    clfcn_mutex_unlock(&pl->lock);
+    const int rc = report(pl->job, e, broken, err);
+    cli_results_free(&e->results);
+    clfcn_mutex_lock(&pl->lock);
+    e->state = EMPTY;
+    pl->bytes -= bytes;
+    ++pl->to_report;
+    pl->to_give = pl->to_give > pl->to_report ? pl->to_give : pl->to_report;
+    clfcn_cond_broadcast(&pl->changed);
+    return rc;
+}
+
+/* Take the oldest picture back from the predictor. */
+static int collect(struct pipeline *pl, struct clfcn_err *err)
+{
+    void *user = NULL;
+    struct clfcn_err failed;
+    const int rc = clfcn_predictor_collect(pl->job->predictor, &user, &failed);
+    if (rc == CLFCN_EINTR || rc == CLFCN_ECL) {
+        *err = failed;
+        return rc;
+    }
+    clfcn_mutex_lock(&pl->lock);
+    for (int i = pl->to_report; i < pl->to_give; ++i) {
+        struct entry *e = entry_of(pl, i);
+        if (&e->results == user) {
+            e->rc = rc;
+            e->err = failed;
+            e->state = rc < 0 ? FINISHED : PREDICTED;
         }
     }
+    clfcn_cond_broadcast(&pl->changed);
+    clfcn_mutex_unlock(&pl->lock);
     return CLFCN_OK;
 }
 
-/* Decode count inputs from first on into an idle slot; the device begins on them. */
-static int begin(struct slot *s, int index, int first, int count, int threads,
-                 struct clfcn_err *err)
+/* Give a picture to the predictor and take back those that are complete. Locked;
+ * unlocked while it works. */
+static int give_next(struct pipeline *pl, struct clfcn_err *err)
 {
-    s->count = count;
-    for (int i = 0; i < count; ++i) {
-        s->items[i].file = &s->job->inputs->list[first + i];
+    struct entry *e = entry_of(pl, pl->to_give++);
+    e->state = GIVEN;
+    clfcn_mutex_unlock(&pl->lock);
+    const struct clfcn_predict_job job = cli_results_job(&e->results);
+    int rc =
+        clfcn_predictor_submit_image(pl->job->predictor, &e->results.image, &job, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "%s", e->results.file->path);
     }
-    clfcn_parallel_for(count, threads, decode, s);
-    const struct clfcn_net_input in = { .images = s->images };
-    int rc = clfcn_net_upload(s->job->net, index, &in, err);
-    return rc < 0 ? rc : clfcn_net_infer(s->job->net, index, s->logits, err);
+    while (rc == CLFCN_OK && clfcn_predictor_ready(pl->job->predictor)) {
+        rc = collect(pl, err);
+    }
+    clfcn_mutex_lock(&pl->lock);
+    return rc;
 }
 
-static int end(struct slot *s, int index, int threads, struct clfcn_err *broken,
-               struct clfcn_err *err)
+/* Pass over pictures that could not be read. Returns whether the next may be given to the
+ * predictor. Locked. */
+static bool find_read(struct pipeline *pl)
 {
-    if (s->count == 0) {
-        return CLFCN_OK;
+    while (pl->to_give < pl->to_read && entry_of(pl, pl->to_give)->state == FINISHED) {
+        ++pl->to_give;
     }
-    int rc = clfcn_net_wait(s->job->net, index, NULL, err);
-    if (rc < 0) {
+    return pl->to_give < pl->to_read && entry_of(pl, pl->to_give)->state == READ;
+}
+
+/* Do what comes next, or wait for a worker. Locked; unlocked while it works. */
+static int turn(struct pipeline *pl, struct clfcn_err *broken, struct clfcn_err *err)
+{
+    const enum state first = entry_of(pl, pl->to_report)->state;
+    if (first == FINISHED) {
+        return report_next(pl, broken, err);
+    }
+    if (find_read(pl)) {
+        return give_next(pl, err);
+    }
+    if (first == GIVEN && pl->busy == 0 && !may_read(pl)) {
+        /* No more pictures come to fill its batch. */
+        clfcn_mutex_unlock(&pl->lock);
+        const int rc = collect(pl, err);
+        clfcn_mutex_lock(&pl->lock);
         return rc;
     }
-    clfcn_parallel_for(s->count, threads, finish, s);
-    rc = report(s, broken, err);
-    s->count = 0;
+    clfcn_cond_wait(&pl->changed, &pl->lock);
+    return CLFCN_OK;
+}
+
+/* What was written in order before the work ended is reported, the rest dropped. */
+static int drain(struct pipeline *pl, struct clfcn_err *broken)
+{
+    struct clfcn_err ignored;
+    int rc = CLFCN_OK;
+    clfcn_mutex_lock(&pl->lock);
+    while (rc == CLFCN_OK && pl->to_report < pl->total &&
+           entry_of(pl, pl->to_report)->state == FINISHED) {
+        rc = report_next(pl, broken, &ignored);
+    }
+    clfcn_mutex_unlock(&pl->lock);
     return rc;
+}
+
+static int run(struct pipeline *pl, struct clfcn_err *broken, struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    clfcn_mutex_lock(&pl->lock);
+    while (rc == CLFCN_OK && pl->to_report < pl->total) {
+        rc = *pl->job->stop ? CLFCN_EINTR : turn(pl, broken, err);
+    }
+    pl->ending = true;
+    clfcn_cond_broadcast(&pl->changed);
+    clfcn_mutex_unlock(&pl->lock);
+    return rc;
+}
+
+static int workers_start(struct pipeline *pl, struct clfcn_thread *workers, int wanted,
+                         int *started, struct clfcn_err *err)
+{
+    while (*started < wanted) {
+        const int rc = clfcn_thread_start(&workers[*started], worker_main, pl, err);
+        if (rc < 0) {
+            return *started > 0 ? CLFCN_OK : rc;
+        }
+        ++*started;
+    }
+    return CLFCN_OK;
 }
 
 int cli_predict_run(const struct cli_predict *job, struct clfcn_err *err)
 {
     struct clfcn_err broken = { 0 };
-    struct slot slots[CLFCN_NET_SLOTS] = { 0 };
-    int threads = clfcn_cpu_count(), batch = clfcn_net_get_desc(job->net)->batch;
-    int total = job->inputs->count, at = 0, rc = CLFCN_OK;
-    for (int i = 0; i < CLFCN_NET_SLOTS && rc == CLFCN_OK; ++i) {
-        rc = slot_init(&slots[i], job, err);
+    struct clfcn_thread workers[MAX_WORKERS];
+    const int cpus = clfcn_cpu_count(), wanted = cpus < MAX_WORKERS ? cpus : MAX_WORKERS;
+    const int batch = clfcn_predictor_get_desc(job->predictor)->batch;
+    int started = 0;
+    struct pipeline pl = {
+        .job = job,
+        .total = job->inputs->count,
+        /* Two batches at the device, one to come, and what the workers have. */
+        .capacity = 3 * batch + 2 * wanted,
+    };
+    pl.ring = calloc((size_t)pl.capacity, sizeof(*pl.ring));
+    if (!pl.ring) {
+        return clfcn_err_nomem(err);
     }
-    for (int first = 0; first < total && rc == CLFCN_OK; first += batch) {
-        if (*job->stop) {
-            rc = clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted after %d of %d pictures",
-                               first, total);
-            break;
-        }
-        int count = total - first < batch ? total - first : batch;
-        rc = begin(&slots[at], at, first, count, threads, err);
-        at ^= 1;
-        if (rc == CLFCN_OK) {
-            rc = end(&slots[at], at, threads, &broken, err);
-        }
+    clfcn_mutex_init(&pl.lock);
+    clfcn_cond_init(&pl.changed);
+    int rc = workers_start(&pl, workers, wanted, &started, err);
+    if (rc == CLFCN_OK) {
+        rc = run(&pl, &broken, err);
     }
-    /* The batch still under way: its results if all is well, else only its buffers back.
-     */
-    at ^= 1;
-    if (rc == CLFCN_OK || rc == CLFCN_EINTR) {
-        struct clfcn_err late = { 0 };
-        int last = end(&slots[at], at, threads, &broken, rc == CLFCN_OK ? err : &late);
-        rc = rc == CLFCN_OK ? last : rc;
+    for (int i = 0; i < started; ++i) {
+        clfcn_thread_join(&workers[i]);
     }
-    for (int i = 0; i < CLFCN_NET_SLOTS; ++i) {
-        if (slots[i].count > 0) {
-            clfcn_net_wait(job->net, i, NULL, NULL);
-        }
-        slot_finish(&slots[i]);
+    if (rc == CLFCN_EINTR) {
+        drain(&pl, &broken);
+        clfcn_err_set(err, rc, 0, "interrupted after %d of %d pictures", pl.to_report,
+                      pl.total);
     }
+    for (int i = 0; i < pl.capacity; ++i) {
+        cli_results_free(&pl.ring[i].results);
+    }
+    free(pl.ring);
+    clfcn_cond_finish(&pl.changed);
+    clfcn_mutex_finish(&pl.lock);
     if (rc == CLFCN_OK && broken.code < 0) {
         *err = broken;
         rc = broken.code;

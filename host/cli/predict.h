@@ -1,22 +1,16 @@
-/* predict.h - pictures through a network, a batch at a time, the host working while the
- * device does. */
+/* predict.h - pictures through a predictor, files in and files out, all at once. */
 #ifndef CLFCN_CLI_PREDICT_H
 #define CLFCN_CLI_PREDICT_H
 
-#include "../net/net.h"
 #include "cli.h"
-#include "inputs.h"
-#include <clfcn/data.h>
+#include "results.h"
 
 struct cli_predict {
     struct cli_env *env;
-    struct clfcn_net *net;
-    const struct clfcn_classes *classes;
+    struct clfcn_predictor *predictor;
     const struct cli_inputs *inputs;
-    enum clfcn_resize resize;
-    const char *out;      /* folder */
-    bool overlay, logits; /* write these too */
-    const volatile bool *stop;
+    struct cli_results_how results;
+    const volatile bool *stop; /* the predictor's too */
 };
 
 /* Write every input's results. An unreadable picture is noted and left out, and

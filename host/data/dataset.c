@@ -73,7 +73,7 @@ int clfcn_dataset_open_as(const char *path, const char *format,
 }
 
 int clfcn_dataset_from_memory(const char *const *class_names, int classes,
-                              const struct clfcn_picture *pictures, int count,
+                              const struct clfcn_labelled *pictures, int count,
                               struct clfcn_dataset **out, struct clfcn_err *err)
 {
     struct clfcn_dataset *set = calloc(1, sizeof *set);

@@ -1,35 +1,15 @@
-/* resize.c - sampling at another size. Bilinear sampling follows PyTorch's arithmetic:
- * the scale in float, positions in double, weights and values in float.
+/* resize.c - sampling at another size, bilinear as tap.h says.
  *
  * Columns are done in strips, so that their taps fit a small table on the stack and
  * nothing needs to be allocated. */
 #include "resize.h"
+#include "tap.h"
 #include <string.h>
 
 const float clfcn_imagenet_mean[3] = { 0.485f, 0.456f, 0.406f };
 const float clfcn_imagenet_std[3] = { 0.229f, 0.224f, 0.225f };
 
 enum { STRIP = 256 };
-
-/* Between which two source samples a destination sample lies, and the weight of each.
- * Where the sizes are equal w0 is exactly 1: the samples are copied. */
-struct tap {
-    int i0, i1;
-    float w0, w1;
-};
-
-static struct tap tap_at(int dst, int from, float scale)
-{
-    const double pos = (double)scale * (dst + 0.5) - 0.5;
-    const double src = pos < 0.0 ? 0.0 : pos;
-    struct tap t;
-    t.i0 = (int)src < from - 1 ? (int)src : from - 1;
-    t.i1 = t.i0 + (t.i0 < from - 1);
-    t.w1 = (float)(src - t.i0);
-    t.w1 = t.w1 > 1.0f ? 1.0f : t.w1;
-    t.w0 = 1.0f - t.w1;
-    return t;
-}
 
 /* Taps of the destination columns x0 .. x0+n-1. */
 static void strip_taps(struct tap *taps, int x0, int n, int from, int to)
@@ -40,15 +20,8 @@ static void strip_taps(struct tap *taps, int x0, int n, int from, int to)
     }
 }
 
-static float mix(const struct tap *x, const struct tap *y, float v00, float v01,
-                 float v10, float v11)
-{
-    return y->w0 * (x->w0 * v00 + x->w1 * v01) + y->w1 * (x->w0 * v10 + x->w1 * v11);
-}
-
-/* One row of a strip, all three channels; 8-bit samples go through unit[256]. */
-static void input_row(const struct clfcn_image *im, const struct tap *xs, int n,
-                      struct tap y, const float *unit, float *out, size_t plane_stride)
+void clfcn_input_row(const struct clfcn_image *im, const struct tap *xs, int n,
+                     struct tap y, const float *unit, float *out, size_t plane_stride)
 {
     const size_t r0 = (size_t)y.i0 * (size_t)im->width;
     const size_t r1 = (size_t)y.i1 * (size_t)im->width;
@@ -87,8 +60,8 @@ void clfcn_resize_to_input(const struct clfcn_image *im, int width, int height,
         const int n = width - x < STRIP ? width - x : STRIP;
         strip_taps(xs, x, n, im->width, width);
         for (int y = 0; y < height; ++y) {
-            input_row(im, xs, n, tap_at(y, im->height, y_scale), unit,
-                      out + (size_t)y * (size_t)width + x, plane_stride);
+            clfcn_input_row(im, xs, n, tap_at(y, im->height, y_scale), unit,
+                            out + (size_t)y * (size_t)width + x, plane_stride);
         }
     }
 }

@@ -22,17 +22,17 @@ extern const struct clfcn_source clfcn_source_files, clfcn_source_demo,
 struct clfcn_dataset {
     const struct clfcn_source *source;
     struct clfcn_found found;
-    const char *format; /* "demo", "memory", or of the table's row */
-    const char *why;    /* what it was recognised by */
-    int parts[3];       /* items of each enum clfcn_part */
-    struct clfcn_picture *pictures; /* of memory: [found.count] with borrowed pixels */
+    const char *format;              /* "demo", "memory", or of the table's row */
+    const char *why;                 /* what it was recognised by */
+    int parts[3];                    /* items of each enum clfcn_part */
+    struct clfcn_labelled *pictures; /* of memory: [found.count] with borrowed pixels */
 };
 
 /* Fill the set with the items and classes of the demo set. (source_demo.c) */
 int clfcn_source_open_demo(struct clfcn_dataset *set, struct clfcn_err *err);
 /* Or with these. (source_memory.c) */
 int clfcn_source_open_memory(struct clfcn_dataset *set, const char *const *class_names,
-                             int classes, const struct clfcn_picture *pictures, int count,
-                             struct clfcn_err *err);
+                             int classes, const struct clfcn_labelled *pictures,
+                             int count, struct clfcn_err *err);
 
 #endif

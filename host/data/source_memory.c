@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t rgb_stride(const struct clfcn_picture *p)
+static size_t rgb_stride(const struct clfcn_labelled *p)
 {
     return p->rgb_stride ? p->rgb_stride : 3 * (size_t)p->width;
 }
 
-static size_t labels_stride(const struct clfcn_picture *p)
+static size_t labels_stride(const struct clfcn_labelled *p)
 {
     return p->labels_stride ? p->labels_stride : (size_t)p->width;
 }
@@ -49,7 +49,7 @@ static int make_classes(struct clfcn_dataset *set, const char *const *names, int
     return rc;
 }
 
-static int check_labels(const struct clfcn_picture *p, int i, int classes,
+static int check_labels(const struct clfcn_labelled *p, int i, int classes,
                         struct clfcn_err *err)
 {
     for (int y = 0; y < p->height; ++y) {
@@ -67,7 +67,8 @@ static int check_labels(const struct clfcn_picture *p, int i, int classes,
     return CLFCN_OK;
 }
 
-static int check(const struct clfcn_picture *p, int i, int classes, struct clfcn_err *err)
+static int check(const struct clfcn_labelled *p, int i, int classes,
+                 struct clfcn_err *err)
 {
     if (p->width < 1 || p->height < 1 || p->width > CLFCN_IMAGE_MAX_SIDE ||
         p->height > CLFCN_IMAGE_MAX_SIDE) {
@@ -86,8 +87,8 @@ static int check(const struct clfcn_picture *p, int i, int classes, struct clfcn
 }
 
 int clfcn_source_open_memory(struct clfcn_dataset *set, const char *const *class_names,
-                             int classes, const struct clfcn_picture *pictures, int count,
-                             struct clfcn_err *err)
+                             int classes, const struct clfcn_labelled *pictures,
+                             int count, struct clfcn_err *err)
 {
     set->source = &clfcn_source_memory;
     set->format = "memory";
@@ -115,7 +116,7 @@ int clfcn_source_open_memory(struct clfcn_dataset *set, const char *const *class
 static int read_labels(const struct clfcn_dataset *set, int i, uint8_t **labels,
                        int *width, int *height, struct clfcn_err *err)
 {
-    const struct clfcn_picture *p = &set->pictures[i];
+    const struct clfcn_labelled *p = &set->pictures[i];
     const size_t row = (size_t)p->width;
     *width = p->width;
     *height = p->height;
@@ -132,7 +133,7 @@ static int read_labels(const struct clfcn_dataset *set, int i, uint8_t **labels,
 static int survey(const struct clfcn_dataset *set, int i, struct clfcn_pair *out,
                   struct clfcn_unknown *unknown, struct clfcn_err *err)
 {
-    const struct clfcn_picture *p = &set->pictures[i];
+    const struct clfcn_labelled *p = &set->pictures[i];
     const size_t row = 3 * (size_t)p->width;
     int width, height;
     *out = (struct clfcn_pair){ 0 };
@@ -153,7 +154,7 @@ static int survey(const struct clfcn_dataset *set, int i, struct clfcn_pair *out
 static int hash(const struct clfcn_dataset *set, int i, uint64_t *hash,
                 struct clfcn_err *err)
 {
-    const struct clfcn_picture *p = &set->pictures[i];
+    const struct clfcn_labelled *p = &set->pictures[i];
     *hash = CLFCN_HASH_INIT;
     for (size_t y = 0; y < (size_t)p->height; ++y) {
         *hash = clfcn_hash(*hash, p->rgb + y * rgb_stride(p), 3 * (size_t)p->width);

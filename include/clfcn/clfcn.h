@@ -7,6 +7,7 @@
 #include "device.h"
 #include "loader.h"
 #include "net.h"
+#include "predict.h"
 #include "train.h"
 
 #endif

@@ -33,7 +33,7 @@ CLFCN_API int clfcn_dataset_open_paths(const char *images, const char *masks,
                                        struct clfcn_err *err);
 
 /** A labelled picture in memory. The pixels are borrowed. */
-struct clfcn_picture {
+struct clfcn_labelled {
     int width, height;
     const uint8_t *rgb;    /**< [height][width][3] */
     size_t rgb_stride;     /**< bytes from a row to the next; 0: 3 * width */
@@ -51,7 +51,7 @@ struct clfcn_picture {
  *         classes or no picture; CLFCN_ENOMEM.
  */
 CLFCN_API int clfcn_dataset_from_memory(const char *const *class_names, int classes,
-                                        const struct clfcn_picture *pictures, int count,
+                                        const struct clfcn_labelled *pictures, int count,
                                         struct clfcn_dataset **out,
                                         struct clfcn_err *err);
 

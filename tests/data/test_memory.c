@@ -12,7 +12,7 @@ static const uint8_t labels0[6] = { 0, 1, 2, 255, 1, 0 };
 static const uint8_t rgb1[15] = { 20, 21, 22, 23, 24, 25, 99, 99,
                                   99, 30, 31, 32, 33, 34, 35 };
 static const uint8_t labels1[7] = { 2, 2, 99, 99, 99, 1, 255 };
-static const struct clfcn_picture pictures[] = {
+static const struct clfcn_labelled pictures[] = {
     { 3, 2, rgb0, 0, labels0, 0 },
     { 2, 2, rgb1, 9, labels1, 5 },
 };
@@ -66,7 +66,7 @@ static void test_reads_what_lies_there(void **state)
 static void test_hash_is_of_pixels(void **state)
 {
     static const uint8_t packed[12] = { 20, 21, 22, 23, 24, 25, 30, 31, 32, 33, 34, 35 };
-    struct clfcn_picture both[2] = { pictures[1], pictures[1] };
+    struct clfcn_labelled both[2] = { pictures[1], pictures[1] };
     struct clfcn_dataset *set;
     uint64_t a, b;
     both[1].rgb = packed;
@@ -83,7 +83,7 @@ static void test_hash_is_of_pixels(void **state)
 }
 
 static void assert_refused(const char *const *class_names, int classes,
-                           const struct clfcn_picture *list, int count, int want,
+                           const struct clfcn_labelled *list, int count, int want,
                            const char *why)
 {
     struct clfcn_dataset *set = NULL;
@@ -100,7 +100,7 @@ static void test_refusals(void **state)
                              *const ignore[] = { "a", "ignore" },
                              *const comment[] = { "a", "#b" },
                              *const none[] = { "a", "" };
-    struct clfcn_picture p = pictures[1];
+    struct clfcn_labelled p = pictures[1];
     assert_refused(names, 2, pictures, 2, CLFCN_EDATA,
                    "picture 0: the label of pixel 2,0 is 2, but there are 2 classes");
     assert_refused(names, 3, pictures, 0, CLFCN_EDATA, "no picture");

@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     const struct clfcn_net_options options = { .training = true, .loss = CLFCN_LOSS_CE };
     const struct clfcn_net_hyper hyper = { .lr = 0.05, .momentum = 0.7 };
     struct clfcn_loader_desc load = { .width = SIDE, .height = SIDE, .batch = 4 };
-    struct clfcn_picture picture[PICTURES];
+    struct clfcn_labelled picture[PICTURES];
     struct clfcn_dataset *set, *test;
     struct clfcn_loader *loader;
     struct clfcn_dev *dev;
@@ -47,7 +47,7 @@ int main(int argc, char **argv)
     struct clfcn_metrics metrics;
     for (int i = 0; i < PICTURES; ++i) {
         draw(i);
-        picture[i] = (struct clfcn_picture){ SIDE, SIDE, rgb[i][0][0], 0, labels[i][0], 0 };
+        picture[i] = (struct clfcn_labelled){ SIDE, SIDE, rgb[i][0][0], 0, labels[i][0], 0 };
     }
     ok(clfcn_dataset_from_memory(classes, 2, picture, TRAIN, &set, &err));
     ok(clfcn_dataset_from_memory(classes, 2, picture + TRAIN, TEST, &test, &err));

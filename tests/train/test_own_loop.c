@@ -29,7 +29,7 @@ static void ok(int rc, const struct clfcn_err *err)
 static int make(void **state)
 {
     static const char *const names[] = { "dark", "bright" };
-    struct clfcn_picture pictures[PICTURES];
+    struct clfcn_labelled pictures[PICTURES];
     for (int i = 0; i < PICTURES; ++i) {
         for (int p = 0; p < SIDE * SIDE; ++p) {
             const int x = p % SIDE, y = p / SIDE;
@@ -40,7 +40,7 @@ static int make(void **state)
             }
         }
         pictures[i] =
-            (struct clfcn_picture){ SIDE, SIDE, rgb[i][0][0], 0, labels[i][0], 0 };
+            (struct clfcn_labelled){ SIDE, SIDE, rgb[i][0][0], 0, labels[i][0], 0 };
     }
     return scratch_make(state) != 0 || clfcn_dev_open("auto", &dev, NULL) < 0 ||
            clfcn_dataset_from_memory(names, 2, pictures, PICTURES, &set, NULL) < 0;
@@ -179,7 +179,9 @@ static void refused(int rc, const struct clfcn_err *err, const char *why)
 static void test_refusals(void **state)
 {
     static const char *const three[] = { "a", "b", "c" };
-    const struct clfcn_picture picture = { SIDE, SIDE, rgb[0][0][0], 0, labels[0][0], 0 };
+    const struct clfcn_labelled picture = {
+        SIDE, SIDE, rgb[0][0][0], 0, labels[0][0], 0
+    };
     const struct clfcn_net_hyper hyper = { .lr = 1e-3 };
     struct clfcn_net *net = new_net(true), *infer = new_net(false);
     struct clfcn_loader *loader = new_loader();

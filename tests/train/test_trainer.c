@@ -417,14 +417,14 @@ static void test_set_in_memory(void **state)
     static const char *const names[] = { "ground", "disc" };
     struct clfcn_dataset *files, *set;
     struct clfcn_pair pairs[IMAGES];
-    struct clfcn_picture pictures[IMAGES];
+    struct clfcn_labelled pictures[IMAGES];
     assert_int_equal(clfcn_dataset_open(data_dir, &files, NULL), 0);
     for (int i = 0; i < IMAGES; ++i) {
         assert_int_equal(clfcn_dataset_read(files, i, &pairs[i], NULL), 0);
-        pictures[i] = (struct clfcn_picture){ .width = WIDTH,
-                                              .height = HEIGHT,
-                                              .rgb = pairs[i].image.px.u8,
-                                              .labels = pairs[i].labels };
+        pictures[i] = (struct clfcn_labelled){ .width = WIDTH,
+                                               .height = HEIGHT,
+                                               .rgb = pairs[i].image.px.u8,
+                                               .labels = pairs[i].labels };
     }
     assert_int_equal(clfcn_dataset_from_memory(names, 2, pictures, IMAGES, &set, NULL),
                      0);
