@@ -192,7 +192,7 @@ static int report_next(struct pipeline *pl, struct clfcn_err *broken,
 static int collect(struct pipeline *pl, struct clfcn_err *err)
 {
     void *user = NULL;
-    struct clfcn_err failed;
+    struct clfcn_err failed = { 0 };
     const int rc = clfcn_predictor_collect(pl->job->predictor, &user, &failed);
     if (rc == CLFCN_EINTR || rc == CLFCN_ECL) {
         *err = failed;

@@ -426,6 +426,10 @@ int clfcn_predictor_collect(struct clfcn_predictor *p, void **user, struct clfcn
 int clfcn_predictor_run(struct clfcn_predictor *p, const struct clfcn_predict_job *job,
                         struct clfcn_err *err)
 {
+    if (p->oldest) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                             "pictures that were submitted before must be collected");
+    }
     const int rc = clfcn_predictor_submit(p, job, err);
     return rc < 0 ? rc : clfcn_predictor_collect(p, NULL, err);
 }

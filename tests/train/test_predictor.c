@@ -288,6 +288,7 @@ static void test_errors_of_one_picture(void **state)
     full.row = refuse;
     assert_int_equal(clfcn_predictor_submit(p, &full, NULL), 0);
     assert_int_equal(clfcn_predictor_submit(p, &sound, NULL), 0);
+    assert_int_equal(clfcn_predictor_run(p, &sound, NULL), CLFCN_EINVAL);
     assert_int_equal(clfcn_predictor_collect(p, NULL, &err), CLFCN_EIO);
     assert_string_equal(err.msg, "no more room");
     assert_int_equal(clfcn_predictor_collect(p, NULL, &err), 0);
