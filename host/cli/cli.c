@@ -1,5 +1,6 @@
 /* cli.c - what every subcommand shares: messages, devices, inputs, output. */
 #include "cli.h"
+#include "../util/sys.h"
 #include "profile.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -7,13 +8,18 @@
 static void log_line(void *user, enum clfcn_log_level level, const char *msg)
 {
     struct cli_env *env = user;
-    static const char *const prefix[] = {
-        [CLFCN_LOG_ERROR] = "clfcn: error: ",
-        [CLFCN_LOG_WARN] = "clfcn: warning: ",
-        [CLFCN_LOG_INFO] = "",
-        [CLFCN_LOG_DEBUG] = "debug: ",
+    static const struct {
+        enum clfcn_term_style style;
+        const char *text;
+    } prefix[] = {
+        [CLFCN_LOG_ERROR] = { CLFCN_TERM_RED, "clfcn: error: " },
+        [CLFCN_LOG_WARN] = { CLFCN_TERM_YELLOW, "clfcn: warning: " },
+        [CLFCN_LOG_INFO] = { CLFCN_TERM_PLAIN, "" },
+        [CLFCN_LOG_DEBUG] = { CLFCN_TERM_PLAIN, "debug: " },
     };
-    cli_screen_print(&env->screen, stderr, "%s%s\n", prefix[level], msg);
+    cli_screen_print(&env->screen, stderr, "%s%s%s%s\n",
+                     clfcn_term_style(stderr, prefix[level].style), prefix[level].text,
+                     clfcn_term_style(stderr, CLFCN_TERM_PLAIN), msg);
 }
 
 void cli_log_start(struct cli_env *env)
@@ -52,6 +58,15 @@ int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_er
     return CLFCN_OK;
 }
 
+void cli_print_error(struct cli_env *env, const struct clfcn_err *err)
+{
+    cli_screen_print(&env->screen, stderr, "%sclfcn:%s %s%s%s\n",
+                     clfcn_term_style(stderr, CLFCN_TERM_RED),
+                     clfcn_term_style(stderr, CLFCN_TERM_PLAIN),
+                     env->command ? env->command->name : "", env->command ? ": " : "",
+                     err->msg);
+}
+
 int cli_input(int rc, struct clfcn_err *err)
 {
     if (rc == CLFCN_EIO) {
@@ -65,8 +80,7 @@ void cli_note_broken(struct cli_env *env, struct clfcn_err *noted,
                      const struct clfcn_err *err)
 {
     if (noted->code < 0) {
-        cli_screen_print(&env->screen, stderr, "clfcn: %s: %s\n", env->command->name,
-                         noted->msg);
+        cli_print_error(env, noted);
     }
     *noted = *err;
     noted->code = CLFCN_EDATA;

@@ -18,6 +18,13 @@ struct cli_command {
     int (*run)(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 };
 
+struct cli_option;
+
+/* What --help does with a command's own options and those that all commands have. */
+typedef void (*cli_help_fn)(const struct cli_command *command,
+                            const struct cli_option *own,
+                            const struct cli_option *common);
+
 /* The device's own. */
 enum { CLI_KERNEL_MS_DEFAULT = -1 };
 
@@ -25,7 +32,8 @@ enum { CLI_KERNEL_MS_DEFAULT = -1 };
 enum { CLI_HELPED = 1 };
 
 struct cli_env {
-    const struct cli_command *command;
+    const struct cli_command *command; /* NULL before it is known */
+    cli_help_fn help;
     const char *device; /* --device */
     bool json, quiet, verbose;
     double max_kernel_ms; /* --max-kernel-ms, or CLI_KERNEL_MS_DEFAULT */
@@ -56,6 +64,9 @@ void cli_log_start(struct cli_env *env);
 
 /* Open the device that --device names and say once which it is. */
 int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_err *err);
+
+/* An error's one line on stderr. */
+void cli_print_error(struct cli_env *env, const struct clfcn_err *err);
 
 /* Whatever goes wrong while an input is opened makes that input bad: CLFCN_EIO becomes
  * CLFCN_EDATA. Returns the code. */

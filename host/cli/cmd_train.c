@@ -277,6 +277,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
     const char *resume = NULL, *list = NULL;
     clfcn_train_defaults(&config);
     struct cli_option options[] = {
+        CLI_GROUP_ROW("Data"),
         CLI_DATA_ROWS(&config),
         CLI_OPT_LIST(&list),
         { .name = "val", .kind = CLI_STRING, .target = &config.val, .arg = "DIR",
@@ -284,10 +285,12 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "val-fraction", .kind = CLI_DOUBLE, .target = &config.val_fraction,
           .dflt = "the set's own split, else 0.1",
           .help = "part of the data kept for validation; 0: no validation" },
+        CLI_GROUP_ROW("Network"),
         CLI_OPT_ARCH(&config.arch),
         CLI_OPT_BACKBONE(&config.backbone),
         CLI_OPT_SIZE(&config.width, &config.height),
         CLI_OPT_BATCH(&config.batch),
+        CLI_GROUP_ROW("Training"),
         { .name = "epochs", .kind = CLI_INT, .target = &config.epochs, .resume = true,
           .help = "passes over the data" },
         { .name = "max-steps", .kind = CLI_INT64, .target = &config.max_steps,
@@ -339,6 +342,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "early-stop", .kind = CLI_INT, .target = &config.early_stop,
           .resume = true,
           .help = "end after so many epochs without a better mean IoU; 0: never" },
+        CLI_GROUP_ROW("Saving"),
         { .name = "save-every", .kind = CLI_INT, .target = &config.save_every,
           .resume = true,
           .help = "epochs between numbered checkpoints; 0: none" },
@@ -350,6 +354,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "resume", .kind = CLI_STRING, .target = &resume, .arg = "DIR",
           .resume = true,
           .help = "go on with the run in DIR, bit for bit" },
+        CLI_GROUP_ROW("Device and machine"),
         CLI_OPT_GEMM(&config.gemm),
         { .name = "workers", .kind = CLI_INT, .target = &config.workers, .resume = true,
           .dflt = "by processors", .help = "threads that load pictures" },

@@ -1,18 +1,27 @@
 /* help.c - what --help prints: usage, then the options, aligned, with their defaults. */
 #include "options.h"
+#include "../util/sys.h"
 #include <ctype.h>
 #include <string.h>
 
-enum { PAGE = 90, LEFT = 26 };
+enum { LEFT = 24, NARROWEST = 60, WIDEST = 100 };
+
+/* Columns to fill. Without a terminal there are 80. */
+static int page_width(void)
+{
+    const int width = clfcn_term_width();
+    return width < NARROWEST ? NARROWEST : width > WIDEST ? WIDEST : width;
+}
 
 /* Print words from column indent on, where the cursor is, wrapped to the page. */
 static void print_wrapped(const char *text, int indent)
 {
+    const int width = page_width();
     int column = indent;
     const char *s = text;
     while (*s) {
         int n = (int)strcspn(s, " ");
-        if (column > indent && column + 1 + n > PAGE) {
+        if (column > indent && column + 1 + n > width) {
             printf("\n%*s", indent, "");
             column = indent;
         } else if (column > indent) {
@@ -27,12 +36,19 @@ static void print_wrapped(const char *text, int indent)
     putchar('\n');
 }
 
-static const char *placeholder(const struct cli_option *o)
+void cli_help_heading(const char *text)
+{
+    printf("%s%s%s\n", clfcn_term_style(stdout, CLFCN_TERM_BOLD), text,
+           clfcn_term_style(stdout, CLFCN_TERM_PLAIN));
+}
+
+const char *cli_option_arg(const struct cli_option *o)
 {
     if (o->arg) {
         return o->arg;
     }
     switch (o->kind) {
+    case CLI_GROUP:
     case CLI_FLAG:
     case CLI_UNFLAG:
         return "";
@@ -56,22 +72,28 @@ static const char *placeholder(const struct cli_option *o)
     return "";
 }
 
+const char *cli_option_text(const struct cli_option *o, char *buf, size_t n)
+{
+    size_t len = (size_t)snprintf(buf, n, "%s", o->help);
+    for (int i = 0; o->kind == CLI_CHOICE && o->choice(i) && len < n; ++i) {
+        len += (size_t)snprintf(buf + len, n - len, "%s %s", i ? "," : ":", o->choice(i));
+    }
+    return buf;
+}
+
 static void print_option(const struct cli_option *o)
 {
     char left[64], text[512], dflt[64];
-    const char *arg = placeholder(o);
+    const char *arg = cli_option_arg(o);
     int n = o->letter ? snprintf(left, sizeof(left), "  -%c, --%s", o->letter, o->name)
                       : snprintf(left, sizeof(left), "  --%s", o->name);
     if (*arg) {
         snprintf(left + n, sizeof(left) - (size_t)n, " %s", arg);
     }
-    size_t len = (size_t)snprintf(text, sizeof(text), "%s", o->help);
-    for (int i = 0; o->kind == CLI_CHOICE && o->choice(i) && len < sizeof(text); ++i) {
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %s", i ? "," : ":",
-                                o->choice(i));
-    }
+    cli_option_text(o, text, sizeof(text));
     cli_value_text(o, dflt, sizeof(dflt));
-    if (*dflt && len < sizeof(text)) {
+    const size_t len = strlen(text);
+    if (*dflt) {
         snprintf(text + len, sizeof(text) - len, " [%s]", dflt);
     }
     printf("%-*s", LEFT, left);
@@ -81,19 +103,41 @@ static void print_option(const struct cli_option *o)
     print_wrapped(text, LEFT);
 }
 
+static void print_group(const char *title)
+{
+    char heading[64];
+    snprintf(heading, sizeof(heading), "%s:", title);
+    putchar('\n');
+    cli_help_heading(heading);
+}
+
+static void print_table(const struct cli_option *options)
+{
+    for (const struct cli_option *o = options; o->name; ++o) {
+        if (o->kind == CLI_GROUP) {
+            print_group(o->help);
+        } else {
+            print_option(o);
+        }
+    }
+}
+
 void cli_help_command(const struct cli_command *command, const struct cli_option *own,
                       const struct cli_option *common)
 {
-    printf("Usage: clfcn %s%s%s\n\n%c%s.\n", command->name, *command->args ? " " : "",
-           command->args, toupper((unsigned char)command->help[0]), command->help + 1);
-    printf("\nOptions, with their defaults in brackets:\n");
-    for (const struct cli_option *o = own; o->name; ++o) {
-        print_option(o);
+    char text[256];
+    cli_help_heading("Usage:");
+    snprintf(text, sizeof(text), "clfcn %s %s", command->name, command->args);
+    printf("  ");
+    print_wrapped(text, 2);
+    snprintf(text, sizeof(text), "%c%s. Defaults stand in brackets.",
+             toupper((unsigned char)command->help[0]), command->help + 1);
+    putchar('\n');
+    print_wrapped(text, 0);
+    if (own->name && own->kind != CLI_GROUP) {
+        print_group("Options");
     }
-    if (own->name) {
-        putchar('\n');
-    }
-    for (const struct cli_option *o = common; o->name; ++o) {
-        print_option(o);
-    }
+    print_table(own);
+    print_group("General");
+    print_table(common);
 }

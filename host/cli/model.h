@@ -18,8 +18,10 @@ struct cli_model_options {
 
 #define CLI_MODEL_ROWS(m) \
     { .name = "arch", .kind = CLI_STRING, .target = &(m)->arch, \
+      .choice = cli_choice_arch, \
       .help = "head of the network (a bare weights file needs it)" }, \
     { .name = "backbone", .kind = CLI_STRING, .target = &(m)->backbone, \
+      .choice = cli_choice_backbone, \
       .help = "its backbone (a bare weights file needs it)" }, \
     { .name = "size", .kind = CLI_SIZE, .target = &(m)->width, .height = &(m)->height, \
       .dflt = "as trained", \

@@ -19,7 +19,8 @@ static void add_common(struct cli_line *line, struct cli_env *env, bool *help)
     if (env->command->device) {
         line->common[n++] = (struct cli_option){
             .name = "device", .kind = CLI_STRING, .target = &env->device, .arg = "SPEC",
-            .help = "auto, cpu, gpu, a number from 'clfcn devices', or part of a name",
+            .help = "where to compute: auto, cpu, gpu, a number from 'clfcn devices', or part "
+                    "of a name",
         };
     }
     line->common[n++] = (struct cli_option){
@@ -40,7 +41,7 @@ static void add_common(struct cli_line *line, struct cli_env *env, bool *help)
     };
 }
 
-/* Lay both tables out for popt: row i stands for line->index[i] and returns i + 1. */
+/* Lay both tables out for popt: a row returns i + 1 for the option line->index[i]. */
 static int build_table(struct cli_line *line, struct clfcn_err *err)
 {
     int own = option_count(line->options), total = own + option_count(line->common);
@@ -49,11 +50,14 @@ static int build_table(struct cli_line *line, struct clfcn_err *err)
     if (!line->table || !line->index) {
         return clfcn_err_nomem(err);
     }
-    for (int i = 0; i < total; ++i) {
+    for (int i = 0, row = 0; i < total; ++i) {
         const struct cli_option *o = i < own ? &line->options[i] : &line->common[i - own];
         bool flag = o->kind == CLI_FLAG || o->kind == CLI_UNFLAG;
         line->index[i] = o;
-        line->table[i] = (struct poptOption){
+        if (o->kind == CLI_GROUP) {
+            continue;
+        }
+        line->table[row++] = (struct poptOption){
             .longName = o->name,
             .shortName = o->letter,
             .argInfo = flag ? POPT_ARG_NONE : POPT_ARG_STRING,
@@ -80,7 +84,9 @@ static int bad_option(const struct cli_line *line, int code, const struct cli_en
     }
     struct clfcn_nearest near = { .word = word + strspn(word, "-") };
     for (int i = 0; line->index[i]; ++i) {
-        clfcn_nearest_offer(&near, line->index[i]->name);
+        if (line->index[i]->kind != CLI_GROUP) {
+            clfcn_nearest_offer(&near, line->index[i]->name);
+        }
     }
     if (near.best) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
@@ -171,7 +177,7 @@ int cli_line_parse(struct cli_line *line, struct cli_env *env, struct cli_option
     /* Help shows the defaults: before anything is applied. */
     for (const struct cli_option *o = line->common; o->name; ++o) {
         if (o->target == &help && o->raw) {
-            cli_help_command(env->command, line->options, line->common);
+            env->help(env->command, line->options, line->common);
             return CLI_HELPED;
         }
     }

@@ -2,11 +2,13 @@
 #ifndef CLFCN_CLI_OPTIONS_H
 #define CLFCN_CLI_OPTIONS_H
 
+#include "../data/format.h"
 #include "cli.h"
 #include <popt.h>
 
 enum cli_kind {
-    CLI_FLAG = 1, /* bool, becomes true */
+    CLI_GROUP,    /* no option: help is the heading of those that follow */
+    CLI_FLAG,     /* bool, becomes true */
     CLI_UNFLAG,   /* bool, becomes false */
     CLI_STRING,   /* const char *, borrowed from the line */
     CLI_PAIR,     /* const char *[2], likewise: an option that may be given twice */
@@ -26,7 +28,8 @@ struct cli_option {
     enum cli_kind kind;
     void *target;     /* of the kind's type: holds the default, receives the value */
     int *height;      /* CLI_SIZE only */
-    const char *(*choice)(int i); /* CLI_CHOICE only: name of i, NULL past the last */
+    const char *(*choice)(int i); /* of CLI_CHOICE, and what a CLI_STRING may well be: name
+                                     of i, NULL past the last */
     const char *arg;  /* what stands for the value in the help, NULL: the kind's usual */
     const char *help;
     const char *dflt; /* default to show instead of the target's value; "": none */
@@ -65,9 +68,22 @@ int cli_value_set(const struct cli_option *o, struct clfcn_err *err);
 /* The target's value as text; "" if there is none to show. (value.c) */
 void cli_value_text(const struct cli_option *o, char *buf, size_t n);
 
-/* Print a command's usage and options to stdout. (help.c) */
+/* What stands for the option's value: "DIR", "N"; "" for a flag. (help.c) */
+const char *cli_option_arg(const struct cli_option *o);
+/* Its help with the choices there are, without the default; buf is returned. (help.c) */
+const char *cli_option_text(const struct cli_option *o, char *buf, size_t n);
+
+/* Print a line to stdout, bold where that is welcome. (help.c) */
+void cli_help_heading(const char *text);
+
+/* Each prints a command's options to stdout in its way, and is a cli_help_fn: for people
+ * (help.c), as a manual page (manual.c), as a part of the completion (complete.c). */
 void cli_help_command(const struct cli_command *command, const struct cli_option *own,
                       const struct cli_option *common);
+void cli_manual_command(const struct cli_command *command, const struct cli_option *own,
+                        const struct cli_option *common);
+void cli_complete_command(const struct cli_command *command, const struct cli_option *own,
+                          const struct cli_option *common);
 
 /* Names for CLI_CHOICE. */
 const char *cli_choice_arch(int i);
@@ -82,6 +98,9 @@ const char *cli_choice_resize(int i);
 #define CLI_REFERENCE_NET \
     { .arch = CLFCN_FCNS, .backbone = CLFCN_VGG16, .classes = 2, .width = 160, \
       .height = 160, .batch = 4 }
+
+/* Heads the rows that follow it. */
+#define CLI_GROUP_ROW(title) { .name = "", .kind = CLI_GROUP, .help = (title) }
 
 /* Rows that several commands have. */
 #define CLI_OPT_ARCH(t) \
@@ -137,7 +156,7 @@ const char *cli_choice_resize(int i);
 
 #define CLI_OPT_FORMAT(t) \
     { .name = "format", .kind = CLI_STRING, .target = (t), .arg = "NAME", \
-      .dflt = "recognised", \
+      .choice = clfcn_format_name, .dflt = "recognised", \
       .help = "of the data: plain, voc, camvid, cityscapes or list" }
 #define CLI_OPT_IGNORE(t) \
     { .name = "ignore", .kind = CLI_STRING, .target = (t), .arg = "VALUES", \

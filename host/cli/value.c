@@ -190,6 +190,8 @@ int cli_value_set(const struct cli_option *o, struct clfcn_err *err)
         return clfcn_err_set(err, CLFCN_EINVAL, 0, "--%s: its value is empty", o->name);
     }
     switch (o->kind) {
+    case CLI_GROUP:
+        break;
     case CLI_FLAG:
     case CLI_UNFLAG:
         *(bool *)o->target = o->kind == CLI_FLAG;
@@ -239,6 +241,7 @@ void cli_value_text(const struct cli_option *o, char *buf, size_t n)
         return;
     }
     switch (o->kind) {
+    case CLI_GROUP:
     case CLI_FLAG:
     case CLI_UNFLAG:
     case CLI_PAIR:

@@ -1,7 +1,9 @@
 /* format.c - which layout a data set has, and what the formats share. */
 #include "format.h"
+#include "../util/nearest.h"
 #include "../util/path.h"
 #include "../util/strbuf.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,11 @@ static const struct clfcn_format *const formats[] = {
     &clfcn_format_camvid
 };
 enum { FORMAT_COUNT = sizeof formats / sizeof *formats };
+
+const char *clfcn_format_name(int i)
+{
+    return i < FORMAT_COUNT ? formats[i]->name : NULL;
+}
 
 int clfcn_found_add(struct clfcn_found *found, const char *name, const char *image,
                     const char *mask, enum clfcn_part part, struct clfcn_err *err)
@@ -45,16 +52,19 @@ void clfcn_found_free(struct clfcn_found *found)
 static int choose_by_name(const char *name, const struct clfcn_format **out,
                           struct clfcn_err *err)
 {
+    struct clfcn_nearest near = { .word = name };
     for (int i = 0; i < FORMAT_COUNT; ++i) {
         if (strcmp(formats[i]->name, name) == 0) {
             *out = formats[i];
             return CLFCN_OK;
         }
+        clfcn_nearest_offer(&near, formats[i]->name);
     }
     return clfcn_err_set(err, CLFCN_EINVAL, 0,
                          "no format '%s' of data sets: there are list, plain, voc, "
-                         "cityscapes and camvid",
-                         name);
+                         "cityscapes and camvid%s%s%s",
+                         name, near.best ? " (did you mean " : "",
+                         near.best ? near.best : "", near.best ? "?)" : "");
 }
 
 /* Of a folder: every file is taken for a list, the first of the formats. */
@@ -83,7 +93,7 @@ int clfcn_format_choose(const char *path, const char *name,
     }
     if (!clfcn_path_exists(path)) {
         return clfcn_err_set(
-            err, CLFCN_EDATA, 0,
+            err, CLFCN_EDATA, ENOENT,
             "%s: no such folder; a data set is a folder with images/, masks/ and "
             "classes.txt, one of VOC, CamVid or Cityscapes, a list file, or 'demo' for "
             "the built-in set",

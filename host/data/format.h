@@ -47,6 +47,9 @@ struct clfcn_format {
 extern const struct clfcn_format clfcn_format_plain, clfcn_format_voc,
     clfcn_format_camvid, clfcn_format_cityscapes, clfcn_format_list;
 
+/* Name of the i-th format, NULL past the last. */
+const char *clfcn_format_name(int i);
+
 /* The format called name, or with NULL the one that path looks most like; CLFCN_EINVAL
  * if there is none of that name, CLFCN_EDATA if path looks like none. */
 int clfcn_format_choose(const char *path, const char *name,

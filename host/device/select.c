@@ -1,6 +1,8 @@
 /* select.c - which of the devices the user means. */
+#include "../util/nearest.h"
 #include "../util/strbuf.h"
 #include "dev.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,8 +103,8 @@ static int select_number(const struct clfcn_device_info *list, int count,
                          const char *spec, int *chosen, struct clfcn_err *err)
 {
     char reason[256];
-    const unsigned long n = strtoul(spec, NULL,
-                                    10); /* ULONG_MAX if too large: no such index */
+    const unsigned long n =
+        strtoul(spec, NULL, 10); /* ULONG_MAX if too large: no such index */
     if (n >= (unsigned long)count) {
         snprintf(reason, sizeof(reason), "there is no device %.20s", spec);
         return refuse(list, count, reason, err);
@@ -113,6 +115,36 @@ static int select_number(const struct clfcn_device_info *list, int count,
     }
     *chosen = (int)n;
     return CLFCN_OK;
+}
+
+/* A spec that matches nothing, with the word of a usable device's name, vendor or
+ * platform that it is nearest to. */
+static int refuse_name(const struct clfcn_device_info *list, int count, const char *spec,
+                       struct clfcn_err *err)
+{
+    static const char separators[] = " ,;:()[]/@-_";
+    struct clfcn_nearest near = { .word = spec };
+    struct clfcn_strbuf names = { 0 };
+    char reason[256];
+    clfcn_strbuf_add(&names, "auto cpu gpu");
+    for (int i = 0; i < count; ++i) {
+        if (list[i].usable) {
+            clfcn_strbuf_add(&names, " %s %s %s", list[i].name, list[i].vendor,
+                             list[i].platform);
+        }
+    }
+    char *rest = NULL;
+    for (char *word = names.failed ? NULL : strtok_r(names.str, separators, &rest); word;
+         word = strtok_r(NULL, separators, &rest)) {
+        if (isalpha((unsigned char)*word)) { /* "2.50GHz" means no device */
+            clfcn_nearest_offer(&near, word);
+        }
+    }
+    snprintf(reason, sizeof(reason), "no usable device matches '%.100s'%s%s%s", spec,
+             near.best ? " (did you mean '" : "", near.best ? near.best : "",
+             near.best ? "'?)" : "");
+    clfcn_strbuf_free(&names);
+    return refuse(list, count, reason, err);
 }
 
 int clfcn_select(const struct clfcn_device_info *list, int count, const char *spec,
@@ -150,7 +182,7 @@ int clfcn_select(const struct clfcn_device_info *list, int count, const char *sp
         if (*chosen < 0) {
             *chosen = best(list, count, matches, spec, false);
         }
-        snprintf(reason, sizeof(reason), "no usable device matches '%.100s'", spec);
+        return *chosen >= 0 ? CLFCN_OK : refuse_name(list, count, spec, err);
     }
     return *chosen >= 0 ? CLFCN_OK : refuse(list, count, reason, err);
 }

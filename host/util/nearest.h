@@ -2,7 +2,7 @@
 #ifndef CLFCN_UTIL_NEAREST_H
 #define CLFCN_UTIL_NEAREST_H
 
-/* Set word, leave the rest zero, then offer every candidate. */
+/* Set word, leave the rest zero, then offer every candidate. Case makes no difference. */
 struct clfcn_nearest {
     const char *word;
     const char *best; /* borrowed candidate, NULL while none is near enough */
@@ -10,5 +10,10 @@ struct clfcn_nearest {
 };
 
 void clfcn_nearest_offer(struct clfcn_nearest *n, const char *candidate);
+
+/* The existing path that differs from path, of which some component does not exist, in
+ * that component alone and is near enough; a new string, or NULL: there is none, path
+ * exists, or memory is exhausted. */
+char *clfcn_nearest_path(const char *path);
 
 #endif

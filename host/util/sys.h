@@ -18,6 +18,11 @@ void clfcn_sleep(double seconds);
 bool clfcn_term_is_tty(FILE *f);
 /* Whether colours are welcome on f: a terminal, and NO_COLOR is not set. */
 bool clfcn_term_has_color(FILE *f);
+/* What begins a style of text on f, "" where colours are not welcome; PLAIN ends it. */
+enum clfcn_term_style {
+    CLFCN_TERM_PLAIN, CLFCN_TERM_BOLD, CLFCN_TERM_RED, CLFCN_TERM_YELLOW
+};
+const char *clfcn_term_style(FILE *f, enum clfcn_term_style style);
 /* Columns of the terminal, 80 if not known. */
 int clfcn_term_width(void);
 

@@ -17,6 +17,17 @@ bool clfcn_term_has_color(FILE *f)
     return clfcn_term_is_tty(f) && !(no_color && *no_color);
 }
 
+const char *clfcn_term_style(FILE *f, enum clfcn_term_style style)
+{
+    static const char *const escapes[] = {
+        [CLFCN_TERM_PLAIN] = "\033[0m",
+        [CLFCN_TERM_BOLD] = "\033[1m",
+        [CLFCN_TERM_RED] = "\033[1;31m",
+        [CLFCN_TERM_YELLOW] = "\033[1;33m",
+    };
+    return clfcn_term_has_color(f) ? escapes[style] : "";
+}
+
 int clfcn_term_width(void)
 {
     static const int fds[] = { STDERR_FILENO, STDOUT_FILENO };
