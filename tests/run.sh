@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 # shellcheck disable=SC2086 # a list of words
 install_packages $build_packages g++ clang libcmocka-dev pocl-opencl-icd mesa-opencl-icd \
-    oclgrind valgrind || exit 1
+    oclgrind valgrind mandoc || exit 1
 
 out=build-test
 broken=0

@@ -178,23 +178,17 @@ static void announce(struct cli_env *env, const struct clfcn_train_config *confi
     cli_screen_print(&env->screen, stderr, "\nrun: %s\n", config->out);
 }
 
-static int train(struct cli_env *env, const struct clfcn_train_config *config,
+static int train(struct train_view *view, const struct clfcn_train_config *config,
                  bool resume, const struct clfcn_dataset *set, struct clfcn_dev *dev,
                  struct clfcn_err *err)
 {
-    struct train_view view = {
-        .env = env,
-        .run = config->out,
-        .classes = clfcn_dataset_get_classes(set),
-        .epochs = config->epochs,
-        .last_plain = clfcn_clock(),
-    };
+    struct cli_env *env = view->env;
     clfcn_interrupt_install();
     const struct clfcn_train_callbacks callbacks = {
         .event = train_view_event,
         .progress = train_view_progress,
         .stop = clfcn_interrupt_flag(),
-        .user = &view,
+        .user = view,
     };
     bool talk = !env->quiet && !env->json;
     if (talk) {
@@ -203,7 +197,7 @@ static int train(struct cli_env *env, const struct clfcn_train_config *config,
     int rc = clfcn_train(dev, config, resume, &callbacks, err);
     cli_screen_clear(&env->screen);
     if (rc == CLFCN_OK || rc == CLFCN_EINTR) {
-        train_view_report(&view);
+        train_view_report(view);
     }
     if (rc == CLFCN_EINTR) {
         clfcn_err_set(err, rc, 0,
@@ -217,13 +211,22 @@ static int train(struct cli_env *env, const struct clfcn_train_config *config,
 }
 
 static int run(struct cli_env *env, const struct clfcn_train_config *config, bool resume,
-               struct clfcn_err *err)
+               const char *tensorboard, struct clfcn_err *err)
 {
     struct clfcn_dataset *set = NULL;
     struct clfcn_dev *dev = NULL;
+    struct train_view view = {
+        .env = env,
+        .run = config->out,
+        .epochs = config->epochs,
+        .last_plain = clfcn_clock(),
+    };
     int rc = clfcn_config_check(config, err);
     if (rc == CLFCN_OK) {
         rc = check_inputs(config, &set, err);
+    }
+    if (rc == CLFCN_OK && tensorboard) {
+        rc = clfcn_tensorboard_open(tensorboard, config->out, &view.tensorboard, err);
     }
     if (rc == CLFCN_OK) {
         rc = cli_device_open(env, &dev, err);
@@ -232,8 +235,10 @@ static int run(struct cli_env *env, const struct clfcn_train_config *config, boo
         rc = cli_profile_start(env, dev, err);
     }
     if (rc == CLFCN_OK) {
-        rc = train(env, config, resume, set, dev, err);
+        view.classes = clfcn_dataset_get_classes(set);
+        rc = train(&view, config, resume, set, dev, err);
     }
+    train_view_finish(&view);
     clfcn_dev_close(&dev);
     clfcn_dataset_destroy(&set);
     return cli_profile_finish(env, rc, err);
@@ -241,19 +246,20 @@ static int run(struct cli_env *env, const struct clfcn_train_config *config, boo
 
 /* A new run. */
 static int begin(struct cli_env *env, struct clfcn_train_config *config,
-                 struct clfcn_err *err)
+                 const char *tensorboard, struct clfcn_err *err)
 {
     char out_name[64];
     if (!config->out) {
         default_out(out_name, sizeof(out_name));
         config->out = out_name;
     }
-    return run(env, config, false, err);
+    return run(env, config, false, tensorboard, err);
 }
 
 /* On with the run in dir: config is where line's options point. */
 static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
-                 struct clfcn_train_config *config, struct clfcn_err *err)
+                 struct clfcn_train_config *config, const char *tensorboard,
+                 struct clfcn_err *err)
 {
     struct begun begun = { 0 };
     int rc = check_resume_options(line->options, err);
@@ -265,7 +271,7 @@ static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
         rc = cli_line_apply(line, err); /* over what the checkpoint says */
     }
     if (rc == CLFCN_OK) {
-        rc = run(env, config, true, err);
+        rc = run(env, config, true, tensorboard, err);
     }
     begun_free(&begun);
     return rc;
@@ -274,7 +280,7 @@ static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
 int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct clfcn_train_config config;
-    const char *resume = NULL, *list = NULL;
+    const char *resume = NULL, *list = NULL, *tensorboard = NULL;
     clfcn_train_defaults(&config);
     struct cli_option options[] = {
         CLI_GROUP_ROW("Data"),
@@ -354,6 +360,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "resume", .kind = CLI_STRING, .target = &resume, .arg = "DIR",
           .resume = true,
           .help = "go on with the run in DIR, bit for bit" },
+        CLI_OPT_TENSORBOARD(&tensorboard),
         CLI_GROUP_ROW("Device and machine"),
         CLI_OPT_GEMM(&config.gemm),
         { .name = "workers", .kind = CLI_INT, .target = &config.workers, .resume = true,
@@ -383,7 +390,8 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         rc = cli_data_take_list(list, &config.data, &config.format, err);
     }
     if (rc == CLFCN_OK) {
-        rc = resume ? go_on(env, &line, resume, &config, err) : begin(env, &config, err);
+        rc = resume ? go_on(env, &line, resume, &config, tensorboard, err)
+                    : begin(env, &config, tensorboard, err);
     }
     cli_line_free(&line);
     return rc;

@@ -154,6 +154,10 @@ const char *cli_choice_resize(int i);
       .help = "cut kernels that take more milliseconds into slices; 0: never", \
       .dflt = "50 on integrated GPUs, else 0" }
 
+#define CLI_OPT_TENSORBOARD(t) \
+    { .name = "tensorboard", .kind = CLI_STRING, .target = (t), .arg = "DIR", \
+      .resume = true, .help = "write an event file for TensorBoard there, too" }
+
 #define CLI_OPT_FORMAT(t) \
     { .name = "format", .kind = CLI_STRING, .target = (t), .arg = "NAME", \
       .choice = clfcn_format_name, .dflt = "recognised", \

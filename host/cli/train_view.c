@@ -96,21 +96,45 @@ static void print_epoch(struct train_view *view, const json_t *e)
     }
 }
 
+/* The run is worth more than its event file: after a failure it goes on without. */
+static void log_event(struct train_view *view, const json_t *event)
+{
+    struct clfcn_err err = { 0 };
+    if (clfcn_tensorboard_event(view->tensorboard, event, &err) < 0) {
+        clfcn_tensorboard_close(&view->tensorboard, NULL);
+        clfcn_warn("no further events for TensorBoard: %s", err.msg);
+    }
+}
+
+void train_view_finish(struct train_view *view)
+{
+    struct clfcn_err err = { 0 };
+    if (clfcn_tensorboard_close(&view->tensorboard, &err) < 0) {
+        clfcn_warn("the last events for TensorBoard are lost: %s", err.msg);
+    }
+}
+
 void train_view_event(void *user, const char *event, const char *json)
 {
     struct train_view *view = user;
     if (view->env->json) {
         cli_screen_print(&view->env->screen, stdout, "%s\n", json);
     }
-    if (strcmp(event, "epoch") != 0) {
+    const bool epoch = strcmp(event, "epoch") == 0;
+    if (!epoch && !view->tensorboard) {
         return;
     }
     json_t *e = json_loads(json, 0, NULL);
-    if (e && !view->env->json && !view->env->quiet) {
+    if (e && view->tensorboard) {
+        log_event(view, e);
+    }
+    if (e && epoch && !view->env->json && !view->env->quiet) {
         print_epoch(view, e);
     }
     json_decref(e);
-    train_view_report(view);
+    if (epoch) {
+        train_view_report(view);
+    }
 }
 
 void train_view_report(struct train_view *view)

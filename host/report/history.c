@@ -83,8 +83,9 @@ static int add_epoch(struct clfcn_history *h, const json_t *event, struct clfcn_
     return CLFCN_OK;
 }
 
-static int take_event(struct clfcn_history *h, json_t *event, struct clfcn_err *err)
+static int take_event(void *user, json_t *event, struct clfcn_err *err)
 {
+    struct clfcn_history *h = user;
     const char *kind = json_string_value(json_object_get(event, "event"));
     if (!kind) {
         return CLFCN_OK;
@@ -121,15 +122,16 @@ static int read_text(const char *dir, const char *name, char **text, size_t *siz
     return rc;
 }
 
-static int read_log(struct clfcn_history *h, struct clfcn_err *err)
+int clfcn_history_events(const char *dir, clfcn_history_event_fn take, void *user,
+                         struct clfcn_err *err)
 {
     char *text = NULL;
     size_t size = 0;
-    int rc = read_text(h->dir, "log.jsonl", &text, &size, err);
+    int rc = read_text(dir, "log.jsonl", &text, &size, err);
     for (const char *line = text; rc == CLFCN_OK && line < text + size;) {
         size_t n = strcspn(line, "\n");
         json_t *event = json_loadb(line, n, 0, NULL);
-        rc = event ? take_event(h, event, err) : CLFCN_OK;
+        rc = event ? take(user, event, err) : CLFCN_OK;
         json_decref(event);
         line += n + 1;
     }
@@ -217,7 +219,7 @@ int clfcn_history_read(struct clfcn_history *h, const char *dir, struct clfcn_er
         rc = read_config(h, err);
     }
     if (rc == CLFCN_OK) {
-        rc = read_log(h, err);
+        rc = clfcn_history_events(h->dir, take_event, h, err);
     }
     return rc < 0 ? rc : read_samples(h, err);
 }

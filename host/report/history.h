@@ -43,6 +43,12 @@ struct clfcn_history {
 int clfcn_history_read(struct clfcn_history *h, const char *dir, struct clfcn_err *err);
 void clfcn_history_free(struct clfcn_history *h);
 
+/* Hand the events of dir/log.jsonl to take, from the first on, until it returns an error,
+ * which is returned then. Errors as above. */
+typedef int (*clfcn_history_event_fn)(void *user, json_t *event, struct clfcn_err *err);
+int clfcn_history_events(const char *dir, clfcn_history_event_fn take, void *user,
+                         struct clfcn_err *err);
+
 /* The epoch with the best mean IoU, or NULL if none was validated. */
 const struct clfcn_history_epoch *clfcn_history_best(const struct clfcn_history *h);
 

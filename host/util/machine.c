@@ -31,6 +31,7 @@ void clfcn_machine_get(struct clfcn_machine *out)
     const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     *out = (struct clfcn_machine){ .cpus = cpus > 0 ? (int)cpus : 0 };
     if (uname(&name) == 0) {
+        snprintf(out->host, sizeof(out->host), "%.80s", name.nodename);
         snprintf(out->os, sizeof(out->os), "%.80s %.80s %.80s", name.sysname,
                  name.release, name.machine);
     }

@@ -4,6 +4,7 @@
 
 /* "" and 0 where the system does not tell. */
 struct clfcn_machine {
+    char host[81]; /* its name */
     char os[256];  /* "Linux 6.1.0-18-amd64 x86_64" */
     char cpu[128]; /* "AMD EPYC 7763 64-Core Processor" */
     int cpus;      /* that are online */

@@ -55,6 +55,11 @@ class Install(h.Case):
         self.assertEqual(probe.parent.name, "libexec")
         self.assertTrue(os.access(probe, os.X_OK))
 
+        pages = {p.name for p in self.files if p.parent.name == "man1"}
+        if pages:  # none where the program cannot run on the machine that builds it
+            self.assertLessEqual({"clfcn.1", "clfcn-train.1"}, pages)
+            self.assertEqual(self.installed("clfcn.bash").parent.name, "completions")
+
     def test_examples_are_short(self):
         for source in EXAMPLES.glob("*.c"):
             self.assertLess(len(source.read_text().splitlines()), 80, source.name)
