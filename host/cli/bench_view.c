@@ -168,8 +168,9 @@ void cli_bench_print_text(const struct cli_bench *b)
     if (b->alone && clfcn_net_profiled(b->net) == 0) {
         printf("layers were timed one by one, not in a step\n");
     }
-    printf("\n%-10s %-16s %-18s %9s %9s %9s  %s\n", "layer", "pass", "algorithm", "ms",
-           "GFLOP/s", "% of peak", "error");
+    putchar('\n');
+    cli_heading("%-10s %-16s %-18s %9s %9s %9s  %s", "layer", "pass", "algorithm", "ms",
+                "GFLOP/s", "% of peak", "error");
     for (int i = 0; i < clfcn_net_layer_count(b->net); ++i) {
         print_layer(b, i);
     }

@@ -3,6 +3,7 @@
 #include "../util/sys.h"
 #include "profile.h"
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 static void log_line(void *user, enum clfcn_log_level level, const char *msg)
@@ -139,6 +140,16 @@ int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
         clfcn_dataset_destroy(out);
     }
     return rc;
+}
+
+void cli_heading(const char *fmt, ...)
+{
+    va_list args;
+    fputs(clfcn_term_style(stdout, CLFCN_TERM_BOLD), stdout);
+    va_start(args, fmt);
+    vprintf(fmt, args);
+    va_end(args);
+    puts(clfcn_term_style(stdout, CLFCN_TERM_PLAIN));
 }
 
 int cli_print_json(json_t *object, struct clfcn_err *err)

@@ -90,6 +90,9 @@ int cli_data_take_list(const char *list, const char **data, const char **format,
 int cli_dataset_open(const struct cli_data *from, struct clfcn_dataset **out,
                      struct clfcn_err *err);
 
+/* Print a line to stdout, bold where that is welcome. */
+void cli_heading(const char *fmt, ...) CLFCN_PRINTF(1, 2);
+
 /* Print object as one line on stdout; steals the reference. NULL counts as exhausted
  * memory. */
 int cli_print_json(json_t *object, struct clfcn_err *err);

@@ -1,11 +1,15 @@
-/* cmd_info.c - clfcn info: what a checkpoint or weights file holds, or a certificate of
- * 'clfcn selftest', whose name ends in .json. */
+/* cmd_info.c - clfcn info: what a checkpoint or weights file holds; or a run folder, named
+ * by itself or a file in it; or a file of 'clfcn bench' or a certificate of 'clfcn
+ * selftest', whose name ends in .json or .jsonl. */
 #include "../train/checkpoint.h"
 #include "../train/config.h"
 #include "../train/runlog.h"
+#include "../util/path.h"
 #include "findings.h"
+#include "info.h"
 #include "options.h"
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *dtype_name(enum clfcn_dtype t)
@@ -109,47 +113,64 @@ static void print_text(const struct clfcn_weights_file *f,
     }
 }
 
-static bool is_certificate(const char *path)
+static bool ends_in(const char *path, const char *end)
 {
-    const size_t n = strlen(path);
-    return n > 5 && strcmp(path + n - 5, ".json") == 0;
+    const size_t n = strlen(path), m = strlen(end);
+    return n >= m && strcmp(path + n - m, end) == 0;
+}
+
+/* The folder of a run, where path is one or a file in one; a new string. NULL: it is
+ * something else, or memory is exhausted. */
+static char *run_of(const char *path)
+{
+    const char *base = clfcn_path_base(path);
+    if (clfcn_path_is_dir(path)) {
+        return strdup(path);
+    }
+    if (strcmp(base, "config.json") != 0 && strcmp(base, "log.jsonl") != 0) {
+        return NULL;
+    }
+    return base == path ? strdup(".") : strndup(path, (size_t)(base - path));
+}
+
+static int show_weights(const struct cli_env *env, const char *path,
+                        struct clfcn_err *err)
+{
+    struct clfcn_weights_file file = { 0 };
+    struct clfcn_checkpoint_info info = { 0 };
+    int rc = cli_input(clfcn_weights_open(path, &file, err), err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_checkpoint_read_info(&file, path, &info, err);
+    }
+    if (rc == CLFCN_OK && env->json) {
+        rc = cli_print_json(
+            json_pack("{ss sI sI so so}", "file", path, "bytes", (json_int_t)file.size,
+                      "parameters", (json_int_t)parameter_count(&file), "network",
+                      network_to_json(&info), "tensors", tensors_to_json(&file)),
+            err);
+    } else if (rc == CLFCN_OK) {
+        print_text(&file, &info);
+    }
+    clfcn_checkpoint_info_free(&info);
+    clfcn_weights_close(&file);
+    return rc;
 }
 
 int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct cli_option options[] = { { 0 } };
     struct cli_line line;
-    struct clfcn_weights_file file = { 0 };
-    struct clfcn_checkpoint_info info = { 0 };
     int rc = cli_line_read(&line, env, options, argc, argv, err);
-    if (rc != CLFCN_OK) {
-        goto out;
+    if (rc == CLFCN_OK) {
+        const char *path = line.args[0];
+        char *run = run_of(path);
+        const bool json = ends_in(path, ".json") || ends_in(path, ".jsonl");
+        rc = run                               ? cli_info_run(env, run, err)
+             : json && cli_info_is_bench(path) ? cli_info_bench(env, path, err)
+             : json                            ? cli_info_certificate(env, path, err)
+                                               : show_weights(env, path, err);
+        free(run);
     }
-    const char *path = line.args[0];
-    if (is_certificate(path)) {
-        rc = cli_info_certificate(env, path, err);
-        goto out;
-    }
-    rc = cli_input(clfcn_weights_open(path, &file, err), err);
-    if (rc < 0) {
-        goto out;
-    }
-    rc = clfcn_checkpoint_read_info(&file, path, &info, err);
-    if (rc < 0) {
-        goto out;
-    }
-    if (env->json) {
-        rc = cli_print_json(
-            json_pack("{ss sI sI so so}", "file", path, "bytes", (json_int_t)file.size,
-                      "parameters", (json_int_t)parameter_count(&file), "network",
-                      network_to_json(&info), "tensors", tensors_to_json(&file)),
-            err);
-    } else {
-        print_text(&file, &info);
-    }
-out:
-    clfcn_checkpoint_info_free(&info);
-    clfcn_weights_close(&file);
     cli_line_free(&line);
     return rc;
 }

@@ -128,8 +128,8 @@ static int print(const struct tune *t, struct clfcn_err *err)
 {
     int rc = CLFCN_OK;
     if (!t->env->json) {
-        printf("%-24s %-15s %-24s %9s %8s %9s  %s\n", "layers", "pass", "algorithm", "ms",
-               "GFLOP/s", "% of peak", "others, ms");
+        cli_heading("%-24s %-15s %-24s %9s %8s %9s  %s", "layers", "pass", "algorithm",
+                    "ms", "GFLOP/s", "% of peak", "others, ms");
     }
     for (int i = 0; rc == CLFCN_OK && i < t->tuning.count; ++i) {
         rc = t->env->json ? print_json(t, &t->tuning.rows[i], err)

@@ -85,8 +85,8 @@ static void list_algorithms(const struct clfcn_diverge_row *row, char *buf, size
 /* One line a layer and pass: what differed most in it. */
 static void print_table(const struct clfcn_diverge *r)
 {
-    printf("%-10s %-15s %-22s %-15s %8s %9s %5s\n", "layer", "pass", "largest in",
-           "algorithm", "apart", "tolerance", "step");
+    cli_heading("%-10s %-15s %-22s %-15s %8s %9s %5s", "layer", "pass", "largest in",
+                "algorithm", "apart", "tolerance", "step");
     for (int i = 0; i < r->row_count; ++i) {
         if (is_repeated(r, i)) {
             continue;

@@ -13,8 +13,8 @@ static void print_row(const struct clfcn_finding *f)
 
 void cli_findings_print(const struct clfcn_certificate *c)
 {
-    printf("%-34s %-15s %5s %9s %7s %9s  %-28s %s\n", "kernel", "pass", "tests", "error",
-           "bound", "ms", "worst at", "verdict");
+    cli_heading("%-34s %-15s %5s %9s %7s %9s  %-28s %s", "kernel", "pass", "tests",
+                "error", "bound", "ms", "worst at", "verdict");
     for (int i = 0; i < c->count; ++i) {
         print_row(&c->list[i]);
     }

@@ -36,12 +36,6 @@ static void print_wrapped(const char *text, int indent)
     putchar('\n');
 }
 
-void cli_help_heading(const char *text)
-{
-    printf("%s%s%s\n", clfcn_term_style(stdout, CLFCN_TERM_BOLD), text,
-           clfcn_term_style(stdout, CLFCN_TERM_PLAIN));
-}
-
 const char *cli_option_arg(const struct cli_option *o)
 {
     if (o->arg) {
@@ -105,10 +99,8 @@ static void print_option(const struct cli_option *o)
 
 static void print_group(const char *title)
 {
-    char heading[64];
-    snprintf(heading, sizeof(heading), "%s:", title);
     putchar('\n');
-    cli_help_heading(heading);
+    cli_heading("%s:", title);
 }
 
 static void print_table(const struct cli_option *options)
@@ -126,7 +118,7 @@ void cli_help_command(const struct cli_command *command, const struct cli_option
                       const struct cli_option *common)
 {
     char text[256];
-    cli_help_heading("Usage:");
+    cli_heading("Usage:");
     snprintf(text, sizeof(text), "clfcn %s %s", command->name, command->args);
     printf("  ");
     print_wrapped(text, 2);

@@ -44,9 +44,9 @@ static void usage(void)
 {
     printf("clfcn %s - train fully convolutional networks on any OpenCL device\n\n",
            clfcn_version());
-    cli_help_heading("Usage:");
+    cli_heading("Usage:");
     printf("  clfcn COMMAND [options]\n\n");
-    cli_help_heading("Commands:");
+    cli_heading("Commands:");
     for (int i = 0; i < COMMANDS; ++i) {
         printf("  %-9s %s\n", commands[i].name, commands[i].help);
     }

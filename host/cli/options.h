@@ -73,9 +73,6 @@ const char *cli_option_arg(const struct cli_option *o);
 /* Its help with the choices there are, without the default; buf is returned. (help.c) */
 const char *cli_option_text(const struct cli_option *o, char *buf, size_t n);
 
-/* Print a line to stdout, bold where that is welcome. (help.c) */
-void cli_help_heading(const char *text);
-
 /* Each prints a command's options to stdout in its way, and is a cli_help_fn: for people
  * (help.c), as a manual page (manual.c), as a part of the completion (complete.c). */
 void cli_help_command(const struct cli_command *command, const struct cli_option *own,
