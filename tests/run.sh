@@ -51,7 +51,8 @@ fi
 if build asan clang -Db_sanitize=address,undefined -Db_lundef=false; then
     again="sh $PWD/tests/lsan.sh"
     check asan unit --suite unit --timeout-multiplier 4 --wrapper "$again"
-    check asan cli --timeout-multiplier 4 --wrapper "$again" 'cli usage' 'cli bad_input'
+    check asan cli --timeout-multiplier 4 --wrapper "$again" 'cli usage' 'cli bad_input' \
+        'cli help' 'cli tensorboard'
 fi
 
 # shellcheck disable=SC2086 # a list of words

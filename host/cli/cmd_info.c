@@ -1,6 +1,6 @@
-/* cmd_info.c - clfcn info: what a checkpoint or weights file holds; or a run folder, named
- * by itself or a file in it; or a file of 'clfcn bench' or a certificate of 'clfcn
- * selftest', whose name ends in .json or .jsonl. */
+/* cmd_info.c - clfcn info: what a checkpoint or weights file holds; or a run folder,
+ * named by itself or by a file in it; or a file of 'clfcn bench' or a certificate of
+ * 'clfcn selftest', whose names end in .json or .jsonl. */
 #include "../train/checkpoint.h"
 #include "../train/config.h"
 #include "../train/runlog.h"

@@ -19,8 +19,8 @@ static void add_common(struct cli_line *line, struct cli_env *env, bool *help)
     if (env->command->device) {
         line->common[n++] = (struct cli_option){
             .name = "device", .kind = CLI_STRING, .target = &env->device, .arg = "SPEC",
-            .help = "where to compute: auto, cpu, gpu, a number from 'clfcn devices', or part "
-                    "of a name",
+            .help = "where to compute: auto, cpu, gpu, a number from 'clfcn devices', or "
+                    "part of a name",
         };
     }
     line->common[n++] = (struct cli_option){

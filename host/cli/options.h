@@ -28,8 +28,8 @@ struct cli_option {
     enum cli_kind kind;
     void *target;     /* of the kind's type: holds the default, receives the value */
     int *height;      /* CLI_SIZE only */
-    const char *(*choice)(int i); /* of CLI_CHOICE, and what a CLI_STRING may well be: name
-                                     of i, NULL past the last */
+    const char *(*choice)(int i); /* of CLI_CHOICE, and of a CLI_STRING that shells are to
+                                     complete: name of i, NULL past the last */
     const char *arg;  /* what stands for the value in the help, NULL: the kind's usual */
     const char *help;
     const char *dflt; /* default to show instead of the target's value; "": none */

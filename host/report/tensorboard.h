@@ -30,8 +30,8 @@ int clfcn_tensorboard_event(struct clfcn_tensorboard *tb, const json_t *event,
 int clfcn_tensorboard_close(struct clfcn_tensorboard **tb, struct clfcn_err *err);
 
 /* Write all of a run's log as one file in dir, with the times at which it happened.
- * Replaces a file that was made of this run before. Otherwise as clfcn_tensorboard_open();
- * CLFCN_EDATA if run is no run folder. */
+ * Replaces a file that was made of this run before. Otherwise as
+ * clfcn_tensorboard_open(); CLFCN_EDATA if run is no run folder. */
 int clfcn_tensorboard_write(const char *run, const char *dir, struct clfcn_err *err);
 
 #endif
