@@ -163,7 +163,8 @@ static const struct cli_manual manuals[] = {
       "classes, sample pictures. It works during training too, which writes the same "
       "page after every epoch.",
       { { "clfcn report runs/first", "Write runs/first/report.html:" },
-        { "clfcn report runs/first --out first.html", "Elsewhere:" } },
+        { "clfcn report runs/first --out first.html", "Elsewhere:" },
+        { "clfcn report runs/first --tensorboard events", "For TensorBoard, too:" } },
       { { "RUN/report.html", "The page." } },
       { "train", "info" } },
     { "import",
