@@ -51,8 +51,11 @@ static const void *value(const struct change *c, const struct clfcn_augment *a)
 
 static bool is_on(const struct change *c, const struct clfcn_augment *a)
 {
-    const void *v = value(c, a);
-    return c->kind == SWITCH ? *(const bool *)v : *(const double *)v != 0;
+    if (c->kind == SWITCH) {
+        return *(const bool *)value(c, a);
+    }
+    const double *v = value(c, a);
+    return v[0] != 0 || (c->kind == RANGE && v[1] != 0);
 }
 
 /* The bytes of its amounts. */

@@ -43,8 +43,9 @@ static int side_for(int side, double shown)
     return side > shown ? (int)ceil(shown) : side;
 }
 
-/* Keep the pair's pixels, made fewer where no zoom shows them all: that bounds the cache,
- * and what is drawn looks as much alike the validation's pictures as it can. */
+/* Keep the pair's pixels, made fewer where no zoom shows them all, which bounds the
+ * cache. That is done by desc->resize, as for validation: pictures should look alike in
+ * both. */
 static int keep_picture(const struct clfcn_loader_desc *desc, struct clfcn_pair *pair,
                         struct clfcn_sample *out, struct clfcn_err *err)
 {

@@ -113,8 +113,10 @@ static void test_refusals(void **state)
     }
     const struct clfcn_augment nan_scale = { .scale_min = 1, .scale_max = NAN };
     const struct clfcn_augment below = { .contrast = -0.1 };
+    const struct clfcn_augment half_a_range = { .scale_max = 2 };
     assert_int_equal(clfcn_augment_check(&nan_scale, NULL), CLFCN_EINVAL);
     assert_int_equal(clfcn_augment_check(&below, NULL), CLFCN_EINVAL);
+    assert_int_equal(clfcn_augment_check(&half_a_range, NULL), CLFCN_EINVAL);
 }
 
 static void test_nothing_is_drawn_of_none(void **state)
