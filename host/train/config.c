@@ -102,7 +102,7 @@ static const struct field {
     { "partial", FIELD(partial), FLAG, .later = true },
     { "freeze-backbone", FIELD(freeze_backbone), FLAG },
     { "augment", FIELD(augment), AUGMENT },
-    { "resize", FIELD(resize), ENUM, &resize_access },
+    { "resize", FIELD(resize), ENUM, &resize_access, .later = true },
     { "no-shuffle", FIELD(shuffle), NOT_FLAG },
     { "early-stop", FIELD(early_stop), INT, .range = AT_LEAST(0), .later = true },
     { "save-every", FIELD(save_every), INT, .range = AT_LEAST(0) },

@@ -75,6 +75,30 @@ class Install(h.Case):
         self.assertEqual(info.code, h.OK, info)
         self.assertIn("deconv1.weight", info.out)
 
+    def test_predict_example(self):
+        data = h.make_dataset(self.tmp / "d", count=6)
+        self.ok(*h.train_args(data, self.tmp / "run", "--max-steps", 1), "--quiet")
+        checkpoint = self.tmp / "run/checkpoints/last.safetensors"
+        program = self.build(EXAMPLES / "predict.c")
+        width, height = 37, 21
+        rows = h.picture(3, width, height)[0]
+        rgb = b"".join(rows)
+        (self.tmp / "in.ppm").write_bytes(b"P6 %d %d 255\n" % (width, height) + rgb)
+        (self.tmp / "in.png").write_bytes(h.png_bytes(width, height, rows, color_type=2))
+        done = self.run_program(program, checkpoint, "in.ppm", "out.ppm")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        head, _, body = (self.tmp / "out.ppm").read_bytes().partition(b"\n")
+        self.assertEqual(head, b"P6 37 21 255")
+        self.ok("predict", checkpoint, self.tmp / "in.png", "--out", self.tmp / "masks")
+        mask = self.tmp / "masks/in.png"
+        labels = [c for row in h.read_png(mask)[3] for c in row]
+        palette = mask.read_bytes().partition(b"PLTE")[2]
+        want = bytes((v + palette[3 * labels[i // 3] + i % 3]) // 2 for i, v in enumerate(rgb))
+        self.assertEqual(body, want)
+        done = self.run_program(program, checkpoint, "missing.ppm", "out.ppm")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("missing.ppm", done.stderr)
+
 
 if __name__ == "__main__":
     tapunit.main()

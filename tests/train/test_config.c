@@ -126,7 +126,7 @@ static void test_from_json_refuses(void **state)
         { "size", "160" },     { "size", "\"160x\"" }, { "size", "\"160x160x\"" },
         { "arch", "\"fcn\"" }, { "no-shuffle", "1" },  { "seed", "-1" },
         { "data", "5" },       { "cache-mem", "-1" },  { "lr-policy", "null" },
-        { "augment", "\"flop\"" }, { "augment", "3" }, { "resize", "\"cubic\"" },
+        { "augment", "\"flop\"" }, { "augment", "3" },
     };
     const struct clfcn_train_config c = sample();
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); ++i) {
@@ -150,6 +150,7 @@ static void test_older_files(void **state)
     static const char *const later[] = {
         "format",        "own-split", "partial", "mem",        "ignore",
         "class-weights", "clip-grad", "warmup",  "early-stop", "focal-gamma",
+        "resize",
     };
     const struct clfcn_train_config c = unusual();
     struct clfcn_train_config d;
@@ -163,6 +164,10 @@ static void test_older_files(void **state)
     assert_true(d.own_split && !d.partial && d.mem_bytes == 0 && d.ignore == NULL);
     assert_true(d.class_weights == NULL && d.clip_grad == 0 && d.warmup == 0);
     assert_true(d.early_stop == 0 && d.focal_gamma == 2);
+    assert_int_equal(d.resize, CLFCN_RESIZE_BILINEAR);
+    json_object_set_new(json, "resize", json_string("cubic"));
+    assert_int_equal(clfcn_config_from_json(json, &d, &err), CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "'resize'"));
     json_object_del(json, "loss");
     assert_int_equal(clfcn_config_from_json(json, &d, &err), CLFCN_EDATA);
     assert_non_null(strstr(err.msg, "'loss'"));
