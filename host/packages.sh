@@ -4,7 +4,7 @@
 # What building clfcn needs, by Debian's names.
 build_packages="gcc meson ninja-build pkg-config python3 ocl-icd-opencl-dev libclblast-dev
 libpng-dev libjpeg-dev libzip-dev libjansson-dev libpopt-dev libprotobuf-c-dev
-protobuf-c-compiler"
+protobuf-c-compiler libmicrohttpd-dev"
 
 is_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

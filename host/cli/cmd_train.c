@@ -188,6 +188,9 @@ static int train(struct train_view *view, const struct clfcn_train_config *confi
         .event = train_view_event,
         .progress = train_view_progress,
         .stop = clfcn_interrupt_flag(),
+        .pause = view->dashboard.server
+                     ? clfcn_dashboard_pause_flag(view->dashboard.server)
+                     : NULL,
         .user = view,
     };
     bool talk = !env->quiet && !env->json;
@@ -210,23 +213,25 @@ static int train(struct train_view *view, const struct clfcn_train_config *confi
     return rc;
 }
 
-static int run(struct cli_env *env, const struct clfcn_train_config *config, bool resume,
-               const char *tensorboard, struct clfcn_err *err)
+static int run(struct train_view *view, const struct clfcn_train_config *config,
+               bool resume, struct clfcn_err *err)
 {
+    struct cli_env *env = view->env;
     struct clfcn_dataset *set = NULL;
     struct clfcn_dev *dev = NULL;
-    struct train_view view = {
-        .env = env,
-        .run = config->out,
-        .epochs = config->epochs,
-        .last_plain = clfcn_clock(),
-    };
+    view->run = config->out;
+    view->epochs = config->epochs;
+    view->last_plain = clfcn_clock();
     int rc = clfcn_config_check(config, err);
     if (rc == CLFCN_OK) {
         rc = check_inputs(config, &set, err);
     }
-    if (rc == CLFCN_OK && tensorboard) {
-        rc = clfcn_tensorboard_open(tensorboard, config->out, &view.tensorboard, err);
+    if (rc == CLFCN_OK && view->tensorboard_dir) {
+        rc = clfcn_tensorboard_open(view->tensorboard_dir, config->out,
+                                    &view->tensorboard, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = train_dashboard_start(&view->dashboard, env, config->out, err);
     }
     if (rc == CLFCN_OK) {
         rc = cli_device_open(env, &dev, err);
@@ -235,31 +240,30 @@ static int run(struct cli_env *env, const struct clfcn_train_config *config, boo
         rc = cli_profile_start(env, dev, err);
     }
     if (rc == CLFCN_OK) {
-        view.classes = clfcn_dataset_get_classes(set);
-        rc = train(&view, config, resume, set, dev, err);
+        view->classes = clfcn_dataset_get_classes(set);
+        rc = train(view, config, resume, set, dev, err);
     }
-    train_view_finish(&view);
+    train_view_finish(view);
     clfcn_dev_close(&dev);
     clfcn_dataset_destroy(&set);
     return cli_profile_finish(env, rc, err);
 }
 
 /* A new run. */
-static int begin(struct cli_env *env, struct clfcn_train_config *config,
-                 const char *tensorboard, struct clfcn_err *err)
+static int begin(struct train_view *view, struct clfcn_train_config *config,
+                 struct clfcn_err *err)
 {
     char out_name[64];
     if (!config->out) {
         default_out(out_name, sizeof(out_name));
         config->out = out_name;
     }
-    return run(env, config, false, tensorboard, err);
+    return run(view, config, false, err);
 }
 
 /* On with the run in dir: config is where line's options point. */
-static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
-                 struct clfcn_train_config *config, const char *tensorboard,
-                 struct clfcn_err *err)
+static int go_on(struct train_view *view, struct cli_line *line, const char *dir,
+                 struct clfcn_train_config *config, struct clfcn_err *err)
 {
     struct begun begun = { 0 };
     int rc = check_resume_options(line->options, err);
@@ -271,7 +275,7 @@ static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
         rc = cli_line_apply(line, err); /* over what the checkpoint says */
     }
     if (rc == CLFCN_OK) {
-        rc = run(env, config, true, tensorboard, err);
+        rc = run(view, config, true, err);
     }
     begun_free(&begun);
     return rc;
@@ -280,7 +284,8 @@ static int go_on(struct cli_env *env, struct cli_line *line, const char *dir,
 int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
     struct clfcn_train_config config;
-    const char *resume = NULL, *list = NULL, *tensorboard = NULL;
+    const char *resume = NULL, *list = NULL;
+    struct train_view view = { .env = env };
     clfcn_train_defaults(&config);
     struct cli_option options[] = {
         CLI_GROUP_ROW("Data"),
@@ -360,7 +365,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "resume", .kind = CLI_STRING, .target = &resume, .arg = "DIR",
           .resume = true,
           .help = "go on with the run in DIR, bit for bit" },
-        CLI_OPT_TENSORBOARD(&tensorboard),
+        CLI_OPT_TENSORBOARD(&view.tensorboard_dir),
         CLI_GROUP_ROW("Device and machine"),
         CLI_OPT_GEMM(&config.gemm),
         { .name = "workers", .kind = CLI_INT, .target = &config.workers, .resume = true,
@@ -376,6 +381,7 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         { .name = "max-temp", .kind = CLI_DOUBLE, .target = &config.max_celsius,
           .resume = true, .arg = "C", .dflt = "no limit",
           .help = "wait while a sensor shows more degrees Celsius; 0: no limit" },
+        TRAIN_DASHBOARD_ROWS(&view.dashboard),
         CLI_OPT_KERNEL_MS(env),
         CLI_OPT_PROFILE(env),
         { 0 },
@@ -390,8 +396,9 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         rc = cli_data_take_list(list, &config.data, &config.format, err);
     }
     if (rc == CLFCN_OK) {
-        rc = resume ? go_on(env, &line, resume, &config, tensorboard, err)
-                    : begin(env, &config, tensorboard, err);
+        view.dashboard.wanted = is_given(options, "dashboard");
+        rc = resume ? go_on(&view, &line, resume, &config, err)
+                    : begin(&view, &config, err);
     }
     cli_line_free(&line);
     return rc;

@@ -3,6 +3,7 @@
 #include "../train/runlog.h"
 #include "../util/strbuf.h"
 #include "info.h"
+#include <inttypes.h>
 #include <math.h>
 
 static const char *text_of(const json_t *object, const char *key)
@@ -27,11 +28,11 @@ static json_t *to_json(const struct clfcn_history *h)
 {
     const struct clfcn_history_epoch *last = last_epoch(h), *best = clfcn_history_best(h);
     return json_pack(
-        "{ss ss ss ss si si si si so so so so}", "run", h->dir, "arch",
+        "{ss ss ss ss si si si sI so so so so}", "run", h->dir, "arch",
         text_of(h->config, "arch"), "backbone", text_of(h->config, "backbone"), "size",
         text_of(h->config, "size"), "batch", number_of(h->config, "batch"), "epochs",
         number_of(h->config, "epochs"), "epoch", last ? last->number : 0, "step",
-        h->step_count, "train_loss", clfcn_json_number(last ? last->train_loss : NAN),
+        (json_int_t)h->step_count, "train_loss", clfcn_json_number(last ? last->train_loss : NAN),
         "mean_iou", clfcn_json_number(last ? last->mean_iou : NAN), "best_mean_iou",
         clfcn_json_number(best ? best->mean_iou : NAN), "best_epoch",
         best ? json_integer(best->number) : json_null());
@@ -40,12 +41,8 @@ static json_t *to_json(const struct clfcn_history *h)
 static void print_time(const struct clfcn_history *h)
 {
     char text[CLFCN_DURATION_LEN];
-    double seconds = 0;
-    for (int i = 0; i < h->epoch_count; ++i) {
-        seconds += isfinite(h->epochs[i].seconds) ? h->epochs[i].seconds : 0;
-    }
-    printf("time        %s for %d epochs", clfcn_format_duration(seconds, text),
-           h->epoch_count);
+    printf("time        %s for %d epochs", clfcn_format_duration(h->seconds, text),
+           h->epoch_total);
     if (isfinite(last_epoch(h)->images_per_s)) {
         printf(", %.2f images/s in the last", last_epoch(h)->images_per_s);
     }
@@ -65,8 +62,8 @@ static void print_text(const struct clfcn_history *h)
         printf("device      %s, driver %s\n", text_of(h->start, "device"),
                text_of(h->start, "driver"));
     }
-    printf("progress    %d of %d epochs, %d steps\n", last ? last->number : 0,
-           number_of(h->config, "epochs"), h->step_count);
+    printf("progress    %d of %d epochs, %" PRId64 " steps\n",
+           last ? last->number : 0, number_of(h->config, "epochs"), h->step_count);
     if (last && isfinite(last->train_loss)) {
         printf("last epoch  train loss %.4f", last->train_loss);
         if (isfinite(last->mean_iou)) {
@@ -93,6 +90,6 @@ int cli_info_run(const struct cli_env *env, const char *dir, struct clfcn_err *e
     } else if (rc == CLFCN_OK) {
         print_text(&h);
     }
-    clfcn_history_free(&h);
+    clfcn_history_close(&h);
     return rc;
 }

@@ -60,7 +60,9 @@ static int build_table(struct cli_line *line, struct clfcn_err *err)
         line->table[row++] = (struct poptOption){
             .longName = o->name,
             .shortName = o->letter,
-            .argInfo = flag ? POPT_ARG_NONE : POPT_ARG_STRING,
+            .argInfo = flag      ? POPT_ARG_NONE
+                       : o->bare ? POPT_ARG_STRING | POPT_ARGFLAG_OPTIONAL
+                                 : POPT_ARG_STRING,
             .val = i + 1,
         };
     }
@@ -105,7 +107,7 @@ static int collect(struct cli_line *line, const struct cli_env *env,
         struct cli_option *o = i < own ? &line->options[i] : &line->common[i - own];
         char *raw = poptGetOptArg(line->popt);
         if (!raw) {
-            raw = calloc(1, 1); /* a flag: present is all there is to know */
+            raw = strdup(o->bare ? o->bare : ""); /* a flag: present is all to know */
         }
         if (!raw) {
             return clfcn_err_nomem(err);

@@ -33,6 +33,7 @@ struct cli_option {
     const char *arg;  /* what stands for the value in the help, NULL: the kind's usual */
     const char *help;
     const char *dflt; /* default to show instead of the target's value; "": none */
+    const char *bare; /* the value where it is left out; NULL: it may not be */
     char letter;      /* short form, or 0 */
     bool resume;      /* train only: may be given with --resume */
     char *raw; /* filled by cli_line_parse(): the value as given, NULL if it was not */

@@ -23,6 +23,7 @@ static void format_eta(double s, char *buf, size_t n)
 void train_view_progress(void *user, const struct clfcn_progress *p)
 {
     struct train_view *view = user;
+    train_dashboard_progress(&view->dashboard, p);
     if (view->env->json || view->env->quiet) {
         return;
     }
@@ -109,6 +110,7 @@ static void log_event(struct train_view *view, const json_t *event)
 void train_view_finish(struct train_view *view)
 {
     struct clfcn_err err = { 0 };
+    clfcn_dashboard_finish(&view->dashboard.server);
     if (clfcn_tensorboard_close(&view->tensorboard, &err) < 0) {
         clfcn_warn("the last events for TensorBoard are lost: %s", err.msg);
     }
@@ -117,6 +119,7 @@ void train_view_finish(struct train_view *view)
 void train_view_event(void *user, const char *event, const char *json)
 {
     struct train_view *view = user;
+    train_dashboard_event(&view->dashboard, event);
     if (view->env->json) {
         cli_screen_print(&view->env->screen, stdout, "%s\n", json);
     }

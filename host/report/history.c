@@ -2,148 +2,19 @@
 #include "history.h"
 #include "../util/file.h"
 #include "../util/path.h"
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static double number(const json_t *object, const char *key)
-{
-    const json_t *v = json_object_get(object, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-/* Make room for one more element; the count is the caller's to raise. */
-static int grow(void *array, int count, int *capacity, size_t size, struct clfcn_err *err)
-{
-    void **list = array;
-    if (count < *capacity) {
-        return CLFCN_OK;
-    }
-    int wanted = *capacity ? 2 * *capacity : 256;
-    void *larger = realloc(*list, (size_t)wanted * size);
-    if (!larger) {
-        return clfcn_err_nomem(err);
-    }
-    *list = larger;
-    *capacity = wanted;
-    return CLFCN_OK;
-}
-
-static int add_step(struct clfcn_history *h, const json_t *event, struct clfcn_err *err)
-{
-    void *list = h->steps;
-    int rc = grow(&list, h->step_count, &h->step_capacity, sizeof(*h->steps), err);
-    h->steps = list;
-    if (rc < 0) {
-        return rc;
-    }
-    h->steps[h->step_count++] = (struct clfcn_history_step){
-        .loss = number(event, "loss"),
-        .lr = number(event, "lr"),
-        .ms = number(event, "ms"),
-    };
-    return CLFCN_OK;
-}
-
-static int add_epoch(struct clfcn_history *h, const json_t *event, struct clfcn_err *err)
-{
-    void *list = h->epochs;
-    int rc = grow(&list, h->epoch_count, &h->epoch_capacity, sizeof(*h->epochs), err);
-    h->epochs = list;
-    if (rc < 0) {
-        return rc;
-    }
-    const json_t *iou = json_object_get(event, "iou");
-    int classes = (int)json_array_size(iou);
-    double *values = calloc((size_t)classes + 1, sizeof(*values));
-    if (!values) {
-        return clfcn_err_nomem(err);
-    }
-    for (int c = 0; c < classes; ++c) {
-        const json_t *v = json_array_get(iou, (size_t)c);
-        values[c] = json_is_number(v) ? json_number_value(v) : NAN;
-    }
-    double epoch = number(event, "epoch");
-    h->epochs[h->epoch_count] = (struct clfcn_history_epoch){
-        .number = epoch >= 0 && epoch < 1e9 ? (int)epoch + 1 : h->epoch_count + 1,
-        .step = h->step_count,
-        .train_loss = number(event, "train_loss"),
-        .val_loss = number(event, "val_loss"),
-        .pixel_acc = number(event, "pixel_acc"),
-        .mean_acc = number(event, "mean_acc"),
-        .mean_iou = number(event, "mean_iou"),
-        .fw_iou = number(event, "fw_iou"),
-        .seconds = number(event, "seconds"),
-        .wait_s = number(event, "wait_s"),
-        .images_per_s = number(event, "images_per_s"),
-        .iou = values,
-        .iou_count = classes,
-    };
-    ++h->epoch_count;
-    return CLFCN_OK;
-}
-
-static int take_event(void *user, json_t *event, struct clfcn_err *err)
-{
-    struct clfcn_history *h = user;
-    const char *kind = json_string_value(json_object_get(event, "event"));
-    if (!kind) {
-        return CLFCN_OK;
-    }
-    if (strcmp(kind, "step") == 0) {
-        return add_step(h, event, err);
-    }
-    if (strcmp(kind, "epoch") == 0) {
-        return add_epoch(h, event, err);
-    }
-    if (strcmp(kind, "start") == 0) {
-        json_decref(h->start);
-        h->start = json_incref(event);
-    }
-    return CLFCN_OK;
-}
-
-/* An unreadable file of the folder makes the folder bad input. */
-static int read_text(const char *dir, const char *name, char **text, size_t *size,
-                     struct clfcn_err *err)
-{
-    char *path = clfcn_path_join(dir, name);
-    int rc = path ? clfcn_file_read(path, 0, text, size, err) : clfcn_err_nomem(err);
-    free(path);
-    if (rc == CLFCN_EIO) {
-        rc = CLFCN_EDATA;
-        if (err) {
-            err->code = rc;
-        }
-    }
-    if (rc < 0) {
-        clfcn_err_note(err, "%s is no run folder", dir);
-    }
-    return rc;
-}
-
-int clfcn_history_events(const char *dir, clfcn_history_event_fn take, void *user,
-                         struct clfcn_err *err)
-{
-    char *text = NULL;
-    size_t size = 0;
-    int rc = read_text(dir, "log.jsonl", &text, &size, err);
-    for (const char *line = text; rc == CLFCN_OK && line < text + size;) {
-        size_t n = strcspn(line, "\n");
-        json_t *event = json_loadb(line, n, 0, NULL);
-        rc = event ? take(user, event, err) : CLFCN_OK;
-        json_decref(event);
-        line += n + 1;
-    }
-    free(text);
-    return rc;
-}
 
 static int read_config(struct clfcn_history *h, struct clfcn_err *err)
 {
     char *text = NULL;
     size_t size = 0;
-    int rc = read_text(h->dir, "config.json", &text, &size, err);
+    char *path = clfcn_path_join(h->dir, "config.json");
+    int rc =
+        path ? clfcn_file_read(path, 0, &text, &size, err) : clfcn_err_nomem(err);
+    free(path);
     if (rc < 0) {
         return rc;
     }
@@ -151,8 +22,7 @@ static int read_config(struct clfcn_history *h, struct clfcn_err *err)
     h->config = json_loadb(text, size, 0, &error);
     free(text);
     if (!json_is_object(h->config)) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s/config.json: not a JSON object",
-                             h->dir);
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "config.json: not a JSON object");
     }
     const char *classes = json_string_value(json_object_get(h->config, "classes-text"));
     if (!classes) {
@@ -166,40 +36,19 @@ static int read_config(struct clfcn_history *h, struct clfcn_err *err)
     return rc;
 }
 
-/* samples/epoch-0001-NAME.png. A missing folder means that there are none. */
-static int read_samples(struct clfcn_history *h, struct clfcn_err *err)
+static int open_log(struct clfcn_history *h, struct clfcn_err *err)
 {
-    char **names = NULL;
-    int count = 0, rc = CLFCN_OK;
-    char *dir = clfcn_path_join(h->dir, "samples");
-    if (!dir) {
+    char *path = clfcn_path_join(h->dir, "log.jsonl");
+    if (!path) {
         return clfcn_err_nomem(err);
     }
-    if (clfcn_path_is_dir(dir)) {
-        rc = clfcn_path_list(dir, &names, &count, err);
-    }
-    if (rc == CLFCN_OK && count > 0) {
-        h->samples = calloc((size_t)count, sizeof(*h->samples));
-        rc = h->samples ? CLFCN_OK : clfcn_err_nomem(err);
-    }
-    for (int i = 0; i < count && rc == CLFCN_OK; ++i) {
-        int epoch = 0;
-        if (sscanf(names[i], "epoch-%9d-", &epoch) != 1 ||
-            strcmp(clfcn_path_ext(names[i]), "png") != 0) {
-            continue;
-        }
-        char *file = strdup(names[i]);
-        rc = file ? CLFCN_OK : clfcn_err_nomem(err);
-        h->samples[h->sample_count] = (struct clfcn_history_sample){ file, epoch };
-        h->sample_count += file != NULL;
-    }
-    clfcn_path_list_free(names, count);
-    free(dir);
+    h->log = fopen(path, "rb");
+    int rc = h->log ? CLFCN_OK : clfcn_err_errno(err, errno, "%s", path);
+    free(path);
     return rc;
 }
 
-/* "runs/a/" is called "a". */
-static char *folder_name(const char *dir)
+char *clfcn_history_name(const char *dir)
 {
     size_t n = strlen(dir);
     while (n > 1 && dir[n - 1] == '/') {
@@ -211,33 +60,122 @@ static char *folder_name(const char *dir)
     return name;
 }
 
-int clfcn_history_read(struct clfcn_history *h, const char *dir, struct clfcn_err *err)
+int clfcn_history_open(struct clfcn_history *h, const char *dir, struct clfcn_err *err)
 {
-    *h = (struct clfcn_history){ .dir = strdup(dir), .name = folder_name(dir) };
-    int rc = h->dir && h->name ? CLFCN_OK : clfcn_err_nomem(err);
-    if (rc == CLFCN_OK) {
-        rc = read_config(h, err);
+    *h = (struct clfcn_history){ .dir = strdup(dir),
+                                 .name = clfcn_history_name(dir),
+                                 .stretch_steps = 1,
+                                 .last_loss = NAN,
+                                 .last_lr = NAN,
+                                 .last_ms = NAN,
+                                 .best = -1 };
+    if (!h->dir || !h->name) {
+        return clfcn_err_nomem(err);
     }
+    int rc = read_config(h, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_history_events(h->dir, take_event, h, err);
+        rc = open_log(h, err);
     }
-    return rc < 0 ? rc : read_samples(h, err);
+    if (rc == CLFCN_EIO) { /* an unreadable file makes the folder bad input */
+        rc = CLFCN_EDATA;
+        if (err) {
+            err->code = rc;
+        }
+    }
+    if (rc < 0) {
+        clfcn_err_note(err, "%s is no run folder", dir);
+    }
+    return rc;
 }
 
-void clfcn_history_free(struct clfcn_history *h)
+static void free_samples(struct clfcn_history *h)
+{
+    for (int i = 0; i < h->sample_count; ++i) {
+        free(h->samples[i].file);
+    }
+    free(h->samples);
+    h->samples = NULL;
+    h->sample_count = 0;
+}
+
+/* The epoch of samples/epoch-0001-NAME.png, 0 if the file is none of these. */
+static int epoch_of(const char *name)
+{
+    int epoch = 0;
+    const bool fits = sscanf(name, "epoch-%9d-", &epoch) == 1 && epoch > 0 &&
+                      strcmp(clfcn_path_ext(name), "png") == 0;
+    return fits ? epoch : 0;
+}
+
+static int keep_samples(struct clfcn_history *h, char **names, int count,
+                        struct clfcn_err *err)
+{
+    int first = 0, last = 0;
+    for (int i = 0; i < count; ++i) {
+        const int e = epoch_of(names[i]);
+        first = e && (!first || e < first) ? e : first;
+        last = e > last ? e : last;
+    }
+    h->samples = calloc((size_t)count + 1, sizeof(*h->samples));
+    if (!h->samples) {
+        return clfcn_err_nomem(err);
+    }
+    for (int i = 0; i < count; ++i) {
+        const int e = epoch_of(names[i]);
+        if (!e || (e != first && e != last)) {
+            continue;
+        }
+        char *file = strdup(names[i]);
+        if (!file) {
+            return clfcn_err_nomem(err);
+        }
+        h->samples[h->sample_count++] = (struct clfcn_history_sample){ file, e };
+    }
+    return CLFCN_OK;
+}
+
+int clfcn_history_find_samples(struct clfcn_history *h, struct clfcn_err *err)
+{
+    char **names = NULL;
+    int count = 0, rc = CLFCN_OK;
+    char *dir = clfcn_path_join(h->dir, "samples");
+    if (!dir) {
+        return clfcn_err_nomem(err);
+    }
+    free_samples(h);
+    if (clfcn_path_is_dir(dir)) { /* a missing folder means that there are none */
+        rc = clfcn_path_list(dir, &names, &count, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = keep_samples(h, names, count, err);
+    }
+    clfcn_path_list_free(names, count);
+    free(dir);
+    return rc;
+}
+
+int clfcn_history_read(struct clfcn_history *h, const char *dir, struct clfcn_err *err)
+{
+    int rc = clfcn_history_open(h, dir, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_history_follow(h, -1, err);
+    }
+    return rc < 0 ? rc : clfcn_history_find_samples(h, err);
+}
+
+void clfcn_history_close(struct clfcn_history *h)
 {
     for (int i = 0; i < h->epoch_count; ++i) {
         free(h->epochs[i].iou);
     }
-    for (int i = 0; i < h->sample_count; ++i) {
-        free(h->samples[i].file);
-    }
+    free_samples(h);
     clfcn_classes_free(&h->classes);
     json_decref(h->config);
     json_decref(h->start);
-    free(h->steps);
-    free(h->epochs);
-    free(h->samples);
+    json_decref(h->why);
+    if (h->log) {
+        fclose(h->log);
+    }
     free(h->dir);
     free(h->name);
     *h = (struct clfcn_history){ 0 };
@@ -245,12 +183,5 @@ void clfcn_history_free(struct clfcn_history *h)
 
 const struct clfcn_history_epoch *clfcn_history_best(const struct clfcn_history *h)
 {
-    const struct clfcn_history_epoch *best = NULL;
-    for (int i = 0; i < h->epoch_count; ++i) {
-        const struct clfcn_history_epoch *e = &h->epochs[i];
-        if (isfinite(e->mean_iou) && (!best || e->mean_iou > best->mean_iou)) {
-            best = e;
-        }
-    }
-    return best;
+    return h->epoch_count > 0 && h->best >= 0 ? &h->epochs[h->best] : NULL;
 }

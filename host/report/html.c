@@ -26,6 +26,16 @@ void clfcn_html_text(struct clfcn_strbuf *out, const char *text)
     }
 }
 
+void clfcn_html_url(struct clfcn_strbuf *out, const char *name)
+{
+    for (const char *s = name; *s; ++s) {
+        const bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
+                           (*s >= '0' && *s <= '9') || *s == '-' || *s == '.' ||
+                           *s == '_';
+        clfcn_strbuf_add(out, plain ? "%c" : "%%%02X", (unsigned char)*s);
+    }
+}
+
 void clfcn_html_base64(struct clfcn_strbuf *out, const void *data, size_t n)
 {
     static const char digits[] =

@@ -14,7 +14,7 @@ int clfcn_report_write(const char *dir, const char *path, struct clfcn_err *err)
     if (rc < 0) {
         goto out;
     }
-    clfcn_page_build(&page, &history);
+    clfcn_page_report(&page, &history);
     usual = path ? NULL : clfcn_path_join(dir, "report.html");
     if (page.failed || (!path && !usual)) {
         rc = clfcn_err_nomem(err);
@@ -24,6 +24,6 @@ int clfcn_report_write(const char *dir, const char *path, struct clfcn_err *err)
 out:
     free(usual);
     clfcn_strbuf_free(&page);
-    clfcn_history_free(&history);
+    clfcn_history_close(&history);
     return rc;
 }

@@ -430,6 +430,7 @@ int clfcn_tensorboard_write(const char *run, const char *dir, struct clfcn_err *
 {
     struct clfcn_tensorboard *tb = new_writer(run, 0);
     struct clfcn_strbuf path = { 0 };
+    struct clfcn_history history = { 0 };
     if (!tb) {
         return clfcn_err_nomem(err);
     }
@@ -437,12 +438,16 @@ int clfcn_tensorboard_write(const char *run, const char *dir, struct clfcn_err *
     tb->path = path.str;
     int rc = path.failed ? clfcn_err_nomem(err) : clfcn_path_mkdir(dir, 0777, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_history_events(run, take_logged, tb, err);
+        rc = clfcn_history_open(&history, run, err);
     }
-    if (rc == CLFCN_OK && tb->atomic.f) {
+    if (rc == CLFCN_OK) {
+        rc = clfcn_history_events(&history, -1, take_logged, tb, err);
+    }
+    if (rc >= 0 && tb->atomic.f) {
         rc = clfcn_atomic_commit(&tb->atomic, err);
         tb->f = NULL;
     }
+    clfcn_history_close(&history);
     clfcn_tensorboard_close(&tb, NULL);
-    return rc;
+    return rc < 0 ? rc : CLFCN_OK;
 }

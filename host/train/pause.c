@@ -5,6 +5,11 @@
 
 #include <math.h>
 
+static bool is_requested(const struct clfcn_pause *pause)
+{
+    return pause->request != NULL && *pause->request;
+}
+
 void clfcn_pause_look(struct clfcn_pause *pause)
 {
     pause->looked_at = clfcn_clock();
@@ -20,21 +25,26 @@ void clfcn_pause_look(struct clfcn_pause *pause)
     if (pause->on_battery && clfcn_power_read() == CLFCN_POWER_BATTERY) {
         pause->reason = CLFCN_PAUSE_BATTERY;
     }
+    if (is_requested(pause)) {
+        pause->reason = CLFCN_PAUSE_REQUEST;
+    }
 }
 
 bool clfcn_pause_due(struct clfcn_pause *pause)
 {
     const bool asked = pause->on_battery || pause->max_celsius > 0;
-    if (asked && clfcn_clock() - pause->looked_at >= 1) {
+    const bool changed = is_requested(pause) != (pause->reason == CLFCN_PAUSE_REQUEST);
+    if (changed || (asked && clfcn_clock() - pause->looked_at >= 1)) {
         clfcn_pause_look(pause);
     }
     return pause->reason != CLFCN_PAUSE_NONE;
 }
 
 int clfcn_pause_start(struct clfcn_pause *pause, const struct clfcn_train_config *config,
-                      struct clfcn_err *err)
+                      const volatile bool *request, struct clfcn_err *err)
 {
-    *pause = (struct clfcn_pause){ .on_battery = config->pause_on_battery,
+    *pause = (struct clfcn_pause){ .request = request,
+                                   .on_battery = config->pause_on_battery,
                                    .max_celsius = config->max_celsius };
     if (!(pause->max_celsius >= 0)) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,

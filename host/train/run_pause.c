@@ -1,16 +1,20 @@
-/* run_pause.c - a run waits for mains or for the machine to cool down. */
+/* run_pause.c - a run waits: on request, for mains, or for the machine to cool down. */
 #include "../util/log.h"
 #include "../util/sys.h"
 #include "run.h"
 
 static const char *name_of(enum clfcn_pause_reason reason)
 {
-    return reason == CLFCN_PAUSE_BATTERY ? "battery" : "temperature";
+    return reason == CLFCN_PAUSE_REQUEST   ? "request"
+           : reason == CLFCN_PAUSE_BATTERY ? "battery"
+                                           : "temperature";
 }
 
 static void say(const struct clfcn_pause *pause)
 {
-    if (pause->reason == CLFCN_PAUSE_BATTERY) {
+    if (pause->reason == CLFCN_PAUSE_REQUEST) {
+        clfcn_info("paused on request");
+    } else if (pause->reason == CLFCN_PAUSE_BATTERY) {
         clfcn_info("paused: on battery; goes on when power is back");
     } else {
         clfcn_info("paused: %.0f degrees Celsius, above --max-temp %g; goes on at %g",
@@ -35,12 +39,13 @@ static int enter(struct clfcn_run *run, struct clfcn_err *err)
     return rc == CLFCN_OK ? clfcn_run_save_end(run, err) : rc;
 }
 
-/* Until the sensors allow it or the run is stopped. The signal that stops it may go to
- * any thread, so short naps. */
-static void wait_for_it(struct clfcn_run *run)
+/* Until the reason is gone, though another may have come, or the run is stopped. The
+ * signal that stops it may go to any thread, so short naps. */
+static void wait_for_it(struct clfcn_run *run, enum clfcn_pause_reason reason)
 {
     const double nap = 0.05;
-    while (!clfcn_run_stopped(run) && clfcn_pause_due(&run->pause)) {
+    while (!clfcn_run_stopped(run) && clfcn_pause_due(&run->pause) &&
+           run->pause.reason == reason) {
         clfcn_sleep(nap);
     }
 }
@@ -53,7 +58,7 @@ int clfcn_run_pause(struct clfcn_run *run, struct clfcn_err *err)
     if (rc < 0) {
         return rc;
     }
-    wait_for_it(run);
+    wait_for_it(run, reason);
     run->last_done = clfcn_clock(); /* the next step's time begins here */
     if (!clfcn_run_stopped(run)) {
         clfcn_info("goes on after %.0f s", run->last_done - begin);

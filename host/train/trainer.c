@@ -443,7 +443,7 @@ int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
     if (callbacks != NULL) {
         run.callbacks = *callbacks;
     }
-    int rc = clfcn_pause_start(&run.pause, config, err);
+    int rc = clfcn_pause_start(&run.pause, config, run.callbacks.pause, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_run_open_folder(&run, config, resume, err);
     }

@@ -10,6 +10,13 @@ double clfcn_clock(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+double clfcn_clock_thread(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 void clfcn_sleep(double seconds)
 {
     const struct timespec t = { (time_t)seconds,

@@ -42,3 +42,8 @@ const volatile bool *clfcn_interrupt_flag(void)
 {
     return &requested;
 }
+
+void clfcn_interrupt_request(void)
+{
+    requested = true;
+}

@@ -8,6 +8,8 @@
 
 /* Seconds on a clock that never jumps. */
 double clfcn_clock(void);
+/* Seconds of processor time that the calling thread has taken. */
+double clfcn_clock_thread(void);
 /* "2026-11-22T20:44:00Z". */
 void clfcn_clock_iso(char *buf, size_t n);
 
@@ -30,6 +32,8 @@ int clfcn_term_width(void);
  * second or more after the first, ends the process at once with status 130. */
 void clfcn_interrupt_install(void);
 const volatile bool *clfcn_interrupt_flag(void);
+/* Set the flag without a signal. */
+void clfcn_interrupt_request(void);
 
 /* Kilobytes of the process's largest resident size so far. */
 long clfcn_peak_rss_kb(void);

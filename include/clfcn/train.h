@@ -93,6 +93,8 @@ struct clfcn_train_callbacks {
     clfcn_progress_fn progress; /**< may be NULL */
     const volatile bool *
         stop; /**< training ends after the step in which this becomes true; may be NULL */
+    const volatile bool *
+        pause; /**< no step begins while this is true, the state being saved; may be NULL */
     void *user;
 };
 

@@ -96,7 +96,8 @@ static void test_history_reads_what_is_whole(void **state)
     assert_int_equal(clfcn_history_read(&h, "run/", NULL), CLFCN_OK);
     assert_string_equal(h.name, "run");
     assert_int_equal(h.step_count, 3);
-    assert_true(h.steps[1].loss == 0.5 && h.steps[2].lr == 0.005 && h.steps[0].ms == 12);
+    assert_true(h.stretches[1].loss.sum == 0.5 && h.stretches[2].lr.hi == 0.005 &&
+                h.stretches[0].ms.lo == 12);
     assert_int_equal(h.epoch_count, 2);
     assert_int_equal(h.epochs[0].step, 2);
     assert_int_equal(h.epochs[1].number, 2);
@@ -106,7 +107,7 @@ static void test_history_reads_what_is_whole(void **state)
     assert_int_equal(h.sample_count, 1);
     assert_int_equal(h.samples[0].epoch, 2);
     assert_ptr_equal(clfcn_history_best(&h), &h.epochs[0]);
-    clfcn_history_free(&h);
+    clfcn_history_close(&h);
 }
 
 static void test_page_is_escaped_and_self_contained(void **state)
@@ -122,7 +123,7 @@ static void test_page_is_escaped_and_self_contained(void **state)
     assert_null(strstr(page, "https:"));
     assert_null(strstr(page, "nan"));
     assert_int_equal(count(page, "<svg"), count(page, "</svg>"));
-    assert_int_equal(count(page, "<svg"), 4); /* loss, metrics, time, changing rate */
+    assert_int_equal(count(page, "<svg"), 5); /* loss twice, metrics, time, rate */
     assert_non_null(strstr(page, "best, epoch 1"));
     assert_non_null(strstr(page, "last, epoch 2"));
     free(page);
@@ -156,7 +157,7 @@ static void test_run_without_validation(void **state)
             "{\"event\":\"epoch\",\"epoch\":0,\"train_loss\":0.6,\"val_loss\":null,"
             "\"mean_iou\":null,\"iou\":null,\"seconds\":1.5}\n");
     char *page = report();
-    assert_int_equal(count(page, "<svg"), 2);
+    assert_int_equal(count(page, "<svg"), 3);
     assert_null(strstr(page, "IoU of each class"));
     assert_null(strstr(page, "Best mean IoU"));
     free(page);

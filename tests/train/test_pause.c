@@ -57,7 +57,7 @@ static void assert_refused(bool on_battery, double max_celsius, const char *why)
     const struct clfcn_train_config config = config_with(on_battery, max_celsius);
     struct clfcn_pause pause;
     struct clfcn_err err = { 0 };
-    assert_int_equal(clfcn_pause_start(&pause, &config, &err), CLFCN_EINVAL);
+    assert_int_equal(clfcn_pause_start(&pause, &config, NULL, &err), CLFCN_EINVAL);
     assert_non_null(strstr(err.msg, why));
 }
 
@@ -73,7 +73,7 @@ static void test_nothing_asked_nothing_looked_at(void **state)
 {
     const struct clfcn_train_config config = config_with(false, 0);
     struct clfcn_pause pause;
-    assert_int_equal(clfcn_pause_start(&pause, &config, NULL), CLFCN_OK);
+    assert_int_equal(clfcn_pause_start(&pause, &config, NULL, NULL), CLFCN_OK);
     assert_false(clfcn_pause_due(&pause));
 }
 
@@ -83,7 +83,7 @@ static void test_on_battery(void **state)
     struct clfcn_pause pause;
     put("class/power_supply/AC", "type", "Mains\n");
     put("class/power_supply/AC", "online", "0\n");
-    assert_int_equal(clfcn_pause_start(&pause, &config, NULL), CLFCN_OK);
+    assert_int_equal(clfcn_pause_start(&pause, &config, NULL, NULL), CLFCN_OK);
     assert_true(clfcn_pause_due(&pause));
     assert_int_equal(pause.reason, CLFCN_PAUSE_BATTERY);
     put("class/power_supply/AC", "online", "1\n");
@@ -105,13 +105,44 @@ static void test_heat_has_hysteresis(void **state)
     const struct clfcn_train_config config = config_with(false, 80);
     struct clfcn_pause pause;
     put_celsius(60);
-    assert_int_equal(clfcn_pause_start(&pause, &config, NULL), CLFCN_OK);
+    assert_int_equal(clfcn_pause_start(&pause, &config, NULL, NULL), CLFCN_OK);
     assert_false(clfcn_pause_due(&pause));
     assert_reason_at(&pause, 80, CLFCN_PAUSE_NONE);
     assert_reason_at(&pause, 81, CLFCN_PAUSE_TEMPERATURE);
     assert_reason_at(&pause, 76, CLFCN_PAUSE_TEMPERATURE);
     assert_reason_at(&pause, 75, CLFCN_PAUSE_NONE);
     assert_reason_at(&pause, 79, CLFCN_PAUSE_NONE);
+}
+
+static void test_request_goes_before_sensors(void **state)
+{
+    const struct clfcn_train_config config = config_with(false, 80);
+    struct clfcn_pause pause;
+    bool request = false;
+    put_celsius(90);
+    assert_int_equal(clfcn_pause_start(&pause, &config, &request, NULL), CLFCN_OK);
+    assert_true(clfcn_pause_due(&pause));
+    assert_int_equal(pause.reason, CLFCN_PAUSE_TEMPERATURE);
+    request = true; /* heeded at once, not at the next look at the sensors */
+    assert_true(clfcn_pause_due(&pause));
+    assert_int_equal(pause.reason, CLFCN_PAUSE_REQUEST);
+    request = false;
+    assert_true(clfcn_pause_due(&pause));
+    assert_int_equal(pause.reason, CLFCN_PAUSE_TEMPERATURE);
+    put_celsius(60);
+    clfcn_pause_look(&pause);
+    assert_false(clfcn_pause_due(&pause));
+}
+
+static void test_request_alone(void **state)
+{
+    const struct clfcn_train_config config = config_with(false, 0);
+    struct clfcn_pause pause;
+    bool request = true;
+    assert_int_equal(clfcn_pause_start(&pause, &config, &request, NULL), CLFCN_OK);
+    assert_true(clfcn_pause_due(&pause));
+    request = false;
+    assert_false(clfcn_pause_due(&pause));
 }
 
 int main(void)
@@ -123,6 +154,8 @@ int main(void)
                                         unmake),
         cmocka_unit_test_setup_teardown(test_on_battery, make, unmake),
         cmocka_unit_test_setup_teardown(test_heat_has_hysteresis, make, unmake),
+        cmocka_unit_test_setup_teardown(test_request_goes_before_sensors, make, unmake),
+        cmocka_unit_test_setup_teardown(test_request_alone, make, unmake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
