@@ -3,6 +3,7 @@
 #include "page.h"
 #include "../util/sys.h"
 #include "html.h"
+#include <inttypes.h>
 #include <math.h>
 
 static void begin(struct clfcn_strbuf *out, const char *name)
@@ -37,7 +38,10 @@ void clfcn_page_report(struct clfcn_strbuf *out, const struct clfcn_history *h)
     clfcn_page_head(out, h);
     clfcn_strbuf_add(out, "<p class=\"state\">");
     clfcn_html_text(out, clfcn_page_state(h, state));
-    clfcn_strbuf_add(out, "</p>\n</header>\n");
+    clfcn_strbuf_add(out, "</p>\n<p class=\"soft\">%d of %g epochs, %" PRId64
+                          " steps</p>\n</header>\n",
+                     h->epoch_total, clfcn_history_number(h->config, "epochs"),
+                     h->step_count);
     clfcn_page_summary(out, h);
     clfcn_page_charts(out, h);
     clfcn_page_results(out, h, false);

@@ -164,8 +164,8 @@ void clfcn_page_now(struct clfcn_strbuf *out, const struct clfcn_history *h,
     clfcn_strbuf_add(out, "<div class=\"tiles\">\n");
     snprintf(note, sizeof(note), "of step %" PRId64, h->step_count);
     clfcn_page_tile(out, "Loss", "%.4f", h->last_loss, note);
-    clfcn_page_tile(out, "Learning rate", "%.4g", h->last_lr, "of that step");
-    clfcn_page_tile(out, "Milliseconds", "%.1f", h->last_ms, "for that step");
+    clfcn_page_tile(out, "Learning rate", "%.4g", h->last_lr, note);
+    clfcn_page_tile(out, "Time of a step", "%.1f ms", h->last_ms, note);
     if (now->known && now->images_per_s > 0) {
         clfcn_page_tile(out, "Images a second", "%.1f", now->images_per_s, "lately");
     }

@@ -24,7 +24,7 @@ static void duration(double s, char *buf, size_t n)
 void clfcn_page_summary(struct clfcn_strbuf *out, const struct clfcn_history *h)
 {
     if (h->epoch_count == 0) {
-        clfcn_strbuf_add(out, "<p class=\"soft\">No epoch is complete yet.</p>\n");
+        clfcn_strbuf_add(out, "<p class=\"soft none\">No epoch is complete yet.</p>\n");
         return;
     }
     const struct clfcn_history_epoch *last = &h->epochs[h->epoch_count - 1];
