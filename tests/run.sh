@@ -10,6 +10,11 @@ cd "$(dirname "$0")/.." || exit 1
 install_packages $build_packages g++ clang libcmocka-dev pocl-opencl-icd mesa-opencl-icd \
     oclgrind valgrind mandoc || exit 1
 
+# The live page is looked at in a browser where there is one.
+if command -v node >/dev/null && command -v npm >/dev/null && command -v chromium >/dev/null; then
+    (cd tests/dashboard && npm ci --silent) || echo "No playwright-core: no test in a browser"
+fi
+
 out=build-test
 broken=0
 logs=

@@ -10,7 +10,7 @@
 
 /* Seconds without news after which a stream says that it lives: else a client that went
  * away would never be noticed. */
-static const double heartbeat = 5;
+static const double heartbeat = 2;
 
 struct clfcn_dashboard_client {
     struct clfcn_dashboard *dashboard;

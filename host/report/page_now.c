@@ -142,40 +142,29 @@ static void progress(struct clfcn_strbuf *out, const struct clfcn_history *h,
                      h->step_count, total, 100 * share, 100 * share);
 }
 
-/* "1:02:03". */
-static void format_left(double seconds, char *buf, size_t n)
-{
-    const long t = (long)(seconds + 0.5);
-    if (t >= 3600) {
-        snprintf(buf, n, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
-    } else {
-        snprintf(buf, n, "%ld:%02ld", t / 60, t % 60);
-    }
-}
-
 void clfcn_page_now(struct clfcn_strbuf *out, const struct clfcn_history *h,
                     const struct clfcn_page_now *now)
 {
     if (!h->start) {
         return;
     }
-    char note[64], left[32];
+    char note[64], left[CLFCN_DURATION_LEN];
     progress(out, h, now);
     clfcn_strbuf_add(out, "<div class=\"tiles\">\n");
     snprintf(note, sizeof(note), "of step %" PRId64, h->step_count);
     clfcn_page_tile(out, "Loss", "%.4f", h->last_loss, note);
     clfcn_page_tile(out, "Learning rate", "%.4g", h->last_lr, note);
-    clfcn_page_tile(out, "Time of a step", "%.1f ms", h->last_ms, note);
+    clfcn_page_tile(out, "Time of a step",
+                    h->last_ms < 1000 ? "%.1f ms" : "%.0f ms", h->last_ms, note);
     if (now->known && now->images_per_s > 0) {
         clfcn_page_tile(out, "Images a second", "%.1f", now->images_per_s, "lately");
     }
     if (now->known && h->state != CLFCN_HISTORY_ENDED && now->remaining_s >= 0 &&
         now->remaining_s < 1e8) {
-        format_left(now->remaining_s, left, sizeof(left));
         clfcn_strbuf_add(out,
                          "<div class=\"tile\"><span>Time left</span><b>%s</b>"
                          "<span>validation included</span></div>\n",
-                         left);
+                         clfcn_format_duration(now->remaining_s, left));
     }
     clfcn_strbuf_add(out, "</div>\n");
 }

@@ -94,14 +94,14 @@ static void draw_grid(struct clfcn_strbuf *out, const struct clfcn_svg_chart *c,
     tick = tick < 1 ? 1 : tick; /* steps and epochs are whole */
     for (double v = tick * ceil(a->x0 / tick - 1e-9); v <= a->x1 + tick * 1e-9;
          v += tick) {
-        if (v < 0) {
+        if (v < -tick / 2) {
             continue;
         }
         clfcn_strbuf_add(
             out,
             "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g"
             "</text>\n",
-            px(a, v), HEIGHT - BOTTOM + 17, v);
+            px(a, v), HEIGHT - BOTTOM + 17, fabs(v)); /* no "-0" */
     }
     clfcn_strbuf_add(out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">",
                      WIDTH - RIGHT, HEIGHT - 4);
@@ -165,6 +165,7 @@ static void draw_legend(struct clfcn_strbuf *out, const struct clfcn_svg_chart *
 {
     clfcn_strbuf_add(out, "<span class=\"legend\">");
     for (int s = 0; s < c->count; ++s) {
+        char value[CLFCN_NUMBER_LEN];
         double last = NAN;
         for (int i = 0; i < c->series[s].count; ++i) {
             double y = c->series[s].points[i].y;
@@ -173,7 +174,8 @@ static void draw_legend(struct clfcn_strbuf *out, const struct clfcn_svg_chart *
         if (isfinite(last)) {
             clfcn_strbuf_add(out, "<span><i class=\"s%d\"></i>", c->series[s].color);
             clfcn_html_text(out, c->series[s].name);
-            clfcn_strbuf_add(out, " <b>%.3g</b></span> ", last);
+            clfcn_strbuf_add(out, " <b>%s</b></span> ",
+                             clfcn_format_number(last, 3, value));
         }
     }
     clfcn_strbuf_add(out, "</span>");

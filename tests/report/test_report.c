@@ -2,6 +2,7 @@
 #include "../../host/data/image.h"
 #include "../../host/report/history.h"
 #include "../../host/report/html.h"
+#include "../../host/report/page.h"
 #include "../../host/report/report.h"
 #include "../../host/report/svg.h"
 #include "../../host/util/file.h"
@@ -110,6 +111,130 @@ static void test_history_reads_what_is_whole(void **state)
     clfcn_history_close(&h);
 }
 
+static void put_lines(const char *format, int count, struct clfcn_strbuf *to)
+{
+    for (int i = 0; i < count; ++i) {
+        clfcn_strbuf_add(to, format, i, i + 1);
+    }
+}
+
+/* 10,000 steps whose losses are 1 .. 10,000, with one of 7.5 ms among those of 1 ms. */
+static void test_long_runs_are_thinned(void **state)
+{
+    enum { STEPS = 10000 };
+    struct clfcn_history h;
+    struct clfcn_strbuf log = { 0 };
+    put_lines("{\"event\":\"step\",\"x\":%d,\"loss\":%d,\"ms\":1}\n", STEPS, &log);
+    char *one = strstr(log.str, "\"loss\":5000,\"ms\":1");
+    assert_non_null(one);
+    one[strlen("\"loss\":5000,\"ms\":")] = '7';
+    put_run(log.str);
+    assert_int_equal(clfcn_history_read(&h, "run", NULL), CLFCN_OK);
+    assert_int_equal(h.step_count, STEPS);
+    assert_in_range(h.stretch_count, CLFCN_HISTORY_STRETCHES / 2,
+                    CLFCN_HISTORY_STRETCHES);
+    int64_t next = 1;
+    double sum = 0, longest = 0;
+    for (int i = 0; i < h.stretch_count; ++i) {
+        const struct clfcn_history_stretch *s = &h.stretches[i];
+        assert_int_equal(s->first, next);
+        assert_true(s->loss.lo == s->first && s->loss.hi == s->first + s->count - 1);
+        assert_int_equal(s->lr.count, 0);
+        next += s->count;
+        sum += s->loss.sum;
+        longest = fmax(longest, s->ms.hi);
+    }
+    assert_int_equal(next, STEPS + 1);
+    assert_true(sum == STEPS * (STEPS + 1) / 2);
+    assert_true(longest == 7);
+    clfcn_history_close(&h);
+    free(report());
+    clfcn_strbuf_free(&log);
+}
+
+static void test_many_epochs_are_thinned(void **state)
+{
+    enum { EPOCHS = 3000, BEST = 1001 };
+    struct clfcn_history h;
+    struct clfcn_strbuf log = { 0 };
+    for (int i = 0; i < EPOCHS; ++i) {
+        clfcn_strbuf_add(&log,
+                         "{\"event\":\"epoch\",\"epoch\":%d,\"mean_iou\":%g,"
+                         "\"iou\":[0.5],\"seconds\":2}\n",
+                         i, i + 1 == BEST ? 0.9 : 0.5);
+    }
+    put_run(log.str);
+    assert_int_equal(clfcn_history_read(&h, "run", NULL), CLFCN_OK);
+    assert_int_equal(h.epoch_total, EPOCHS);
+    assert_in_range(h.epoch_count, CLFCN_HISTORY_EPOCHS / 2, CLFCN_HISTORY_EPOCHS);
+    assert_int_equal(h.epochs[0].number, 1);
+    assert_int_equal(h.epochs[h.epoch_count - 1].number, EPOCHS);
+    assert_int_equal(clfcn_history_best(&h)->number, BEST);
+    assert_true(h.seconds == 2 * EPOCHS);
+    for (int i = 1; i < h.epoch_count; ++i) {
+        assert_true(h.epochs[i].number > h.epochs[i - 1].number);
+    }
+    clfcn_history_close(&h);
+    char *page = report();
+    assert_non_null(strstr(page, "of 3000 epochs are shown"));
+    free(page);
+    clfcn_strbuf_free(&log);
+}
+
+static void append(const char *text)
+{
+    FILE *f = fopen("run/log.jsonl", "ab");
+    assert_non_null(f);
+    assert_int_equal(fputs(text, f) >= 0, 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_a_growing_log_is_followed(void **state)
+{
+    struct clfcn_history h;
+    char buf[CLFCN_PAGE_STATE_LEN];
+    put_run("");
+    assert_int_equal(clfcn_history_open(&h, "run", NULL), CLFCN_OK);
+    assert_int_equal(clfcn_history_follow(&h, -1, NULL), 0);
+    assert_int_equal(h.state, CLFCN_HISTORY_EMPTY);
+    append("{\"event\":\"start\"}\n{\"event\":\"step\",\"lo");
+    assert_int_equal(clfcn_history_follow(&h, -1, NULL), 1);
+    assert_int_equal(h.state, CLFCN_HISTORY_RUNNING);
+    assert_int_equal(clfcn_history_follow(&h, -1, NULL), 0); /* not whole yet */
+    append("ss\":0.25}\n");
+    assert_int_equal(clfcn_history_follow(&h, -1, NULL), 1);
+    assert_true(h.step_count == 1 && h.last_loss == 0.25);
+    append("{\"event\":\"pause\",\"reason\":\"battery\"}\n{\"event\":\"resume\"}\n"
+           "{\"event\":\"end\",\"reason\":\"failed\",\"message\":\"no luck\"}\n");
+    assert_int_equal(clfcn_history_follow(&h, 1, NULL), 1);
+    assert_string_equal(clfcn_page_state(&h, buf), "Paused: on battery");
+    assert_int_equal(clfcn_history_follow(&h, 1, NULL), 1);
+    assert_int_equal(h.state, CLFCN_HISTORY_RUNNING);
+    assert_int_equal(clfcn_history_follow(&h, 7, NULL), 1);
+    assert_string_equal(clfcn_page_state(&h, buf), "Failed: no luck");
+    clfcn_history_close(&h);
+}
+
+static void test_how_a_run_ended(void **state)
+{
+    static const char *const cases[][2] = {
+        { "", "Not started yet" },
+        { "{\"event\":\"start\"}\n", "unless it was killed" },
+        { "{\"event\":\"end\",\"reason\":\"completed\"}\n", ">Finished<" },
+        { "{\"event\":\"end\",\"reason\":\"interrupted\"}\n", ">Stopped; " },
+        { "{\"event\":\"end\",\"reason\":\"<patience>\"}\n",
+          ">Finished: &lt;patience&gt;<" },
+        { "{\"event\":\"end\"}\n", ">Finished: no reason" },
+        { "{\"event\":\"pause\"}\n", ">Paused<" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); ++i) {
+        put_run(cases[i][0]);
+        char *page = report();
+        assert_non_null(strstr(page, cases[i][1]));
+        free(page);
+    }
+}
+
 static void test_page_is_escaped_and_self_contained(void **state)
 {
     put_run(log_lines);
@@ -199,6 +324,14 @@ static void test_base64(void **state)
     }
 }
 
+static void test_names_in_urls(void **state)
+{
+    struct clfcn_strbuf sb = { 0 };
+    clfcn_html_url(&sb, "a-1_b.png %/?#\xc3\xa9\"");
+    assert_string_equal(sb.str, "a-1_b.png%20%25%2F%3F%23%C3%A9%22");
+    clfcn_strbuf_free(&sb);
+}
+
 static void test_ticks_are_round(void **state)
 {
     const double cases[][2] = {
@@ -240,6 +373,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, enter_folder, leave_folder)
         IN_FOLDER(test_history_reads_what_is_whole),
+        IN_FOLDER(test_long_runs_are_thinned),
+        IN_FOLDER(test_many_epochs_are_thinned),
+        IN_FOLDER(test_a_growing_log_is_followed),
+        IN_FOLDER(test_how_a_run_ended),
         IN_FOLDER(test_page_is_escaped_and_self_contained),
         IN_FOLDER(test_samples_are_embedded),
         IN_FOLDER(test_run_without_an_epoch),
@@ -247,6 +384,7 @@ int main(void)
         IN_FOLDER(test_what_is_no_run),
         IN_FOLDER(test_output_that_cannot_be_written),
         cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_names_in_urls),
         cmocka_unit_test(test_ticks_are_round),
         cmocka_unit_test(test_charts_of_odd_data),
     };
