@@ -1,8 +1,9 @@
 /* dashboard_events.c - streams of server-sent events.
  *
- * A stream holds no queue, only the versions of the sections that its client has: when the
- * client is ready for more, it gets those that are newer by then. So a slow client skips
- * what it was too slow for, and one that reads nothing is closed for want of progress. */
+ * A stream holds no queue, only the versions of the sections that its client has: when
+ * the client is ready for more, it gets those that are newer by then. So a slow client
+ * skips what it was too slow for, and one that reads nothing is closed for want of
+ * progress. */
 #include "../util/sys.h"
 #include "dashboard_impl.h"
 #include <stdlib.h>

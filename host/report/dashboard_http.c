@@ -1,9 +1,10 @@
 /* dashboard_http.c - who may ask the dashboard for what.
  *
- * A page from elsewhere, open in the same browser, must neither read nor control a run. So
- * without a token only requests to this machine by its own names are answered: a foreign
- * name that resolves to 127.0.0.1 ("DNS rebinding") is refused. And controls need a header
- * that a foreign page cannot send without asking first, which nobody answers here. */
+ * A page from elsewhere, open in the same browser, must neither read nor control a run.
+ * So without a token only requests to this machine by its own names are answered: a
+ * foreign name that resolves to 127.0.0.1 ("DNS rebinding") is refused. And controls need
+ * a header that a foreign page cannot send without asking first, which nobody answers
+ * here. */
 #include "../util/file.h"
 #include "../util/path.h"
 #include "../util/sys.h"
@@ -125,10 +126,10 @@ static enum MHD_Result send_page(const struct clfcn_dashboard *d,
         clfcn_strbuf_free(&page);
         return MHD_NO;
     }
-    snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Strict", d->cookie,
-             d->token);
-    return reply_bytes(connection, "text/html; charset=utf-8",
-                       *d->token ? cookie : NULL, page.str, page.len);
+    snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Strict",
+             d->cookie, d->token);
+    return reply_bytes(connection, "text/html; charset=utf-8", *d->token ? cookie : NULL,
+                       page.str, page.len);
 }
 
 /* Only the files that the page shows. */
@@ -164,7 +165,8 @@ static enum MHD_Result get(struct clfcn_dashboard *d, struct MHD_Connection *con
                           clfcn_dashboard_js);
     }
     if (strcmp(url, "/events") == 0 && d->client_count >= CLFCN_DASHBOARD_CLIENTS) {
-        return refuse(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "Too many are watching.\n");
+        return refuse(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      "Too many are watching.\n");
     }
     if (strcmp(url, "/events") == 0) {
         return clfcn_dashboard_subscribe(d, connection);

@@ -12,8 +12,7 @@ static int read_config(struct clfcn_history *h, struct clfcn_err *err)
     char *text = NULL;
     size_t size = 0;
     char *path = clfcn_path_join(h->dir, "config.json");
-    int rc =
-        path ? clfcn_file_read(path, 0, &text, &size, err) : clfcn_err_nomem(err);
+    int rc = path ? clfcn_file_read(path, 0, &text, &size, err) : clfcn_err_nomem(err);
     free(path);
     if (rc < 0) {
         return rc;

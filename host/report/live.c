@@ -12,9 +12,9 @@ static const struct {
     const char *name;
     double interval; /* least seconds from one rendering to the next */
 } parts[CLFCN_LIVE_PARTS] = {
-    [CLFCN_LIVE_STATE] = { "state", 0 },     [CLFCN_LIVE_HEAD] = { "head", 0 },
-    [CLFCN_LIVE_NOW] = { "now", 0.5 },       [CLFCN_LIVE_SUMMARY] = { "summary", 2 },
-    [CLFCN_LIVE_CHARTS] = { "charts", 2 },   [CLFCN_LIVE_RESULTS] = { "results", 5 },
+    [CLFCN_LIVE_STATE] = { "state", 0 },   [CLFCN_LIVE_HEAD] = { "head", 0 },
+    [CLFCN_LIVE_NOW] = { "now", 0.5 },     [CLFCN_LIVE_SUMMARY] = { "summary", 2 },
+    [CLFCN_LIVE_CHARTS] = { "charts", 2 }, [CLFCN_LIVE_RESULTS] = { "results", 5 },
 };
 
 const char *clfcn_live_name(enum clfcn_live_part part)

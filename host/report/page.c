@@ -38,10 +38,10 @@ void clfcn_page_report(struct clfcn_strbuf *out, const struct clfcn_history *h)
     clfcn_page_head(out, h);
     clfcn_strbuf_add(out, "<p class=\"state\">");
     clfcn_html_text(out, clfcn_page_state(h, state));
-    clfcn_strbuf_add(out, "</p>\n<p class=\"soft\">%d of %g epochs, %" PRId64
-                          " steps</p>\n</header>\n",
-                     h->epoch_total, clfcn_history_number(h->config, "epochs"),
-                     h->step_count);
+    clfcn_strbuf_add(
+        out,
+        "</p>\n<p class=\"soft\">%d of %g epochs, %" PRId64 " steps</p>\n</header>\n",
+        h->epoch_total, clfcn_history_number(h->config, "epochs"), h->step_count);
     clfcn_page_summary(out, h);
     clfcn_page_charts(out, h);
     clfcn_page_results(out, h, false);
@@ -54,9 +54,8 @@ void clfcn_page_dashboard(struct clfcn_strbuf *out, const char *name)
 {
     begin(out, name);
     clfcn_strbuf_add(
-        out,
-        "<script src=\"dashboard.js\" defer></script>\n</head>\n<body><main>\n"
-        "<header><div id=\"head\"><h1>");
+        out, "<script src=\"dashboard.js\" defer></script>\n</head>\n<body><main>\n"
+             "<header><div id=\"head\"><h1>");
     clfcn_html_text(out, name);
     clfcn_strbuf_add(
         out,

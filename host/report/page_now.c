@@ -89,8 +89,9 @@ const char *clfcn_page_state(const struct clfcn_history *h,
         snprintf(buf, CLFCN_PAGE_STATE_LEN, "Not started yet");
         break;
     case CLFCN_HISTORY_RUNNING:
-        snprintf(buf, CLFCN_PAGE_STATE_LEN, "Training, unless it was killed: its log has "
-                                            "no end");
+        snprintf(buf, CLFCN_PAGE_STATE_LEN,
+                 "Training, unless it was killed: its log has "
+                 "no end");
         break;
     case CLFCN_HISTORY_PAUSED:
         snprintf(buf, CLFCN_PAGE_STATE_LEN, "%s", look_up(pauses, reason ? reason : ""));
@@ -154,8 +155,8 @@ void clfcn_page_now(struct clfcn_strbuf *out, const struct clfcn_history *h,
     snprintf(note, sizeof(note), "of step %" PRId64, h->step_count);
     clfcn_page_tile(out, "Loss", "%.4f", h->last_loss, note);
     clfcn_page_tile(out, "Learning rate", "%.4g", h->last_lr, note);
-    clfcn_page_tile(out, "Time of a step",
-                    h->last_ms < 1000 ? "%.1f ms" : "%.0f ms", h->last_ms, note);
+    clfcn_page_tile(out, "Time of a step", h->last_ms < 1000 ? "%.1f ms" : "%.0f ms",
+                    h->last_ms, note);
     if (now->known && now->images_per_s > 0) {
         clfcn_page_tile(out, "Images a second", "%.1f", now->images_per_s, "lately");
     }
@@ -163,7 +164,7 @@ void clfcn_page_now(struct clfcn_strbuf *out, const struct clfcn_history *h,
         now->remaining_s < 1e8) {
         clfcn_strbuf_add(out,
                          "<div class=\"tile\"><span>Time left</span><b>%s</b>"
-                         "<span>validation included</span></div>\n",
+                         "<span>of the whole run</span></div>\n",
                          clfcn_format_duration(now->remaining_s, left));
     }
     clfcn_strbuf_add(out, "</div>\n");

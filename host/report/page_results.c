@@ -92,11 +92,11 @@ static void class_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
         return;
     }
     const struct clfcn_history_epoch *last = &h->epochs[h->epoch_count - 1];
-    clfcn_strbuf_add(
-        out,
-        "<h2>IoU of each class</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"IoU of each class\"><table><thead><tr>"
-        "<th>class</th><th>best, epoch %d</th>",
-        best->number);
+    clfcn_strbuf_add(out,
+                     "<h2>IoU of each class</h2>\n<div class=\"scroll\" tabindex=\"0\" "
+                     "role=\"region\" aria-label=\"IoU of each class\"><table><thead><tr>"
+                     "<th>class</th><th>best, epoch %d</th>",
+                     best->number);
     if (last != best) {
         clfcn_strbuf_add(out, "<th>last, epoch %d</th>", last->number);
     }
@@ -182,7 +182,8 @@ static void epoch_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
     }
     const struct clfcn_history_epoch *best = clfcn_history_best(h);
     clfcn_strbuf_add(
-        out, "<h2>Epochs</h2>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"Epochs\"><table><thead><tr><th>epoch</th>"
+        out, "<h2>Epochs</h2>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" "
+             "aria-label=\"Epochs\"><table><thead><tr><th>epoch</th>"
              "<th>train loss</th><th>val loss</th><th>mean IoU</th><th>pixel acc</th>"
              "<th>mean acc</th><th>f.w. IoU</th><th>seconds</th></tr></thead><tbody>\n");
     for (int i = 0; i < h->epoch_count; ++i) {
@@ -190,7 +191,7 @@ static void epoch_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
         clfcn_strbuf_add(out, "<tr%s><td>%d%s</td>", e == best ? " class=\"best\"" : "",
                          e->number, e == best ? " best" : "");
         const double values[] = { e->train_loss, e->val_loss, e->mean_iou,
-                                  e->pixel_acc, e->mean_acc, e->fw_iou };
+                                  e->pixel_acc,  e->mean_acc, e->fw_iou };
         for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); ++k) {
             value_cell(out, values[k], "%.4f");
         }
