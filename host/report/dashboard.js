@@ -32,7 +32,7 @@ function say(state, text) {
 }
 
 function showState({state, text, pause}) {
-  ended = state === 'ended';
+  ended = state === 'ended' || state === 'failed';
   const over = ended || state === 'stopping';
   say(state, text);
   pauseButton.textContent = pause ? 'Resume' : 'Pause';

@@ -75,10 +75,12 @@ static struct standing standing_of(const struct clfcn_live *live,
 {
     const enum clfcn_history_state state = live->history.state;
     if (state == CLFCN_HISTORY_ENDED) {
-        return (struct standing){ "ended", clfcn_page_state(&live->history, buf) };
+        return (struct standing){ clfcn_page_failed(&live->history) ? "failed" : "ended",
+                                  clfcn_page_state(&live->history, buf) };
     }
     if (in->ended) {
-        return (struct standing){ "ended", "Ended: the terminal says why" };
+        return (struct standing){ "failed",
+                                  "Ended before it began: the terminal says why" };
     }
     if (in->stop) {
         return (struct standing){ "stopping", "Stopping after this step" };

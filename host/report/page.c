@@ -36,7 +36,8 @@ void clfcn_page_report(struct clfcn_strbuf *out, const struct clfcn_history *h)
     begin(out, h->name);
     clfcn_strbuf_add(out, "</head>\n<body><main>\n<header>\n");
     clfcn_page_head(out, h);
-    clfcn_strbuf_add(out, "<p class=\"state\">");
+    clfcn_strbuf_add(out, "<p class=\"state\"%s>",
+                     clfcn_page_failed(h) ? " data-state=\"failed\"" : "");
     clfcn_html_text(out, clfcn_page_state(h, state));
     clfcn_strbuf_add(
         out,

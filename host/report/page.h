@@ -27,6 +27,8 @@ void clfcn_page_head(struct clfcn_strbuf *out, const struct clfcn_history *h);
 enum { CLFCN_PAGE_STATE_LEN = 512 };
 const char *clfcn_page_state(const struct clfcn_history *h,
                              char buf[CLFCN_PAGE_STATE_LEN]);
+/* Whether it ended with an error. */
+bool clfcn_page_failed(const struct clfcn_history *h);
 /* How far it is, how fast it goes. */
 void clfcn_page_now(struct clfcn_strbuf *out, const struct clfcn_history *h,
                     const struct clfcn_page_now *now);

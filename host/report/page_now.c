@@ -53,6 +53,12 @@ static const char *look_up(const struct word *words, const char *reason)
     return words->text;
 }
 
+bool clfcn_page_failed(const struct clfcn_history *h)
+{
+    const char *reason = json_string_value(json_object_get(h->why, "reason"));
+    return h->state == CLFCN_HISTORY_ENDED && reason && strcmp(reason, "failed") == 0;
+}
+
 static void end_text(const struct clfcn_history *h, char *buf, size_t n)
 {
     static const struct word words[] = {
@@ -65,7 +71,7 @@ static void end_text(const struct clfcn_history *h, char *buf, size_t n)
     const char *reason = json_string_value(json_object_get(h->why, "reason"));
     const char *message = json_string_value(json_object_get(h->why, "message"));
     const char *text = look_up(words, reason ? reason : "");
-    if (text && message && strcmp(reason, "failed") == 0) {
+    if (text && message && clfcn_page_failed(h)) {
         snprintf(buf, n, "%s: %s", text, message);
     } else if (text) {
         snprintf(buf, n, "%s", text);

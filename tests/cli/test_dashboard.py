@@ -145,6 +145,11 @@ class Page(Case):
         self.assertIn("samples/epoch-0020-", stream.latest["results"])
         self.assertEqual(self.wait_exit(), h.OK, self.err.read_text())
 
+    def test_tells_why_a_run_failed(self):
+        self.begin("--lr", "1e38", "--loss", "ce", *ENDLESS)
+        self.assertIn("not finite", self.stream().until_state("failed")["text"])
+        self.assertEqual(self.wait_exit(), h.FAILED)
+
     def test_page_loads_nothing_from_elsewhere(self):
         self.begin(*ENDLESS)
         status, headers, body = self.ask("GET", "/")
