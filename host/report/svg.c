@@ -2,9 +2,13 @@
 #include "svg.h"
 #include "html.h"
 #include <math.h>
+#include <stdio.h>
 
 /* Of the view box; the page scales it to the column's width. */
-enum { WIDTH = 480, HEIGHT = 250, LEFT = 50, RIGHT = 10, TOP = 8, BOTTOM = 40 };
+enum { WIDTH = 480, HEIGHT = 250, LEFT = 50, RIGHT = 18, TOP = 8, BOTTOM = 40 };
+
+/* Of a line: more of them run into one. */
+enum { MAX_DOTS = 120 };
 
 struct axes {
     double x0, x1, y0, y1;
@@ -75,9 +79,22 @@ static bool find_axes(const struct clfcn_svg_chart *c, struct axes *a)
     return true;
 }
 
+/* "900", "20k", "1.5M". */
+static void format_whole(double v, char *buf, size_t n)
+{
+    if (v >= 1e6) {
+        snprintf(buf, n, "%gM", v / 1e6);
+    } else if (v >= 1e4) {
+        snprintf(buf, n, "%gk", v / 1e3);
+    } else {
+        snprintf(buf, n, "%g", v);
+    }
+}
+
 static void draw_grid(struct clfcn_strbuf *out, const struct clfcn_svg_chart *c,
                       const struct axes *a)
 {
+    char text[32];
     double tick = clfcn_svg_tick(a->y1 - a->y0, 5);
     int n = (int)floor((a->y1 - a->y0) / tick + 1e-9);
     for (int i = 0; i <= n; ++i) {
@@ -97,11 +114,12 @@ static void draw_grid(struct clfcn_strbuf *out, const struct clfcn_svg_chart *c,
         if (v < -tick / 2) {
             continue;
         }
+        format_whole(fabs(v), text, sizeof(text)); /* no "-0" */
         clfcn_strbuf_add(
             out,
-            "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g"
+            "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s"
             "</text>\n",
-            px(a, v), HEIGHT - BOTTOM + 17, fabs(v)); /* no "-0" */
+            px(a, v), HEIGHT - BOTTOM + 17, text);
     }
     clfcn_strbuf_add(out, "<text class=\"label\" x=\"%d\" y=\"%d\" text-anchor=\"end\">",
                      WIDTH - RIGHT, HEIGHT - 4);
@@ -145,14 +163,14 @@ static void draw_series(struct clfcn_strbuf *out, const struct clfcn_svg_chart *
         pen_down = known;
     }
     clfcn_strbuf_add(out, "\"/>\n");
-    for (int i = 0; s->dots && i < s->count; ++i) {
+    for (int i = 0; s->dots && s->count <= MAX_DOTS && i < s->count; ++i) {
         const struct clfcn_svg_point *p = &s->points[i];
         if (!isfinite(p->y)) {
             continue;
         }
         clfcn_strbuf_add(
             out, "<circle class=\"dot s%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"><title>",
-            s->color, px(a, p->x), py(a, p->y), s->count > 60 ? "1.5" : "3");
+            s->color, px(a, p->x), py(a, p->y), s->count > MAX_DOTS / 2 ? "1.5" : "3");
         clfcn_html_text(out, s->name);
         clfcn_strbuf_add(out, ", ");
         clfcn_html_text(out, c->x_label);

@@ -16,7 +16,7 @@ struct clfcn_svg_series {
     const struct clfcn_svg_point *points;
     int count;
     bool band; /* fill between lo and hi */
-    bool dots; /* mark every point, with a tooltip */
+    bool dots; /* mark every point, with a tooltip, unless there are too many */
 };
 
 struct clfcn_svg_chart {

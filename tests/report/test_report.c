@@ -343,6 +343,28 @@ static void test_ticks_are_round(void **state)
     }
 }
 
+static void test_charts_of_many_points(void **state)
+{
+    enum { POINTS = 500 };
+    struct clfcn_svg_point points[POINTS];
+    for (int i = 0; i < POINTS; ++i) {
+        points[i] = (struct clfcn_svg_point){ .x = 4000.0 * (i + 1), .y = i };
+    }
+    struct clfcn_svg_series series = {
+        .name = "s", .points = points, .count = POINTS, .dots = true
+    };
+    struct clfcn_svg_chart chart = {
+        .title = "t", .x_label = "x", .series = &series, .count = 1, .y_max = NAN
+    };
+    struct clfcn_strbuf sb = { 0 };
+    clfcn_svg_chart(&sb, &chart);
+    assert_int_equal(count(sb.str, "<circle"), 0);
+    assert_int_equal(count(sb.str, ">500k<"), 1);
+    assert_int_equal(count(sb.str, ">1.5M<"), 1);
+    assert_int_equal(count(sb.str, ">2M<"), 1);
+    clfcn_strbuf_free(&sb);
+}
+
 static void test_charts_of_odd_data(void **state)
 {
     struct clfcn_svg_point points[] = {
@@ -386,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_base64),
         cmocka_unit_test(test_names_in_urls),
         cmocka_unit_test(test_ticks_are_round),
+        cmocka_unit_test(test_charts_of_many_points),
         cmocka_unit_test(test_charts_of_odd_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
