@@ -18,11 +18,13 @@ struct train_dashboard {
 /* Rows of the option table. */
 #define TRAIN_DASHBOARD_ROWS(d) \
     { .name = "dashboard", .kind = CLI_INT, .target = &(d)->port, .arg = "[PORT]", \
-      .bare = "8097", .dflt = "8097", .resume = true, \
-      .help = "show the run on a live page; 0: any free port" }, \
+      .bare = "8097", .dflt = "", .resume = true, \
+      .help = "show the run on a live page, at 8097 if no port is given; 0: any " \
+              "that is free" }, \
     { .name = "dashboard-host", .kind = CLI_STRING, .target = &(d)->host, \
       .arg = "ADDR", .dflt = "127.0.0.1", .resume = true, \
-      .help = "let others see it, with a token in its address" }
+      .help = "where it listens; its address then holds a token, without which nobody " \
+              "sees it" }
 
 /* If it is wanted, serve the run in dir and say where. */
 int train_dashboard_start(struct train_dashboard *d, struct cli_env *env, const char *dir,

@@ -332,6 +332,41 @@ class Load(Case):
         self.assertLess(share, 1 if "CLFCN_TEST_TIMEOUT" not in os.environ else 20)
 
 
+class Report(h.Case):
+    """The same page as a file, of runs that did not come to their end."""
+
+    def page(self, out):
+        self.ok("report", self.tmp / "run", "--out", out)
+        return out.read_text()
+
+    def test_no_step(self):
+        data = h.make_dataset(self.tmp / "data", count=4)
+        self.ok(*h.train_args(data, self.tmp / "run", "--max-steps", "0"))
+        page = self.page(self.tmp / "page.html")
+        self.assertIn("Finished: it was to take no more steps", page)
+        self.assertIn("No epoch is complete yet", page)
+        self.assertNotIn("<svg", page)
+
+    def test_while_it_runs_and_once_it_is_killed(self):
+        data, run = h.make_dataset(self.tmp / "data", count=4), self.tmp / "run"
+        process = h.start(*h.train_args(data, run, *ENDLESS))
+        self.addCleanup(process.kill)
+        log = run / "log.jsonl"
+        self.assertTrue(h.wait_for(lambda: log.exists() and log.read_text().count('"step"') > 9,
+                                   process))
+        page = self.page(self.tmp / "page.html")
+        self.assertIn("unless it was killed", page)
+        self.assertIn("<svg", page)
+        self.assertIn("data:image/png;base64,", page)
+        h.kill(process)
+        with open(log, "a") as f:
+            f.write('{"event":"step","loss":1e9')
+        page = self.page(self.tmp / "page.html")
+        self.assertNotIn("1e9", page)
+        steps = log.read_text().count('"event":"step","epoch"')
+        self.assertIn(f", {steps} steps", page)
+
+
 class Options(h.Case):
     def setUp(self):
         super().setUp()
