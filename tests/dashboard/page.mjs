@@ -15,7 +15,8 @@ const PHONE = { width: 390, height: 844 }, DESKTOP = { width: 1280, height: 900 
 
 function startRun(out) {
   const args = ['train', '--data', 'demo', '--backbone', 'vgg11', '--size', '32x32', '--batch', '8',
-    '--epochs', '100000', '--lr-policy', 'poly', '--out', out, '--dashboard=0'];
+    '--epochs', '100000', '--lr-policy', 'poly', '--out', out, '--dashboard=0',
+    '--dashboard-host', '127.0.0.1'];
   const run = spawn(process.env.CLFCN ?? 'clfcn', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   run.over = new Promise(resolve => run.on('exit', resolve));
   run.url = new Promise((resolve, reject) => {
@@ -43,7 +44,7 @@ async function open(browser, url, viewport, colorScheme = 'light') {
   page.on('console', m => page.faults.push(`console ${m.type()}: ${m.text()}`));
   page.on('pageerror', e => page.faults.push(`error: ${e.message}`));
   page.on('request', r => {
-    if (!r.url().startsWith(url) && !r.url().startsWith('data:')) {
+    if (new URL(r.url()).origin !== new URL(url).origin && !r.url().startsWith('data:')) {
       page.faults.push(`request: ${r.url()}`);
     }
   });
@@ -97,6 +98,13 @@ function leastContrast() {
 // --- tests ---------------------------------------------------------------------------------------
 
 const tests = {
+  async 'the token leaves the address bar'({ page, url }) {
+    assert.match(url, /token=/);
+    assert.equal(page.url(), new URL('/', url).href);
+    await page.reload(); // a cookie has it
+    await page.locator('#pause').waitFor();
+  },
+
   async 'curves grow'({ page }) {
     await stateIs(page, 'training');
     const curve = page.locator('#charts figure').first().locator('path.line').first();
