@@ -50,6 +50,7 @@ int cmd_data(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_devices(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_diverge(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_eval(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
+int cmd_export(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_import(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_info(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);

@@ -1,5 +1,5 @@
 /* cmd_import.c - clfcn import: weights that PyTorch saved, as safetensors. */
-#include "../net/weights_import.h"
+#include "../net/state_dict.h"
 #include "options.h"
 #include <string.h>
 
@@ -10,22 +10,23 @@ static bool is_safetensors(const char *path)
     return n > strlen(ending) && strcmp(path + n - strlen(ending), ending) == 0;
 }
 
-static int report(struct cli_env *env, const char *out, const struct clfcn_import *what,
+static int report(struct cli_env *env, const char *out, const struct clfcn_state_dict *sd,
                   struct clfcn_err *err)
 {
-    const char *backbone = clfcn_backbone_name(what->backbone);
+    const char *backbone = clfcn_backbone_name(sd->backbone);
+    const int tensors = clfcn_state_dict_tensors(sd);
     if (env->json) {
         return cli_print_json(
-            json_pack("{ss si ss so}", "file", out, "tensors", what->tensors, "backbone",
+            json_pack("{ss si ss so}", "file", out, "tensors", tensors, "backbone",
                       backbone, "classes",
-                      what->classes ? json_integer(what->classes) : json_null()),
+                      sd->classes ? json_integer(sd->classes) : json_null()),
             err);
     }
-    if (what->classes) {
-        printf("%s: %d tensors of an FCN on %s, %d classes\n", out, what->tensors,
-               backbone, what->classes);
+    if (sd->classes) {
+        printf("%s: %d tensors of an FCN on %s, %d classes\n", out, tensors, backbone,
+               sd->classes);
     } else {
-        printf("%s: %d tensors of a %s\n", out, what->tensors, backbone);
+        printf("%s: %d tensors of a %s\n", out, tensors, backbone);
     }
     return CLFCN_OK;
 }
@@ -42,7 +43,7 @@ int cmd_import(struct cli_env *env, int argc, char **argv, struct clfcn_err *err
     };
     struct cli_line line;
     struct clfcn_weights_file file = { 0 };
-    struct clfcn_import what;
+    struct clfcn_state_dict *sd = NULL;
     int rc = cli_line_read(&line, env, options, argc, argv, err);
     if (rc != CLFCN_OK) {
         goto out;
@@ -56,12 +57,20 @@ int cmd_import(struct cli_env *env, int argc, char **argv, struct clfcn_err *err
     }
     rc = cli_input(clfcn_weights_open(in, &file, err), err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_weights_import(&file, in, out, partial, &what, err);
+        rc = clfcn_state_dict_guess(&file, &sd, err);
     }
     if (rc == CLFCN_OK) {
-        rc = report(env, out, &what, err);
+        rc = clfcn_state_dict_check(sd, in, "take what matches with --partial", partial,
+                                    err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_state_dict_save(sd, CLFCN_F32, out, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = report(env, out, sd, err);
     }
 out:
+    clfcn_state_dict_destroy(&sd);
     clfcn_weights_close(&file);
     cli_line_free(&line);
     return rc;

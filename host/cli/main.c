@@ -35,6 +35,8 @@ static const struct cli_command commands[] = {
       1, 1, false, cmd_report },
     { "import", "IN OUT.safetensors [--partial]",
       "turn weights that PyTorch saved into safetensors", 2, 2, false, cmd_import },
+    { "export", "CKPT OUT [--format torch|safetensors|onnx]",
+      "write weights for PyTorch or as an ONNX model", 1, 2, false, cmd_export },
     { "info", "FILE|RUN", "show what a checkpoint, weights, a bench file or a run holds",
       1, 1, false, cmd_info },
 };

@@ -167,6 +167,16 @@ static const struct cli_manual manuals[] = {
         { "clfcn report runs/first --tensorboard events", "For TensorBoard, too:" } },
       { { "RUN/report.html", "The page." } },
       { "train", "info" } },
+    { "export",
+      "Writes a checkpoint's parameters so that others can use them: for PyTorch as what "
+      "torch.load() gives to load_state_dict() of the public FCN model, as bare "
+      "safetensors under the same names, or the whole network as an ONNX model, whose "
+      "input is normalised RGB and whose output are logits.",
+      { { "clfcn export " CKPT " fcn.pth", "For PyTorch:" },
+        { "clfcn export " CKPT " fcn.onnx --any-size",
+          "For OpenCV and others, at any size:" } },
+      { { 0 } },
+      { "import", "predict" } },
     { "import",
       "Turns weights that torch.save() wrote, a zip archive or the older stream, into "
       "safetensors. Such files are pickles, which can hold code: none of it is executed, "

@@ -61,7 +61,7 @@ struct clfcn_certificate;
 
 /* What an op may use while it prepares. */
 struct clfcn_op_env {
-    struct clfcn_dev *dev;
+    struct clfcn_dev *dev; /* NULL: shapes and parameters are all that is wanted */
     struct clfcn_programs *programs;
     struct clfcn_gemms *gemms;      /* the matrix products (gemm.h) */
     enum clfcn_gemm_kind gemm_kind; /* what the user asked for */
@@ -155,7 +155,8 @@ int clfcn_conv2d_create(int out_channels, int kernel, bool relu, struct clfcn_op
 int clfcn_deconv2d_create(int out_channels, struct clfcn_op **out, struct clfcn_err *err);
 /* Max pooling 2x2, stride 2; an odd last row or column is dropped. */
 int clfcn_maxpool_create(struct clfcn_op **out, struct clfcn_err *err);
-/* Batch normalisation over N*H*W; if x2 is set, y = bn(x) + x2. eps 1e-5, momentum 0.1.
+#define CLFCN_BATCHNORM_EPS 1e-5f
+/* Batch normalisation over N*H*W; if x2 is set, y = bn(x) + x2. Momentum 0.1.
  * Parameters: weight, bias, running_mean, running_var, all [C]. */
 int clfcn_batchnorm_create(struct clfcn_op **out, struct clfcn_err *err);
 /* y = x + x2. */

@@ -1,7 +1,7 @@
 #include "op_impl.h"
 
 /* eps and momentum of torch.nn.BatchNorm2d. */
-static const float bn_eps = 1e-5f, bn_momentum = 0.1f;
+static const float bn_eps = CLFCN_BATCHNORM_EPS, bn_momentum = 0.1f;
 
 enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
 

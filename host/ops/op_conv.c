@@ -83,7 +83,7 @@ static int infer(struct clfcn_op *op, const struct clfcn_op_env *env,
     add_params(cv);
     op->forward_flop =
         2.0 * (double)clfcn_tensor_count(op->x) * s->out * s->kernel * s->kernel;
-    return plan_passes(cv, env, err);
+    return env->dev ? plan_passes(cv, env, err) : CLFCN_OK;
 }
 
 /* Forward takes the bias and the ReLU along where the algorithm can. */
@@ -193,7 +193,8 @@ static struct clfcn_conv *conv(const struct clfcn_op *op, enum clfcn_pass pass)
 static bool absorb(struct clfcn_op *op, const struct clfcn_op *next)
 {
     struct conv_op *cv = (struct conv_op *)op;
-    if (cv->pool || cv->norm || !cv->pass[CLFCN_PASS_FORWARD]->impl->absorbs) {
+    const struct clfcn_conv *forward_pass = cv->pass[CLFCN_PASS_FORWARD];
+    if (cv->pool || cv->norm || !forward_pass || !forward_pass->impl->absorbs) {
         return false;
     }
     if (strcmp(next->impl->kind, "batchnorm") == 0) {

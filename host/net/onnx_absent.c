@@ -1,0 +1,12 @@
+/* onnx_absent.c - in place of onnx.c in builds without protobuf-c. */
+#include "onnx.h"
+
+int clfcn_onnx_save(const struct clfcn_state_dict *sd, const struct clfcn_net_desc *desc,
+                    const struct clfcn_onnx_options *options, const char *path,
+                    int *tensors, struct clfcn_err *err)
+{
+    return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                         "--format onnx: this build writes no ONNX: install protobuf-c "
+                         "(Debian: libprotobuf-c-dev protobuf-c-compiler) and build clfcn "
+                         "anew");
+}
