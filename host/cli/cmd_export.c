@@ -27,7 +27,7 @@ static const char *dtype_name(int i)
     return i < CLFCN_ARRAY_LEN(names) ? names[i] : NULL;
 }
 
-struct export {
+struct export_job {
     const char *in, *out;
     enum format format;
     enum clfcn_dtype dtype;
@@ -61,8 +61,8 @@ static int guess_format(const char *out, enum format *format, struct clfcn_err *
                          out);
 }
 
-static int settle_output(struct export *job, const struct cli_line *line, const char *named,
-                         struct clfcn_err *err)
+static int settle_output(struct export_job *job, const struct cli_line *line,
+                         const char *named, struct clfcn_err *err)
 {
     if ((named != NULL) == (line->arg_count == 2)) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
@@ -77,7 +77,7 @@ static int settle_output(struct export *job, const struct cli_line *line, const 
 }
 
 /* Options that say nothing in a format are refused. */
-static int check_options(const struct export *job, const struct cli_option *options,
+static int check_options(const struct export_job *job, const struct cli_option *options,
                          struct clfcn_err *err)
 {
     static const char *const of_onnx[] = { "fold-batchnorm", "any-size", "arch",
@@ -87,7 +87,8 @@ static int check_options(const struct export *job, const struct cli_option *opti
         for (int i = 0; i < CLFCN_ARRAY_LEN(of_onnx); ++i) {
             onnx = onnx || strcmp(options->name, of_onnx[i]) == 0;
         }
-        const bool wrong = job->format == ONNX ? strcmp(options->name, "dtype") == 0 : onnx;
+        const bool wrong =
+            job->format == ONNX ? strcmp(options->name, "dtype") == 0 : onnx;
         if (options->raw && wrong) {
             return clfcn_err_set(err, CLFCN_EINVAL, 0,
                                  "--%s says nothing to --format %s: leave it out",
@@ -99,7 +100,7 @@ static int check_options(const struct export *job, const struct cli_option *opti
 
 /* --- the formats --- */
 
-static int export_weights(struct export *job, struct clfcn_err *err)
+static int export_weights(struct export_job *job, struct clfcn_err *err)
 {
     struct clfcn_weights_file file = { 0 };
     struct clfcn_state_dict *sd = NULL;
@@ -108,8 +109,8 @@ static int export_weights(struct export *job, struct clfcn_err *err)
         rc = clfcn_state_dict_guess(&file, &sd, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_state_dict_check(sd, job->in, "'clfcn import --partial' takes what does",
-                                    false, err);
+        rc = clfcn_state_dict_check(
+            sd, job->in, "'clfcn import --partial' takes what does", false, err);
     }
     if (rc == CLFCN_OK) {
         job->tensors = clfcn_state_dict_tensors(sd);
@@ -142,7 +143,7 @@ static char *numbers(const float *x)
     return text;
 }
 
-static int save_onnx(struct export *job, const struct cli_model *model,
+static int save_onnx(struct export_job *job, const struct cli_model *model,
                      const struct clfcn_state_dict *sd, struct clfcn_err *err)
 {
     char *classes = class_names(&model->classes), *mean = numbers(clfcn_imagenet_mean),
@@ -158,17 +159,16 @@ static int save_onnx(struct export *job, const struct cli_model *model,
         .properties = properties,
         .property_count = CLFCN_ARRAY_LEN(properties),
     };
-    const int rc = classes && mean && std
-                       ? clfcn_onnx_save(sd, &model->desc, &options, job->out,
-                                         &job->tensors, err)
-                       : clfcn_err_nomem(err);
+    const int rc = classes && mean && std ? clfcn_onnx_save(sd, &model->desc, &options,
+                                                            job->out, &job->tensors, err)
+                                          : clfcn_err_nomem(err);
     free(classes);
     free(mean);
     free(std);
     return rc;
 }
 
-static int export_onnx(struct export *job, struct clfcn_err *err)
+static int export_onnx(struct export_job *job, struct clfcn_err *err)
 {
     struct cli_model model = { 0 };
     struct clfcn_state_dict *sd = NULL;
@@ -192,7 +192,7 @@ static int export_onnx(struct export *job, struct clfcn_err *err)
 
 /* --- the command --- */
 
-static int measure(struct export *job, struct clfcn_err *err)
+static int measure(struct export_job *job, struct clfcn_err *err)
 {
     struct clfcn_mapped_file map = { 0 };
     const int rc = clfcn_map_open(&map, job->out, err);
@@ -201,7 +201,8 @@ static int measure(struct export *job, struct clfcn_err *err)
     return rc;
 }
 
-static int report(struct cli_env *env, const struct export *job, struct clfcn_err *err)
+static int report(struct cli_env *env, const struct export_job *job,
+                  struct clfcn_err *err)
 {
     char size[CLI_BYTES_LEN];
     if (env->json) {
@@ -217,7 +218,7 @@ static int report(struct cli_env *env, const struct export *job, struct clfcn_er
 
 int cmd_export(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
 {
-    struct export job = { .format = FORMATS };
+    struct export_job job = { .format = FORMATS };
     const char *named = NULL;
     struct cli_option options[] = {
         { .name = "format", .kind = CLI_CHOICE, .target = &job.format,

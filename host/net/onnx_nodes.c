@@ -42,7 +42,8 @@ add_attribute(struct clfcn_onnx_node *n, const char *name,
     return a;
 }
 
-/* An attribute of count numbers, all alike: for height and width, or both ends of them. */
+/* An attribute of count numbers, all alike: for height and width, or both ends of them.
+ */
 static void add_ints(struct clfcn_onnx_node *n, const char *name, int count,
                      int64_t number)
 {
@@ -143,7 +144,8 @@ static char *build_norm(struct clfcn_onnx_builder *b, int i, char *x)
     const struct clfcn_graph *graph = &b->model->graph;
     const struct clfcn_op *op = graph->ops[i];
     const enum clfcn_onnx_norm norm = b->model->norms[i];
-    const int64_t per_channel[] = { 1, op->x->c, 1, 1 };
+    /* Four dimensions would be legal, but OpenCV takes those for a single image. */
+    const int64_t per_channel[] = { op->x->c, 1, 1 };
     if (norm == CLFCN_ONNX_NORM) {
         struct clfcn_onnx_node *n = add_node(b, "BatchNormalization", op->name, NULL);
         add_input(n, x);
@@ -156,11 +158,11 @@ static char *build_norm(struct clfcn_onnx_builder *b, int i, char *x)
     }
     if (norm == CLFCN_ONNX_SCALE_SHIFT) {
         x = join(b, "Mul", op->name, "mul", x,
-                 add_tensor(b, i, 0, "scale", 4, per_channel));
+                 add_tensor(b, i, 0, "scale", 3, per_channel));
     }
     if (norm == CLFCN_ONNX_SCALE_SHIFT || norm == CLFCN_ONNX_SHIFT) {
         x = join(b, "Add", op->name, "add", x,
-                 add_tensor(b, i, 1, "shift", 4, per_channel));
+                 add_tensor(b, i, 1, "shift", 3, per_channel));
     }
     return op->x2 ? join(b, "Add", op->name, "skip", x, b->values[graph->in2[i]]) : x;
 }
@@ -169,8 +171,8 @@ static const struct {
     const char *kind;
     char *(*build)(struct clfcn_onnx_builder *b, int i, char *x);
 } kinds[] = {
-    { "conv2d", build_conv },       { "deconv2d", build_conv }, { "maxpool", build_maxpool },
-    { "batchnorm", build_norm },    { "add", build_add },
+    { "conv2d", build_conv },    { "deconv2d", build_conv }, { "maxpool", build_maxpool },
+    { "batchnorm", build_norm }, { "add", build_add },
 };
 
 void clfcn_onnx_build(struct clfcn_onnx_builder *b, const struct clfcn_onnx_model *model)
