@@ -1,9 +1,9 @@
-/* onnx_absent.c - in place of onnx.c in builds without protobuf-c. */
-#include "onnx.h"
+/* onnx_absent.c - in place of onnx_write.c in builds without protobuf-c. */
+#include "onnx_impl.h"
 
-int clfcn_onnx_save(const struct clfcn_state_dict *sd, const struct clfcn_net_desc *desc,
-                    const struct clfcn_onnx_options *options, const char *path,
-                    int *tensors, struct clfcn_err *err)
+int clfcn_onnx_write(const struct clfcn_onnx_model *model,
+                     const struct clfcn_onnx_options *options, const char *path,
+                     int *tensors, struct clfcn_err *err)
 {
     return clfcn_err_set(err, CLFCN_EINVAL, 0,
                          "--format onnx: this build writes no ONNX: install protobuf-c "

@@ -1,8 +1,13 @@
 """clfcn export: what PyTorch, safetensors' readers, ONNX's checker and OpenCV make of it."""
 
+import atexit
+import functools
+import inspect
+import json
 import os
 import shutil
 import struct
+import sys
 import tempfile
 import unittest
 import zipfile
@@ -49,7 +54,6 @@ needs_opencv = needs(cv2 and np, "no OpenCV here (python3-opencv)")
 
 def model_of(arch, state):
     """The public FCN model with these weights, which must be all and no others."""
-    import sys
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
     from fcn_torch import FCN
     model = FCN(arch, "vgg11", len(state["classifier.bias"]))
@@ -78,22 +82,41 @@ def floats(path):
             if kind == "F32" and not name.startswith("optim.")}
 
 
+def write_safetensors(path, arrays):
+    header, at = {}, 0
+    for name, a in arrays.items():
+        header[name] = {"dtype": "F32", "shape": list(a.shape),
+                        "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for a in arrays.values():
+            f.write(a.tobytes())
+
+
+@functools.cache
+def data_set():
+    """A folder of pictures, and beside it room for runs, until the tests end."""
+    folder = Path(tempfile.mkdtemp(prefix="clfcn-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return h.make_dataset(folder / "data", count=IMAGES)
+
+
+@functools.cache
+def trained(arch):
+    """The checkpoint of a head after two steps."""
+    run = data_set().parent / arch
+    done = h.run(*h.train_args(data_set(), run, "--max-steps", 2, "--epochs", 2, "--arch", arch))
+    assert done.code == h.OK, str(done)
+    return run / "checkpoints/last.safetensors"
+
+
 class Trained(h.Case):
-    """Every head after two steps, once for all tests of the class that uses it."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = Path(tempfile.mkdtemp(prefix="clfcn-test-"))
-        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        cls.data = h.make_dataset(cls.folder / "data", count=IMAGES)
-        for arch in ARCHS:
-            args = h.train_args(cls.data, cls.folder / arch, "--max-steps", 2, "--epochs", 2,
-                                "--arch", arch)
-            done = h.run(*args)
-            assert done.code == h.OK, str(done)
-
-    def checkpoint(self, arch="fcns"):
-        return self.folder / arch / "checkpoints/last.safetensors"
+    def setUp(self):
+        super().setUp()
+        self.data = data_set()
 
     def predict(self, ckpt, *more):
         """(logits, masks) of the pictures: float32 [N][C][H][W], lists of rows."""
@@ -117,15 +140,12 @@ class Trained(h.Case):
 
 @needs_zip
 class Torch(Trained):
-    def load(self, path, **how):
-        return torch.load(path, **how)
-
     @needs_torch
     def test_every_head_loads_strictly_and_gives_the_same_logits(self):
         x = torch.from_numpy(inputs_of(self.data))
         for arch in ARCHS:
             with self.subTest(arch=arch):
-                out, said = self.export(self.checkpoint(arch), f"{arch}.pth")
+                out, said = self.export(trained(arch), f"{arch}.pth")
                 state = torch.load(out)
                 self.assertEqual((said["format"], said["tensors"]), ("torch", len(state)))
                 model = model_of(arch, state)
@@ -135,26 +155,25 @@ class Torch(Trained):
                 self.assertEqual(state["bn3.num_batches_tracked"], 2)
                 with torch.no_grad():
                     got = model(x).numpy()
-                logits = self.predict(self.checkpoint(arch))[0]
+                logits = self.predict(trained(arch))[0]
                 np.testing.assert_allclose(got, logits, atol=1e-4, rtol=0)
                 self.assertGreater(np.abs(logits).max(), 1e-2)
 
     @needs_torch
     def test_needs_no_code(self):
-        if "weights_only" not in torch.load.__kwdefaults__ if torch.load.__kwdefaults__ else \
-                "weights_only" not in torch.load.__code__.co_varnames:
+        if "weights_only" not in inspect.signature(torch.load).parameters:
             self.skipTest("this PyTorch has no weights_only")
-        out, _ = self.export(self.checkpoint(), "w.pth")
+        out, _ = self.export(trained("fcns"), "w.pth")
         plain, careful = torch.load(out), torch.load(out, weights_only=True)
         self.assertEqual(list(plain), list(careful))
         for name in plain:
             self.assertTrue(torch.equal(plain[name], careful[name]), name)
 
     def test_comes_back_as_it_went(self):
-        out, _ = self.export(self.checkpoint(), "w.pt")
+        out, _ = self.export(trained("fcns"), "w.pt")
         back = self.tmp / "back.safetensors"
         self.ok("import", out, back)
-        want = {n: t for n, t in h.read_safetensors(self.checkpoint())[1].items()
+        want = {n: t for n, t in h.read_safetensors(trained("fcns"))[1].items()
                 if not n.startswith("optim.")}
         self.assertEqual(h.read_safetensors(back)[1], want)
         again, _ = self.export(out, "again.pt")
@@ -162,7 +181,7 @@ class Torch(Trained):
 
     def test_archive_can_be_mapped(self):
         """Entries are stored as they are, at multiples of 64 bytes, as torch.save() does."""
-        out, _ = self.export(self.checkpoint(), "w.pth")
+        out, _ = self.export(trained("fcns"), "w.pth")
         raw = out.read_bytes()
         with zipfile.ZipFile(out) as z:
             self.assertIsNone(z.testzip())
@@ -177,9 +196,9 @@ class Torch(Trained):
 
     @needs_torch
     def test_fewer_bits_round_as_pytorch_does(self):
-        state = torch.load(self.export(self.checkpoint(), "w.pth")[0])
+        state = torch.load(self.export(trained("fcns"), "w.pth")[0])
         for name, dtype in (("f16", torch.float16), ("bf16", torch.bfloat16)):
-            got = torch.load(self.export(self.checkpoint(), "n.pth", "--dtype", name)[0])
+            got = torch.load(self.export(trained("fcns"), "n.pth", "--dtype", name)[0])
             for key, value in state.items():
                 want = value.to(dtype) if value.is_floating_point() else value
                 self.assertEqual(got[key].dtype, want.dtype)
@@ -189,7 +208,7 @@ class Torch(Trained):
     @needs_torch
     def test_old_files_get_their_counters(self):
         """PyTorch before 0.4.1 saved no num_batches_tracked, which strict loading wants."""
-        state = torch.load(self.export(self.checkpoint(), "w.pth")[0])
+        state = torch.load(self.export(trained("fcns"), "w.pth")[0])
         old = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
         torch.save(old, self.tmp / "old.pth")
         got = torch.load(self.export(self.tmp / "old.pth", "new.pth")[0])
@@ -199,25 +218,25 @@ class Torch(Trained):
 
 class Safetensors(Trained):
     def test_parameters_alone(self):
-        out, said = self.export(self.checkpoint(), "w.safetensors")
+        out, said = self.export(trained("fcns"), "w.safetensors")
         metadata, tensors = h.read_safetensors(out)
         self.assertEqual(metadata, {"format": "pt"})
-        want = {n: t for n, t in h.read_safetensors(self.checkpoint())[1].items()
+        want = {n: t for n, t in h.read_safetensors(trained("fcns"))[1].items()
                 if not n.startswith("optim.")}
         self.assertEqual(tensors, want)
         self.assertEqual((said["format"], said["tensors"]), ("safetensors", len(want)))
 
     def test_eval_takes_it(self):
-        out, _ = self.export(self.checkpoint(), "w.safetensors")
+        out, _ = self.export(trained("fcns"), "w.safetensors")
         of = [self.ok("eval", *args, "--data", self.data, "--json").events[0]["confusion"]
-              for args in ((self.checkpoint(),),
+              for args in ((trained("fcns"),),
                            (out, *h.NET[:6], "--classes", self.data / "classes.txt"))]
         self.assertEqual(*of)
 
     @needs(np, "no NumPy here (python3-numpy)")
     def test_fewer_bits(self):
-        want = floats(self.checkpoint())
-        out, _ = self.export(self.checkpoint(), "w.safetensors", "--dtype", "f16")
+        want = floats(trained("fcns"))
+        out, _ = self.export(trained("fcns"), "w.safetensors", "--dtype", "f16")
         for name, (kind, shape, data) in h.read_safetensors(out)[1].items():
             if not name.endswith("tracked"):
                 self.assertEqual((kind, shape), ("F16", list(want[name].shape)))
@@ -229,8 +248,8 @@ class Safetensors(Trained):
 
 @needs_onnx_build
 class Onnx(Trained):
-    def test_big_enough_for_all_weights(self):
-        said = self.export(self.checkpoint(), "w.onnx")[1]
+    def test_has_a_tensor_for_each_parameter(self):
+        said = self.export(trained("fcns"), "w.onnx")[1]
         self.assertEqual((said["format"], said["tensors"]), ("onnx", 48))
 
     @needs_onnx
@@ -238,7 +257,7 @@ class Onnx(Trained):
         for arch in ARCHS:
             for more in ((), ("--fold-batchnorm",), ("--any-size",)):
                 with self.subTest(arch=arch, more=more):
-                    out, said = self.export(self.checkpoint(arch), "w.onnx", *more)
+                    out, said = self.export(trained(arch), "w.onnx", *more)
                     model = onnx.load(out)
                     onnx.checker.check_model(model, full_check=True)
                     self.assertEqual([(o.domain, o.version) for o in model.opset_import],
@@ -260,7 +279,7 @@ class Onnx(Trained):
 
     @needs_onnx
     def test_says_what_it_is(self):
-        model = onnx.load(self.export(self.checkpoint(), "w.onnx")[0])
+        model = onnx.load(self.export(trained("fcns"), "w.onnx")[0])
         said = {p.key: p.value for p in model.metadata_props}
         self.assertEqual(said, {"classes": '["ground","box"]', "channels": "RGB",
                                 "range": "[0,1]", "mean": "[0.485,0.456,0.406]",
@@ -271,8 +290,8 @@ class Onnx(Trained):
     @needs(np, "no NumPy here (python3-numpy)")
     def test_initialisers_are_the_parameters(self):
         import onnx.numpy_helper
-        model = onnx.load(self.export(self.checkpoint(), "w.onnx")[0])
-        want = floats(self.checkpoint())
+        model = onnx.load(self.export(trained("fcns"), "w.onnx")[0])
+        want = floats(trained("fcns"))
         got = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
         self.assertEqual(set(got), set(want))
         for name in want:
@@ -282,9 +301,9 @@ class Onnx(Trained):
     def test_opencv_sees_the_same(self):
         x = inputs_of(self.data)
         for arch in ARCHS:
-            logits, masks = self.predict(self.checkpoint(arch))
+            logits, masks = self.predict(trained(arch))
             for more in ((), ("--fold-batchnorm",), ("--fold-batchnorm", "--any-size")):
-                out, _ = self.export(self.checkpoint(arch), "w.onnx", *more)
+                out, _ = self.export(trained(arch), "w.onnx", *more)
                 for batch in (1, 3):
                     with self.subTest(arch=arch, more=more, batch=batch):
                         got = opencv_logits(out, x[:batch])
@@ -294,16 +313,16 @@ class Onnx(Trained):
 
     @needs_opencv
     def test_any_size(self):
-        out, _ = self.export(self.checkpoint(), "w.onnx", "--any-size")
+        out, _ = self.export(trained("fcns"), "w.onnx", "--any-size")
         x = np.concatenate(list(inputs_of(self.data)[:2]), axis=2)[None]  # 32x64
         self.assertEqual(opencv_logits(out, x).shape, (1, 2, 32, 64))
-        sized, _ = self.export(self.checkpoint(), "s.onnx", "--size", "64x32")
+        sized, _ = self.export(trained("fcns"), "s.onnx", "--size", "64x32")
         np.testing.assert_array_equal(opencv_logits(out, x), opencv_logits(sized, x))
 
     def awkward(self, arch):
         """Bare weights whose batch norms have statistics that matter, and scales of both signs."""
         rng = np.random.default_rng(3)
-        state = floats(self.checkpoint(arch))
+        state = floats(trained(arch))
         for name in [n for n in state if n.startswith("bn")]:
             n = len(state[name])
             state[name] = {"weight": rng.normal(0, 1, n), "bias": rng.normal(0, 1, n),
@@ -341,21 +360,6 @@ class Onnx(Trained):
             out, _ = self.export(self.awkward(arch), "w.onnx", "--fold-batchnorm", *net)
             left = {t.name for t in onnx.load(out).graph.initializer if t.name[:2] == "bn"}
             self.assertEqual(left, want[arch], arch)
-
-
-def write_safetensors(path, arrays):
-    import json
-    header, at = {}, 0
-    for name, a in arrays.items():
-        header[name] = {"dtype": "F32", "shape": list(a.shape),
-                        "data_offsets": [at, at + a.nbytes]}
-        at += a.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text)
-        for a in arrays.values():
-            f.write(a.tobytes())
 
 
 class Refused(h.Case):
