@@ -421,16 +421,21 @@ class Refused(h.Case):
     def test_an_earlier_file_survives(self):
         data = h.make_dataset(self.tmp / "d", count=2)
         self.ok(*h.train_args(data, self.tmp / "run", "--max-steps", 0))
-        whole = (self.tmp / "run/checkpoints/last.safetensors").read_bytes()
-        self.file.write_bytes(whole[:-1000])
+        ckpt = self.tmp / "run/checkpoints/last.safetensors"
+        self.file.write_bytes(ckpt.read_bytes()[:-1000])
         out = self.tmp / "out.safetensors"
         out.write_text("precious")
         self.fails(h.BAD_INPUT, ["truncated"], "export", self.file, out)
         self.assertEqual(out.read_text(), "precious")
-        self.fails(h.FAILED, ["nowhere"], "export",
-                   self.tmp / "run/checkpoints/last.safetensors", self.tmp / "nowhere/out.safetensors")
-        self.assertEqual([p.name for p in self.tmp.iterdir() if p.name.startswith(("out", "."))],
-                         ["out.safetensors"])
+        self.assertEqual({p.name for p in self.tmp.iterdir()},
+                         {"d", "run", out.name, self.file.name})
+
+    def test_a_folder_that_is_not_there(self):
+        data = h.make_dataset(self.tmp / "d", count=2)
+        self.ok(*h.train_args(data, self.tmp / "run", "--max-steps", 0))
+        for name in ("w.safetensors", *["w.pth"] * HAVE_ZIP, *["w.onnx"] * HAVE_ONNX):
+            self.fails(h.FAILED, ["nowhere", "no such file"], "export",
+                       self.tmp / "run/checkpoints/last.safetensors", self.tmp / "nowhere" / name)
 
 
 if __name__ == "__main__":
