@@ -111,6 +111,7 @@ def agrees(name, logits_of, pictures, predicted, size):
     """Compare with what clfcn predicted; prints a line."""
     worst = largest = 0.0
     agree = pixels = 0
+    counts = np.zeros(256, np.int64)
     for picture in pictures:
         want = np.load(predicted / f"{picture.stem}.npy")[None]
         mask = np.asarray(Image.open(predicted / f"{picture.stem}.png"))
@@ -119,9 +120,11 @@ def agrees(name, logits_of, pictures, predicted, size):
         largest = max(largest, float(np.abs(want).max()))
         agree += np.count_nonzero(mask_of(got, mask) == mask)
         pixels += mask.size
+        counts += np.bincount(mask.ravel(), minlength=256)
     good = worst <= LOGITS and agree >= PIXELS * pixels
     print(f"{name:<12} {len(pictures)} images: logits differ by {worst:.1e} at most (largest "
-          f"{largest:.2g}), masks agree at {100 * agree / pixels:.4f} % of pixels"
+          f"{largest:.2g}), masks agree at {100 * agree / pixels:.4f} % of pixels, "
+          f"{100 * counts.max() / pixels:.0f} % of which are of one class"
           f"{'' if good else '  TOO LITTLE'}", flush=True)
     return good
 
