@@ -106,11 +106,11 @@ static int export_weights(struct export_job *job, struct clfcn_err *err)
     struct clfcn_state_dict *sd = NULL;
     int rc = cli_input(clfcn_weights_open(job->in, &file, err), err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_state_dict_guess(&file, &sd, err);
+        rc = clfcn_state_dict_guess(&file, job->in, &sd, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_state_dict_check(
-            sd, job->in, "'clfcn import --partial' takes what does", false, err);
+        rc = clfcn_state_dict_check(sd, "'clfcn import --partial' takes what does", false,
+                                    err);
     }
     if (rc == CLFCN_OK) {
         job->tensors = clfcn_state_dict_tensors(sd);
@@ -174,13 +174,12 @@ static int export_onnx(struct export_job *job, struct clfcn_err *err)
     struct clfcn_state_dict *sd = NULL;
     int rc = cli_model_open(&model, job->in, &job->model, NULL, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_state_dict_create(&model.file, model.desc.backbone, model.desc.classes,
-                                     &sd, err);
+        rc = clfcn_state_dict_create(&model.file, job->in, model.desc.backbone,
+                                     model.desc.classes, &sd, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_state_dict_check(sd, job->in,
-                                    "check --arch, --backbone and the number of classes",
-                                    false, err);
+        rc = clfcn_state_dict_check(
+            sd, "check --arch, --backbone and the number of classes", false, err);
     }
     if (rc == CLFCN_OK) {
         rc = save_onnx(job, &model, sd, err);

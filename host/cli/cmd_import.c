@@ -57,11 +57,10 @@ int cmd_import(struct cli_env *env, int argc, char **argv, struct clfcn_err *err
     }
     rc = cli_input(clfcn_weights_open(in, &file, err), err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_state_dict_guess(&file, &sd, err);
+        rc = clfcn_state_dict_guess(&file, in, &sd, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_state_dict_check(sd, in, "take what matches with --partial", partial,
-                                    err);
+        rc = clfcn_state_dict_check(sd, "take what matches with --partial", partial, err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_state_dict_save(sd, CLFCN_F32, out, err);

@@ -54,7 +54,7 @@ static int list_tensors(struct clfcn_state_dict *sd, struct clfcn_err *err)
     return rc;
 }
 
-int clfcn_state_dict_create(const struct clfcn_weights_file *f,
+int clfcn_state_dict_create(const struct clfcn_weights_file *f, const char *name,
                             enum clfcn_backbone backbone, int classes,
                             struct clfcn_state_dict **out, struct clfcn_err *err)
 {
@@ -64,6 +64,7 @@ int clfcn_state_dict_create(const struct clfcn_weights_file *f,
         return clfcn_err_nomem(err);
     }
     sd->file = f;
+    sd->name = name;
     sd->backbone = backbone;
     sd->classes = classes;
     int rc = list_tensors(sd, err);
@@ -87,7 +88,7 @@ static int count_classes(const struct clfcn_weights_file *f)
     return possible ? (int)t->dims[0] : 0;
 }
 
-int clfcn_state_dict_guess(const struct clfcn_weights_file *f,
+int clfcn_state_dict_guess(const struct clfcn_weights_file *f, const char *name,
                            struct clfcn_state_dict **out, struct clfcn_err *err)
 {
     const int classes = count_classes(f);
@@ -95,7 +96,7 @@ int clfcn_state_dict_guess(const struct clfcn_weights_file *f,
     for (int b = 0; clfcn_backbone_name((enum clfcn_backbone)b); ++b) {
         struct clfcn_state_dict *sd;
         const int rc =
-            clfcn_state_dict_create(f, (enum clfcn_backbone)b, classes, &sd, err);
+            clfcn_state_dict_create(f, name, (enum clfcn_backbone)b, classes, &sd, err);
         if (rc < 0) {
             clfcn_state_dict_destroy(out);
             return rc;
@@ -119,12 +120,12 @@ void clfcn_state_dict_destroy(struct clfcn_state_dict **sd)
     }
 }
 
-int clfcn_state_dict_check(const struct clfcn_state_dict *sd, const char *name,
-                           const char *way_out, bool partial, struct clfcn_err *err)
+int clfcn_state_dict_check(const struct clfcn_state_dict *sd, const char *way_out,
+                           bool partial, struct clfcn_err *err)
 {
     char net[48];
     snprintf(net, sizeof(net), "an FCN on %s", clfcn_backbone_name(sd->backbone));
-    return clfcn_weights_match_check(&sd->match, name, net, way_out, partial, err);
+    return clfcn_weights_match_check(&sd->match, sd->name, net, way_out, partial, err);
 }
 
 /* Old versions of PyTorch saved no num_batches_tracked, which stands behind the running
@@ -163,9 +164,13 @@ int clfcn_state_dict_read(const struct clfcn_state_dict *sd, int i, void *data,
         return CLFCN_OK;
     }
     const struct clfcn_weights_tensor *t = sd->match.found[i];
-    return sd->tensors[i].dtype == CLFCN_I64
-               ? clfcn_weights_integers(sd->file, t, data, err)
-               : clfcn_weights_floats(sd->file, t, data, err);
+    const int rc = sd->tensors[i].dtype == CLFCN_I64
+                       ? clfcn_weights_integers(sd->file, t, data, err)
+                       : clfcn_weights_floats(sd->file, t, data, err);
+    if (rc < 0) {
+        clfcn_err_note(err, "%s", sd->name);
+    }
+    return rc;
 }
 
 static int save_tensor(const struct clfcn_state_dict *sd, int i, enum clfcn_dtype dtype,

@@ -8,7 +8,8 @@
 enum { CLFCN_STATE_DICT_MAX = 80 };
 
 struct clfcn_state_dict {
-    const struct clfcn_weights_file *file; /* borrowed */
+    const struct clfcn_weights_file *file; /* borrowed, */
+    const char *name;                      /* as is what stands for it in messages */
     enum clfcn_backbone backbone;
     int classes; /* 0: no whole network, as the file has no classifier */
     /* Parameters and buffers, those of a layer together. */
@@ -22,17 +23,17 @@ struct clfcn_state_dict {
  * with clfcn_state_dict_guess(), on the backbone that fits best, with the classes that
  * its classifier has. What does not match is not an error before
  * clfcn_state_dict_check(). Free with clfcn_state_dict_destroy(). */
-int clfcn_state_dict_create(const struct clfcn_weights_file *f,
+int clfcn_state_dict_create(const struct clfcn_weights_file *f, const char *name,
                             enum clfcn_backbone backbone, int classes,
                             struct clfcn_state_dict **out, struct clfcn_err *err);
-int clfcn_state_dict_guess(const struct clfcn_weights_file *f,
+int clfcn_state_dict_guess(const struct clfcn_weights_file *f, const char *name,
                            struct clfcn_state_dict **out, struct clfcn_err *err);
 /* Free *sd and set it to NULL. Takes a pointer to NULL. */
 void clfcn_state_dict_destroy(struct clfcn_state_dict **sd);
 
-/* Whether that will do, as clfcn_weights_match_check() says; name stands for the file. */
-int clfcn_state_dict_check(const struct clfcn_state_dict *sd, const char *name,
-                           const char *way_out, bool partial, struct clfcn_err *err);
+/* Whether that will do, as clfcn_weights_match_check() says. */
+int clfcn_state_dict_check(const struct clfcn_state_dict *sd, const char *way_out,
+                           bool partial, struct clfcn_err *err);
 
 /* Whether tensor i is there: all are but what a file lacks that is only a backbone, or
  * was taken in part. */

@@ -122,7 +122,8 @@ static int open_archive(struct archive *a, struct clfcn_err *err)
 
 /* Give an entry the field "FB", which PyTorch uses too, so that its data is aligned; the
  * day is zip's first, for equal weights make equal files. */
-static bool dress(struct archive *a, zip_uint64_t entry, const char *name, size_t bytes)
+static bool describe(struct archive *a, zip_uint64_t entry, const char *name,
+                     size_t bytes)
 {
     static const zip_uint8_t fill[ALIGN] = { 0 };
     enum { FIELD = 0x4246, FIRST_DAY = 1 << 5 | 1 };
@@ -144,7 +145,7 @@ static int add_entry(struct archive *a, const char *name, const void *data, size
     if (entry < 0) {
         zip_source_free(source);
     }
-    return entry >= 0 && dress(a, (zip_uint64_t)entry, name, bytes)
+    return entry >= 0 && describe(a, (zip_uint64_t)entry, name, bytes)
                ? CLFCN_OK
                : zip_failed(zip_get_error(a->zip), err);
 }

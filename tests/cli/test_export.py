@@ -205,6 +205,17 @@ class Torch(Trained):
                 self.assertTrue(torch.equal(got[key], want), key)
             model_of("fcns", got)
 
+    def test_a_damaged_archive_is_named(self):
+        out, _ = self.export(trained("fcns"), "w.pth")
+        data = bytearray(out.read_bytes())
+        data[len(data) // 2] ^= 1
+        out.write_bytes(data)
+        for name in ("new.pth", "new.safetensors", *["new.onnx"] * HAVE_ONNX):
+            net = [*h.NET[:6], "--classes", self.data / "classes.txt"] * name.endswith("onnx")
+            self.fails(h.BAD_INPUT, ["w.pth", "damaged zip archive"], "export", out,
+                       self.tmp / name, *net)
+            self.assertFalse((self.tmp / name).exists())
+
     @needs_torch
     def test_old_files_get_their_counters(self):
         """PyTorch before 0.4.1 saved no num_batches_tracked, which strict loading wants."""
