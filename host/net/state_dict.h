@@ -3,9 +3,11 @@
 #ifndef CLFCN_NET_STATE_DICT_H
 #define CLFCN_NET_STATE_DICT_H
 
+#include "graph.h"
 #include "weights_match.h"
 
-enum { CLFCN_STATE_DICT_MAX = 80 };
+/* All that a graph can have, and a num_batches_tracked of each op. */
+enum { CLFCN_STATE_DICT_MAX = CLFCN_MAX_OPS * (CLFCN_OP_MAX_PARAMS + 1) };
 
 struct clfcn_state_dict {
     const struct clfcn_weights_file *file; /* borrowed, */
