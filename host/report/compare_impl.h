@@ -4,9 +4,9 @@
 
 #include "compare.h"
 
-/* Beside the report's style sheet; and the script that makes tables sortable, without
- * which they stay as they are. (compare_style.c) */
-extern const char clfcn_compare_css[], clfcn_compare_script[];
+/* compare.css, which comes after the report's style sheet, and compare.js, without which
+ * tables cannot be sorted; embedded when clfcn is built. */
+extern const char clfcn_compare_css[], clfcn_compare_js[];
 
 /* Of the classes s0, s1, ... the one that colours a run. */
 static inline int clfcn_compare_color(const struct clfcn_bench_run *run)

@@ -408,5 +408,5 @@ void clfcn_compare_page(struct clfcn_strbuf *out, const struct clfcn_compare *c)
     clfcn_strbuf_add(out,
                      "<footer>Written by clfcn %s, %s</footer>\n</main>\n"
                      "<script>\n%s</script>\n</body>\n</html>\n",
-                     clfcn_version(), now, clfcn_compare_script);
+                     clfcn_version(), now, clfcn_compare_js);
 }
