@@ -173,7 +173,8 @@ static bool parse_color(const char *s, uint8_t color[3])
     return true;
 }
 
-/* Names end up in JSON and on terminals: printable UTF-8 only. */
+/* Names end up in JSON and on terminals: printable UTF-8 only, and no byte order mark,
+ * which would vanish at the beginning of a file. */
 static bool is_printable(const char *word, int n)
 {
     const unsigned char *s = (const unsigned char *)word, *end = s + n;
@@ -194,7 +195,8 @@ static bool is_printable(const char *word, int n)
             }
             code = code << 6 | (*s & 0x3f);
         }
-        if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
+        if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ||
+            code == 0xfeff) {
             return false;
         }
     }

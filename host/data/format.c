@@ -120,7 +120,7 @@ bool clfcn_holds_dir(const char *dir, const char *name)
 bool clfcn_holds_file(const char *dir, const char *name)
 {
     char *path = clfcn_path_join(dir, name);
-    const bool holds = path && clfcn_path_exists(path) && !clfcn_path_is_dir(path);
+    const bool holds = path && clfcn_path_is_file(path);
     free(path);
     return holds;
 }

@@ -50,7 +50,7 @@ static int add_city(const char *image_dir, const char *mask_dir, enum clfcn_part
         clfcn_strbuf_add(&mask, "%s/%s_gtFine_labelIds.png", mask_dir, image->stem);
         if (mask.failed) {
             rc = clfcn_err_nomem(err);
-        } else if (!clfcn_path_exists(mask.str)) {
+        } else if (!clfcn_path_is_file(mask.str)) {
             rc = clfcn_err_set(err, CLFCN_EDATA, 0,
                                "%s: no such file, the mask of %s; add it or remove the "
                                "picture",

@@ -54,7 +54,7 @@ static int resolve(const struct list *l, int line, const char *field, char **out
     if (!*out) {
         return clfcn_err_nomem(err);
     }
-    if (!clfcn_path_exists(*out)) {
+    if (!clfcn_path_is_file(*out)) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "%s:%d: %.400s: no such file; add it or remove the line",
                              l->path, line, *out);

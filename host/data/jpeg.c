@@ -22,7 +22,10 @@ static bool jpeg_sniff(const uint8_t *data, size_t size)
 const bool clfcn_jpeg_built_in = true;
 
 /* A progressive file has about ten scans. One with thousands is made to keep us busy. */
-enum { MAX_SCANS = 500 };
+enum { MAX_SCANS = 100 };
+
+/* Of the coefficients, which progressive files need all at once: six bytes a pixel. */
+enum { MAX_WORK_BYTES = 1 << 30 };
 
 /* All state of one decoding; what must survive a longjmp lives here, not in locals. */
 struct jpeg_job {
@@ -83,6 +86,13 @@ static void on_progress(j_common_ptr dec)
 
 static int damaged(struct jpeg_job *job)
 {
+    if (job->mgr.msg_code == JERR_NO_BACKING_STORE) {
+        return clfcn_err_set(
+            job->err, CLFCN_EDATA, 0,
+            "%s: a progressive JPEG of %ux%u pixels takes more than 1 GiB "
+            "of memory to decode; convert it to PNG, or scale it down",
+            job->name, job->dec.image_width, job->dec.image_height);
+    }
     return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged JPEG: %s", job->name,
                          job->reason);
 }
@@ -90,6 +100,7 @@ static int damaged(struct jpeg_job *job)
 static void read_header(struct jpeg_job *job, const uint8_t *data, size_t size)
 {
     jpeg_create_decompress(&job->dec);
+    job->dec.mem->max_memory_to_use = MAX_WORK_BYTES;
     job->dec.client_data = job;
     job->dec.progress = &job->progress;
     jpeg_mem_src(&job->dec, data, (unsigned long)size);

@@ -117,6 +117,8 @@ static int decode_guarded(struct png_job *job)
     png_set_read_fn(job->png, job, read_bytes);
     png_set_crc_action(job->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_user_limits(job->png, CLFCN_IMAGE_MAX_SIDE, CLFCN_IMAGE_MAX_SIDE);
+    /* Texts, profiles and the like: their claims alone would cost gigabytes. */
+    png_set_keep_unknown_chunks(job->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(job->png, job->info);
     const bool palette =
         png_get_color_type(job->png, job->info) == PNG_COLOR_TYPE_PALETTE;

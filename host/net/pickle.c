@@ -278,7 +278,7 @@ static int make_tuple(struct machine *m, size_t first, size_t base)
     const size_t end = m->depth;
     int rc = push_new(m, CLFCN_PICKLE_TUPLE, &tuple);
     for (size_t i = first; rc == CLFCN_OK && i < end; ++i) {
-        rc = clfcn_pickle_append(tuple, m->stack[i], m->err);
+        rc = clfcn_pickle_append(m->pickle, tuple, m->stack[i], m->err);
     }
     if (rc == CLFCN_OK) {
         m->stack[base] = tuple;
@@ -307,7 +307,7 @@ static int fill(struct machine *m, enum clfcn_pickle_kind kind, size_t at, size_
         return damaged(m, "items are added to what does not take them");
     }
     for (size_t i = first; rc == CLFCN_OK && i < m->depth; ++i) {
-        rc = clfcn_pickle_append(to, m->stack[i], m->err);
+        rc = clfcn_pickle_append(m->pickle, to, m->stack[i], m->err);
     }
     m->depth = at + 1;
     return rc;

@@ -51,6 +51,7 @@ struct clfcn_pickle_hooks {
 enum {
     CLFCN_PICKLE_MAX_BYTES = 16 << 20,
     CLFCN_PICKLE_MAX_VALUES = 1 << 20, /* also of the stack and of memo entries */
+    CLFCN_PICKLE_MAX_ITEMS = 4 << 20,  /* of all containers: one value may be in many */
 };
 
 /* Owns the values of the pickles read with it, which may refer to one another, even in
@@ -58,6 +59,7 @@ enum {
 struct clfcn_pickle {
     struct clfcn_pickle_value **values;
     size_t count, room;
+    size_t items; /* in all containers */
 };
 
 /* Read one pickle from the start of data, which its values borrow. *used receives its
@@ -70,8 +72,9 @@ void clfcn_pickle_free(struct clfcn_pickle *p);
 /* *out is a new NONE, owned by p. CLFCN_EDATA if there are too many. */
 int clfcn_pickle_new(struct clfcn_pickle *p, struct clfcn_pickle_value **out,
                      struct clfcn_err *err);
-/* Put item at the end of container's items. */
-int clfcn_pickle_append(struct clfcn_pickle_value *container,
+/* Put item at the end of the items of container, a value of p. CLFCN_EDATA if there are
+ * too many. */
+int clfcn_pickle_append(struct clfcn_pickle *p, struct clfcn_pickle_value *container,
                         struct clfcn_pickle_value *item, struct clfcn_err *err);
 
 bool clfcn_pickle_is(const struct clfcn_pickle_value *v, const char *text);

@@ -34,13 +34,18 @@ int clfcn_pickle_new(struct clfcn_pickle *p, struct clfcn_pickle_value **out,
     return CLFCN_OK;
 }
 
-int clfcn_pickle_append(struct clfcn_pickle_value *container,
+int clfcn_pickle_append(struct clfcn_pickle *p, struct clfcn_pickle_value *container,
                         struct clfcn_pickle_value *item, struct clfcn_err *err)
 {
+    if (p->items == CLFCN_PICKLE_MAX_ITEMS) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "more than %d items",
+                             CLFCN_PICKLE_MAX_ITEMS);
+    }
     if (!grow(&container->items, container->count, &container->room)) {
         return clfcn_err_nomem(err);
     }
     container->items[container->count++] = item;
+    ++p->items;
     return CLFCN_OK;
 }
 

@@ -84,6 +84,12 @@ static bool is_size(const struct clfcn_pickle_value *v)
     return v->kind == CLFCN_PICKLE_INT && v->number >= 0;
 }
 
+static int too_many(struct clfcn_err *err)
+{
+    return clfcn_err_set(err, CLFCN_EDATA, 0, "more than %d tensors",
+                         CLFCN_TORCH_MAX_TENSORS);
+}
+
 /* Make room for one more item in an array that doubles. */
 static int reserve(void **array, int count, int *room, size_t item_bytes,
                    struct clfcn_err *err)
@@ -92,8 +98,7 @@ static int reserve(void **array, int count, int *room, size_t item_bytes,
         return CLFCN_OK;
     }
     if (count >= CLFCN_TORCH_MAX_TENSORS) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "more than %d tensors",
-                             CLFCN_TORCH_MAX_TENSORS);
+        return too_many(err);
     }
     const int more = *room ? *room * 2 : 64;
     void *grown = realloc(*array, (size_t)more * item_bytes);
@@ -134,6 +139,9 @@ static int make_storage(void *user, const struct clfcn_pickle_value *id,
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "a storage within another, of PyTorch before 0.4: load and "
                              "save it with a newer version");
+    }
+    if (o->references++ == CLFCN_TORCH_MAX_TENSORS) {
+        return too_many(err);
     }
     const size_t bytes = storage_types[item[1]->number].bytes;
     if (item[4]->number > (int64_t)(PTRDIFF_MAX / bytes)) {
@@ -208,7 +216,7 @@ static int make_tensor(struct clfcn_torch_objects *o,
 }
 
 /* OrderedDict(), or Python 2's OrderedDict([[key, value], ...]). */
-static int make_dictionary(const struct clfcn_pickle_value *args,
+static int make_dictionary(struct clfcn_pickle *p, const struct clfcn_pickle_value *args,
                            struct clfcn_pickle_value *out, struct clfcn_err *err)
 {
     const struct clfcn_pickle_value *pairs = args->count == 1 ? args->items[0] : NULL;
@@ -219,11 +227,12 @@ static int make_dictionary(const struct clfcn_pickle_value *args,
     int rc = CLFCN_OK;
     for (size_t i = 0; pairs && rc == CLFCN_OK && i < pairs->count; ++i) {
         const struct clfcn_pickle_value *pair = pairs->items[i];
-        if (pair->kind != CLFCN_PICKLE_LIST && pair->kind != CLFCN_PICKLE_TUPLE) {
+        if ((pair->kind != CLFCN_PICKLE_LIST && pair->kind != CLFCN_PICKLE_TUPLE) ||
+            pair->count != 2) {
             return clfcn_err_set(err, CLFCN_EDATA, 0, "a dictionary is damaged");
         }
-        for (size_t j = 0; pair->count == 2 && rc == CLFCN_OK && j < 2; ++j) {
-            rc = clfcn_pickle_append(out, pair->items[j], err);
+        for (size_t j = 0; rc == CLFCN_OK && j < 2; ++j) {
+            rc = clfcn_pickle_append(p, out, pair->items[j], err);
         }
     }
     return rc;
@@ -233,11 +242,12 @@ static int call(void *user, const struct clfcn_pickle_value *callee,
                 const struct clfcn_pickle_value *args, struct clfcn_pickle_value *out,
                 struct clfcn_err *err)
 {
+    struct clfcn_torch_objects *o = user;
     switch ((enum type)callee->type) {
     case DICTIONARY:
-        return make_dictionary(args, out, err);
+        return make_dictionary(&o->pickle, args, out, err);
     case TENSOR:
-        return make_tensor(user, args, out, err);
+        return make_tensor(o, args, out, err);
     case PARAMETER: /* (tensor, requires_grad, ...) */
         if (args->count == 0 || !is_object(args->items[0], TENSOR)) {
             return bad_tensor(err);
@@ -267,14 +277,13 @@ void clfcn_torch_free(struct clfcn_torch_objects *o)
 
 /* --- the state_dict --- */
 
-static bool holds_tensors(const struct clfcn_pickle_value *dict)
+static int count_tensors(const struct clfcn_pickle_value *dict)
 {
+    int count = 0;
     for (size_t i = 1; dict->kind == CLFCN_PICKLE_DICT && i < dict->count; i += 2) {
-        if (is_object(dict->items[i], TENSOR)) {
-            return true;
-        }
+        count += is_object(dict->items[i], TENSOR);
     }
-    return false;
+    return count;
 }
 
 /* Other tensors, such as a best result, may lie beside the state_dict. */
@@ -284,11 +293,11 @@ find_state_dict(const struct clfcn_pickle_value *root)
     static const char *const keys[] = { "state_dict", "model", "model_state_dict", NULL };
     for (int i = 0; keys[i]; ++i) {
         const struct clfcn_pickle_value *inner = clfcn_pickle_get(root, keys[i]);
-        if (inner && holds_tensors(inner)) {
+        if (inner && count_tensors(inner) > 0) {
             return inner;
         }
     }
-    return holds_tensors(root) ? root : NULL;
+    return count_tensors(root) > 0 ? root : NULL;
 }
 
 /* Tensor i of o under that name, as the next one of f. */
@@ -301,8 +310,7 @@ static int add_tensor(const struct clfcn_torch_objects *o, int64_t i,
     struct clfcn_weights_tensor *t = &f->tensors[f->count];
     char text[256];
     clfcn_pickle_show(name, text, sizeof(text));
-    if (name->kind != CLFCN_PICKLE_TEXT || name->length >= sizeof(text) ||
-        memcmp(text, name->text, name->length) != 0) {
+    if (!clfcn_pickle_is(name, text) || !clfcn_weights_name_ok(text)) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "a tensor has a name that no parameter has: '%.80s'", text);
     }
@@ -359,7 +367,11 @@ int clfcn_torch_collect(const struct clfcn_torch_objects *o,
                              "'state_dict', 'model' or 'model_state_dict': in PyTorch, "
                              "torch.save(model.state_dict(), FILE)");
     }
-    f->tensors = calloc(dict->count / 2, sizeof(*f->tensors));
+    const int count = count_tensors(dict);
+    if (count > CLFCN_TORCH_MAX_TENSORS) { /* one may be there under many names */
+        return too_many(err);
+    }
+    f->tensors = calloc((size_t)count, sizeof(*f->tensors));
     int rc = f->tensors ? CLFCN_OK : clfcn_err_nomem(err);
     for (size_t i = 0; rc == CLFCN_OK && i + 1 < dict->count; i += 2) {
         if (is_object(dict->items[i + 1], TENSOR)) {

@@ -23,6 +23,7 @@ struct clfcn_torch_objects {
     struct clfcn_torch_storage *storages;
     struct clfcn_torch_view *views; /* tensors without names */
     int storage_count, storage_room, view_count, view_room;
+    int references; /* to storages: each is looked for among all */
 };
 
 enum { CLFCN_TORCH_MAX_TENSORS = 16384, CLFCN_TORCH_MAX_KEY = 64 };

@@ -12,7 +12,7 @@
 enum { MAX_NAME = 512 };
 
 /* Of an entry: compressed, a small one may hold more than the machine. */
-#define MAX_BYTES (UINT64_C(4) << 30)
+#define MAX_BYTES (UINT64_C(1) << 30)
 
 struct clfcn_torch_zip {
     zip_t *archive;
@@ -20,14 +20,7 @@ struct clfcn_torch_zip {
     /* The entry read last, which the next tensor may be in too: its first bytes. */
     uint64_t entry;
     unsigned char *bytes;
-    size_t size;
 };
-
-static int zip_failed(zip_t *archive, const char *what, struct clfcn_err *err)
-{
-    return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %s: %s", what,
-                         zip_strerror(archive));
-}
 
 static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zip,
                         struct clfcn_err *err)
@@ -49,6 +42,14 @@ static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zi
     return rc;
 }
 
+static int entry_failed(zip_t *archive, uint64_t entry, const char *why,
+                        struct clfcn_err *err)
+{
+    const char *name = zip_get_name(archive, entry, ZIP_FL_ENC_RAW);
+    return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %.200s: %s",
+                         name ? name : "an entry", why);
+}
+
 /* Read the first n bytes of an entry, whatever its header promises, to be freed by the
  * caller. Its checksum is checked if that is all of it. */
 static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **out,
@@ -62,7 +63,7 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     }
     zip_file_t *file = zip_fopen_index(archive, entry, 0);
     if (!file) {
-        return zip_failed(archive, zip_get_name(archive, entry, 0), err);
+        return entry_failed(archive, entry, zip_strerror(archive), err);
     }
     size_t at = 0;
     while (at < n && (got = zip_fread(file, *out + at, n - at)) > 0) {
@@ -73,12 +74,9 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     }
     int rc = CLFCN_OK;
     if (got < 0) {
-        rc = clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %s: %s",
-                           zip_get_name(archive, entry, 0), zip_file_strerror(file));
+        rc = entry_failed(archive, entry, zip_file_strerror(file), err);
     } else if (at < n) {
-        rc = clfcn_err_set(err, CLFCN_EDATA, 0,
-                           "damaged zip archive: %s ends after %zu bytes of %zu",
-                           zip_get_name(archive, entry, 0), at, n);
+        rc = entry_failed(archive, entry, "it is shorter than its header says", err);
     }
     zip_fclose(file);
     return rc;
@@ -206,22 +204,36 @@ int clfcn_torch_zip_read(struct clfcn_weights_file *f, struct clfcn_err *err)
     return rc;
 }
 
-int clfcn_torch_zip_fetch(struct clfcn_torch_zip *zip,
+/* How much of its entry t and those tensors need that share it, as far as may be read. */
+static uint64_t bytes_needed(const struct clfcn_weights_file *f,
+                             const struct clfcn_weights_tensor *t)
+{
+    uint64_t most = 0;
+    for (int i = 0; i < f->count; ++i) {
+        const uint64_t end = f->tensors[i].offset + f->tensors[i].span;
+        if (f->tensors[i].entry == t->entry && end > most && end <= MAX_BYTES) {
+            most = end;
+        }
+    }
+    return most;
+}
+
+int clfcn_torch_zip_fetch(const struct clfcn_weights_file *f,
                           const struct clfcn_weights_tensor *t,
                           const unsigned char **data, struct clfcn_err *err)
 {
-    const uint64_t need = t->offset + t->span;
-    if (need > MAX_BYTES) {
+    struct clfcn_torch_zip *zip = f->zip;
+    if (t->offset + t->span > MAX_BYTES) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "tensor '%s' lies past the first 4 GiB of its storage: "
+                             "tensor '%s' lies past the first GiB of its storage: "
                              "save a copy of it",
                              t->name);
     }
-    if (!zip->bytes || zip->entry != t->entry || zip->size < need) {
+    if (!zip->bytes || zip->entry != t->entry) {
+        const uint64_t need = bytes_needed(f, t);
         free(zip->bytes);
         const int rc = read_entry(zip->archive, t->entry, (size_t)need, &zip->bytes, err);
         zip->entry = t->entry;
-        zip->size = (size_t)need;
         if (rc < 0) {
             clfcn_err_note(err, "tensor '%s'", t->name);
             free(zip->bytes);
@@ -254,7 +266,7 @@ int clfcn_torch_zip_read(struct clfcn_weights_file *f, struct clfcn_err *err)
                          "_use_new_zipfile_serialization=False)");
 }
 
-int clfcn_torch_zip_fetch(struct clfcn_torch_zip *zip,
+int clfcn_torch_zip_fetch(const struct clfcn_weights_file *f,
                           const struct clfcn_weights_tensor *t,
                           const unsigned char **data, struct clfcn_err *err)
 {

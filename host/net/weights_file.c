@@ -79,6 +79,15 @@ const struct clfcn_weights_tensor *clfcn_weights_find(const struct clfcn_weights
     return NULL;
 }
 
+bool clfcn_weights_name_ok(const char *name)
+{
+    size_t n = 0;
+    while (n < 256 && name[n] >= ' ' && name[n] <= '~') {
+        ++n;
+    }
+    return n > 0 && n < 256 && !name[n];
+}
+
 /* --- shapes --- */
 
 static const char too_large[] = "has a shape too large for any file";
@@ -203,8 +212,7 @@ static int fetch(const struct clfcn_weights_file *f, const struct clfcn_weights_
                  const unsigned char **data, struct clfcn_err *err)
 {
     *data = t->data;
-    return t->data || t->count == 0 ? CLFCN_OK
-                                    : clfcn_torch_zip_fetch(f->zip, t, data, err);
+    return t->data || t->count == 0 ? CLFCN_OK : clfcn_torch_zip_fetch(f, t, data, err);
 }
 
 int clfcn_weights_floats(const struct clfcn_weights_file *f,

@@ -65,6 +65,9 @@ int clfcn_weights_integers(const struct clfcn_weights_file *f,
 
 /* --- for the formats --- */
 
+/* Whether a parameter may be called so: printable ASCII, 1 to 255 characters. */
+bool clfcn_weights_name_ok(const char *name);
+
 /* Set count, bytes, span and, unless strided, the strides of elements in a row from dims.
  * NULL, or what is wrong: "has a shape too large for any file". */
 const char *clfcn_weights_lay_out(struct clfcn_weights_tensor *t, size_t item_bytes,
@@ -78,7 +81,7 @@ int clfcn_torch_zip_read(struct clfcn_weights_file *f, struct clfcn_err *err);
 
 /* The bytes of an archive's tensor: t->span from the first element on, borrowed until the
  * next call. (torch_zip.c) */
-int clfcn_torch_zip_fetch(struct clfcn_torch_zip *zip,
+int clfcn_torch_zip_fetch(const struct clfcn_weights_file *f,
                           const struct clfcn_weights_tensor *t,
                           const unsigned char **data, struct clfcn_err *err);
 void clfcn_torch_zip_close(struct clfcn_torch_zip **zip);

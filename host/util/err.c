@@ -47,18 +47,18 @@ static void format_cut(char *buf, size_t n, const char *fmt, va_list args)
     }
 }
 
-/* Native texts (build logs, other libraries' messages) come with newlines: keep one
- * line. */
-static void keep_one_line(char *s)
+void clfcn_one_line(char *s)
 {
     size_t len = strlen(s);
     while (len > 0 && strchr(" \t\r\n", s[len - 1])) {
         s[--len] = '\0';
     }
     for (; *s; ++s) {
-        const unsigned char c = (unsigned char)*s;
+        const unsigned char c = (unsigned char)*s, next = (unsigned char)s[1];
         if (c < 0x20 || c == 0x7f) {
             *s = ' ';
+        } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) { /* U+0080 to U+009F */
+            s[0] = s[1] = ' ';
         }
     }
 }
@@ -68,7 +68,7 @@ static void record(struct clfcn_err *err, int code, int native, const char *text
     err->code = code;
     err->native = native;
     snprintf(err->msg, sizeof(err->msg), "%s", text);
-    keep_one_line(err->msg);
+    clfcn_one_line(err->msg);
     if (err->msg[0] == '\0') {
         snprintf(err->msg, sizeof(err->msg), "%s", clfcn_status_name(code));
     }
@@ -126,5 +126,5 @@ void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...)
     if ((size_t)len >= sizeof(err->msg)) {
         mark_cut(err->msg, sizeof(err->msg));
     }
-    keep_one_line(err->msg);
+    clfcn_one_line(err->msg);
 }

@@ -19,6 +19,10 @@ int clfcn_err_nomem(struct clfcn_err *err);
 /* Put "<fmt>: " in front of the cause, on the way out. err may be NULL. */
 void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...) CLFCN_PRINTF(2, 3);
 
+/* Texts from elsewhere (names in files, build logs) come with newlines and control
+ * characters, which terminals obey: put blanks in their place, none at the end. */
+void clfcn_one_line(char *s);
+
 /* Leave through label when rc is an error, saying what was being attempted. */
 #define CLFCN_CHECK(rc, label, err, ...)        \
     do {                                        \

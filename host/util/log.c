@@ -1,10 +1,10 @@
 /* log.c - messages to the user of the library. */
 #include "log.h"
+#include "err.h"
 #include "thread.h"
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 
 /* The one piece of process-wide state: where messages go. */
 static struct {
@@ -33,10 +33,7 @@ void clfcn_log(enum clfcn_log_level level, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    size_t len = strlen(text);
-    while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
-        text[--len] = '\0';
-    }
+    clfcn_one_line(text);
     clfcn_mutex_lock(&sink.mutex);
     if (sink.fn) {
         sink.fn(sink.user, level, text);

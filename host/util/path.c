@@ -106,6 +106,12 @@ bool clfcn_path_is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool clfcn_path_is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static int make_one(const char *path, mode_t mode, struct clfcn_err *err)
 {
     if (mkdir(path, mode) == 0) {

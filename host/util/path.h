@@ -19,6 +19,9 @@ int clfcn_path_natural_cmp(const char *a, const char *b);
 
 bool clfcn_path_exists(const char *path);
 bool clfcn_path_is_dir(const char *path);
+/* Whether it is a regular file: what else there may be, such as a pipe, may take for ever
+ * to read. */
+bool clfcn_path_is_file(const char *path);
 
 /* Create a folder and its parents; an existing folder is fine. mode as for mkdir(2). */
 int clfcn_path_mkdir(const char *path, unsigned mode, struct clfcn_err *err);

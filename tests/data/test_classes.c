@@ -93,6 +93,7 @@ static void test_errors(void **state)
         { "a\xc3 0\nb 1\n", "f.txt:1: a class name is printable UTF-8" },
         { "\xc0\xaf 0\nb 1\n", "f.txt:1: a class name is printable UTF-8" },
         { "\xed\xa0\x80 0\nb 1\n", "f.txt:1: a class name is printable UTF-8" },
+        { " \xef\xbb\xbf 0\nb 1\n", "f.txt:1: a class name is printable UTF-8" },
         { "a123456789012345678901234567890123456789012345678901234567890123 0\nb 1\n",
           "at most 63 bytes" },
     };

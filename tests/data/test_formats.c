@@ -4,6 +4,7 @@
 #include "../../host/data/format.h"
 #include "../../host/util/path.h"
 #include <png.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void make_folder(const char *dir, const char *name)
@@ -391,6 +392,8 @@ static void test_list_hostile(void **state)
         { "../../etc/passwd\tmasks/a.png\n", "list.txt:1: '../../etc/passwd' leads out" },
         { "images/a.png\timages/../../x.png\n", "leads out of the list's folder" },
         { "images/a.png\tmasks/none.png\n", "masks/none.png: no such file" },
+        { "images/a.png\tmasks\n", "masks: no such file" },
+        { "images/a.png\tpipe.png\n", "pipe.png: no such file" },
         { "a\n\n../images/a\n", "list.txt:3: no picture '../images/a'" },
         { "a\nx\n", "list.txt:2: no picture 'x'" },
         { "images/a.png\tmasks/a.png\ttest\n", "'test' is neither train nor val" },
@@ -398,6 +401,7 @@ static void test_list_hostile(void **state)
     };
     char *dir = make_listed();
     const char *list = in(dir, "list.txt");
+    assert_int_equal(mkfifo(in(dir, "pipe.png"), 0600), 0); /* would be read for ever */
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
         make_text_file(list, bad[i][0]);
         expect_error(list, bad[i][1], "");

@@ -191,16 +191,55 @@ static void test_harmless_oddities(void **state)
     free(jpeg.data);
 }
 
-static void test_size_limit(void **state)
+/* A JPEG whose header claims that size, two bytes each of height and width. */
+static struct bytes make_claim(const struct jpeg_spec *s, const char *size)
 {
-    struct bytes jpeg = make_jpeg(&gray);
+    const uint8_t marker = s->progressive ? 0xc2 : 0xc0;
+    struct bytes jpeg = make_jpeg(s);
     for (size_t i = 0; i + 9 < jpeg.size; ++i) {
-        if (jpeg.data[i] == 0xff && jpeg.data[i + 1] == 0xc0) { /* SOF0: height, width */
-            memcpy(jpeg.data + i + 5, "\xff\x00\xff\x00", 4);
+        if (jpeg.data[i] == 0xff && jpeg.data[i + 1] == marker) {
+            memcpy(jpeg.data + i + 5, size, 4);
             break;
         }
     }
+    return jpeg;
+}
+
+static void test_size_limit(void **state)
+{
+    struct bytes jpeg = make_claim(&gray, "\xff\x00\xff\x00");
     expect_refused(jpeg.data, jpeg.size, "65280x65280 pixels, the limit is 32768 a side");
+    free(jpeg.data);
+}
+
+/* Progressive files are decoded from coefficients of the whole picture. */
+static void test_memory_limit(void **state)
+{
+    const struct jpeg_spec fine = { 37, 21, 3, JCS_RGB, JCS_YCbCr, 1, true };
+    struct bytes jpeg = make_claim(&fine, "\x40\x00\x40\x00");
+    expect_refused(jpeg.data, jpeg.size, "16384x16384 pixels takes more than 1 GiB");
+    free(jpeg.data);
+}
+
+/* The last scan of a progressive file refines; refining nothing again is legal. */
+static void test_scan_limit(void **state)
+{
+    struct bytes jpeg = make_jpeg(&progressive), many = { NULL, 0 };
+    size_t last = 0;
+    for (size_t i = 0; i + 1 < jpeg.size; ++i) {
+        last = jpeg.data[i] == 0xff && jpeg.data[i + 1] == 0xda ? i : last;
+    }
+    const size_t scan = jpeg.size - 2 - last;
+    many.data = malloc(jpeg.size + 200 * scan);
+    assert_non_null(many.data);
+    memcpy(many.data, jpeg.data, last);
+    many.size = last;
+    for (int i = 0; i < 200; ++i, many.size += scan) {
+        memcpy(many.data + many.size, jpeg.data + last, scan);
+    }
+    memcpy(many.data + many.size, "\xff\xd9", 2);
+    expect_refused(many.data, many.size + 2, "damaged JPEG: ");
+    free(many.data);
     free(jpeg.data);
 }
 
@@ -214,6 +253,8 @@ int main(void)
         cmocka_unit_test(test_lost_middle),
         cmocka_unit_test(test_harmless_oddities),
         cmocka_unit_test(test_size_limit),
+        cmocka_unit_test(test_memory_limit),
+        cmocka_unit_test(test_scan_limit),
     };
     return cmocka_run_group_tests_name("jpeg", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "make.h"
 #include "../../host/data/image.h"
 #include "../../host/util/file.h"
+#include "../../host/util/log.h"
 #include "../../host/util/sys.h"
 #include <png.h>
 
@@ -222,6 +223,39 @@ static void test_beyond_the_limits(void **state)
     free(png.data);
 }
 
+static void count_message(void *user, enum clfcn_log_level level, const char *text)
+{
+    ++*(int *)user;
+}
+
+/* Chunks that the picture does not need are not looked into, as libpng would keep up to
+ * 2 GiB of each: neither does a damaged one show, nor is one believed that claims so. */
+static void test_useless_chunks(void **state)
+{
+    static const char damaged[] = "\0\0\0\1gAMA\0\x5f\xb8\x03\xcf",
+                      claim[] = "\x7f\xff\xff\xf0pCAL";
+    struct bytes png = small_png(false);
+    uint8_t *odd = malloc(png.size + sizeof damaged);
+    const size_t header = 8 + 25, rest = png.size - header;
+    struct clfcn_image im;
+    int messages = 0;
+    assert_non_null(odd);
+    memcpy(odd, png.data, header);
+    memcpy(odd + header, damaged, sizeof damaged - 1);
+    memcpy(odd + header + sizeof damaged - 1, png.data + header, rest);
+    clfcn_log_set(CLFCN_LOG_DEBUG, count_message, &messages);
+    assert_int_equal(clfcn_image_decode(odd, png.size + sizeof damaged - 1, "a",
+                                        CLFCN_AS_RGB, &im, NULL),
+                     CLFCN_OK);
+    clfcn_log_set(CLFCN_LOG_DEBUG, NULL, NULL);
+    assert_int_equal(messages, 0);
+    clfcn_image_free(&im);
+    memcpy(odd + header, claim, sizeof claim - 1);
+    expect_refused(odd, png.size, "the file ends too early");
+    free(odd);
+    free(png.data);
+}
+
 static void test_not_an_image(void **state)
 {
     expect_refused((const uint8_t *)"", 0, "empty");
@@ -319,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_truncated_anywhere),
         cmocka_unit_test(test_any_flipped_bit),
         cmocka_unit_test(test_beyond_the_limits),
+        cmocka_unit_test(test_useless_chunks),
         cmocka_unit_test(test_not_an_image),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_write_and_read_back),

@@ -228,6 +228,9 @@ static void test_bad_headers(void **state)
         "{" T("a", "F32", "[1]", "[0,4]") "," T("a", "F32", "[1]", "[4,8]") "}", 8,
         "duplicate");
     assert_refused("{" T("a", "F32", "[3]", "[0,12]") "}", 8, "truncated");
+    assert_refused("{" T("a\\u001b[2J", "F32", "[1]", "[0,4]") "}", 8,
+                   "has a name that no parameter has");
+    assert_refused("{" T("", "F32", "[1]", "[0,4]") "}", 8, "no parameter has");
     assert_refused("{\"__metadata__\":[]}", 8, "__metadata__");
     assert_refused("{\"__metadata__\":{\"a\":1}}", 8, "__metadata__");
     const unsigned char huge[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };

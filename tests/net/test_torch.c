@@ -174,6 +174,9 @@ static void test_nonsense_is_refused(void **state)
     assert_refused(BYTES("NQ."), "storage's description");
     assert_refused(BYTES("NN\x93."), "named by other than text");
     assert_refused(BYTES("ctorch\nFloatStorage\n)R."), "made by a call");
+    assert_refused(BYTES("ccollections\nOrderedDict\n](NNNt"
+                         "a\x85R."),
+                   "dictionary is damaged");
     assert_refused(BYTES("I1\n."), "operation 0x49");
     assert_refused(BYTES("X\xff\xff\xff\xff"), "too early");
     assert_refused(BYTES("\x8d\xff\xff\xff\xff\xff\xff\xff\xff"), "too early");
@@ -198,6 +201,84 @@ static void test_limits(void **state)
     memcpy(big + 1, &length, 4);
     assert_refused(big, text, "longer than 16 MiB");
     free(big);
+}
+
+/* Bytes of any number, to be freed. */
+struct long_bytes {
+    unsigned char *data;
+    size_t size;
+};
+
+static void repeat(struct long_bytes *b, const char *bytes, size_t n, int times)
+{
+    b->data = realloc(b->data, b->size + n * (size_t)times);
+    for (int i = 0; i < times; ++i, b->size += n) {
+        memcpy(b->data + b->size, bytes, n);
+    }
+}
+#define REPEAT(b, literal, times) repeat((b), (literal), sizeof(literal) - 1, (times))
+
+static void assert_long_refused(struct long_bytes *b, const char *words)
+{
+    assert_refused(b->data, b->size, words);
+    free(b->data);
+}
+
+/* A few bytes that copy what is there already, again and again. */
+static void test_copies_are_limited(void **state)
+{
+    struct long_bytes b = { NULL, 0 };
+    REPEAT(&b, "NN\x86q\x00](", 1);
+    REPEAT(&b, "h\x00", 20000);
+    REPEAT(&b,
+           "e\x85q\x01"
+           "0ccollections\nOrderedDict\nq\x02"
+           "0",
+           1);
+    REPEAT(&b, "h\x02h\x01R0", 110); /* each a dictionary of 20000 keys */
+    assert_long_refused(&b, "more than 4194304 items");
+}
+
+/* Each reference to a storage is looked for among all of them. */
+static void test_references_are_limited(void **state)
+{
+    struct long_bytes b = { NULL, 0 };
+    REPEAT(&b,
+           "(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+           "X\x01\x00\x00\x00"
+           "0NK\x08tq\x00"
+           "0",
+           1);
+    REPEAT(&b, "h\x00Q0", CLFCN_TORCH_MAX_TENSORS);
+    assert_refused(b.data, b.size, "too early");
+    REPEAT(&b, "h\x00Q0", 1);
+    assert_long_refused(&b, "more than 16384 tensors");
+}
+
+/* One tensor under many names. */
+static void test_names_are_limited(void **state)
+{
+    struct long_bytes b = { NULL, 0 };
+    struct clfcn_torch_objects o = { 0 };
+    struct clfcn_weights_file f = { 0 };
+    struct clfcn_err err = { 0 };
+    const struct clfcn_pickle_value *v;
+    size_t used;
+    REPEAT(&b,
+           "X\x01\x00\x00\x00xq\x00"
+           "0ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
+           "ctorch\nFloatStorage\nX\x01\x00\x00\x00"
+           "0NK\x08tQK\x00K\x08\x85K\x01\x85tRq\x01"
+           "0}(",
+           1);
+    REPEAT(&b, "h\x00h\x01", CLFCN_TORCH_MAX_TENSORS + 1);
+    REPEAT(&b, "u.", 1);
+    assert_int_equal(clfcn_torch_unpickle(&o, b.data, b.size, &used, &v, &err), 0);
+    assert_int_equal(clfcn_torch_collect(&o, v, &f, &err), CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "more than 16384 tensors"));
+    assert_null(f.tensors);
+    clfcn_torch_free(&o);
+    free(b.data);
 }
 
 /* --- the stream --- */
@@ -472,6 +553,9 @@ int main(void)
         cmocka_unit_test(test_code_is_refused),
         cmocka_unit_test(test_nonsense_is_refused),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_copies_are_limited),
+        cmocka_unit_test(test_references_are_limited),
+        cmocka_unit_test(test_names_are_limited),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_lies_about_sizes_are_refused),
         cmocka_unit_test(test_cut_streams_are_refused),

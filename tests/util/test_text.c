@@ -111,9 +111,11 @@ static void test_log(void **state)
     assert_int_equal(heard.count, 0);
     clfcn_info("step %d\n", 3);
     assert_string_equal(heard.last, "2 step 3");
+    clfcn_warn("a file's name: '\x1b[2J\xc2\x9b\xc3\xa9'"); /* terminals shall not obey */
+    assert_string_equal(heard.last, "1 a file's name: ' [2J  \xc3\xa9'");
     clfcn_log_set(CLFCN_LOG_DEBUG, NULL, NULL);
     clfcn_log(CLFCN_LOG_ERROR, "silenced");
-    assert_int_equal(heard.count, 1);
+    assert_int_equal(heard.count, 2);
 }
 
 static void test_strbuf(void **state)
