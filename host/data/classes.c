@@ -1,5 +1,6 @@
 /* classes.c - reading and writing classes.txt. The grammar is in classes.h. */
 #include "classes.h"
+#include "../util/array.h"
 #include "../util/file.h"
 #include "../util/strbuf.h"
 #include <stdio.h>
@@ -30,7 +31,7 @@ struct parser {
     bool has_color[CLFCN_MAX_CLASSES];
     int count;
     struct parsed_rule *rules;
-    size_t rule_count, rule_cap;
+    size_t rule_count, rule_room;
     struct clfcn_err *err;
 };
 
@@ -79,16 +80,13 @@ static int bad_value(struct parser *p, const char *word)
 
 static int push_rule(struct parser *p, bool rgb, uint32_t lo, uint32_t hi, int label)
 {
-    if (p->rule_count == p->rule_cap) {
-        const size_t cap = p->rule_cap ? 2 * p->rule_cap : 64;
-        struct parsed_rule *grown = realloc(p->rules, cap * sizeof *grown);
-        if (!grown) {
-            return clfcn_err_nomem(p->err);
-        }
-        p->rules = grown;
-        p->rule_cap = cap;
+    struct parsed_rule *grown =
+        clfcn_array_grow(p->rules, p->rule_count + 1, &p->rule_room, sizeof *grown);
+    if (!grown) {
+        return clfcn_err_nomem(p->err);
     }
-    p->rules[p->rule_count++] = (struct parsed_rule){ { rgb, lo, hi, label }, p->line };
+    p->rules = grown;
+    grown[p->rule_count++] = (struct parsed_rule){ { rgb, lo, hi, label }, p->line };
     return CLFCN_OK;
 }
 

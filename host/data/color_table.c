@@ -14,7 +14,7 @@ static const char *const ignored[] = { "void", "unlabelled", "unlabeled", "ignor
 
 struct row {
     char *fields[MAX_FIELDS];
-    int count;
+    int count; /* more than MAX_FIELDS: the others are not kept */
 };
 
 /* Cut at blanks and punctuation, in place. */
@@ -22,10 +22,24 @@ static void cut_fields(char *text, struct row *row)
 {
     char *state = NULL;
     row->count = 0;
-    for (char *word = strtok_r(text, " \t,;:\"", &state); word && row->count < MAX_FIELDS;
+    for (char *word = strtok_r(text, " \t,;:\"", &state); word;
          word = strtok_r(NULL, " \t,;:\"", &state)) {
-        row->fields[row->count++] = word;
+        if (row->count < MAX_FIELDS) {
+            row->fields[row->count] = word;
+        }
+        ++row->count;
     }
+}
+
+/* Of what a table's columns mean: no field is a number. */
+static bool is_header(const struct row *row)
+{
+    for (int i = 0; i < row->count && i < MAX_FIELDS; ++i) {
+        if (row->fields[i][strspn(row->fields[i], "0123456789")] == '\0') {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Whether three fields from `at` are a colour. */
@@ -61,8 +75,11 @@ static bool convert(const struct row *row, struct clfcn_strbuf *name,
                     struct clfcn_strbuf *text)
 {
     unsigned c[3];
+    if (row->count < 4 || row->count > MAX_FIELDS) {
+        return false;
+    }
     const bool first = parse_color(row, 0, c);
-    if ((!first && !parse_color(row, row->count - 3, c)) || row->count < 4) {
+    if (!first && !parse_color(row, row->count - 3, c)) {
         return false;
     }
     for (int i = 0; i < row->count - 3; ++i) {
@@ -94,7 +111,7 @@ static int convert_all(const struct clfcn_lines *lines, const char *path,
         if (failed) {
             return clfcn_err_nomem(err);
         }
-        if (!is_class && i > 0) { /* the first line may be a header */
+        if (!is_class && (i > 0 || !is_header(&row))) {
             return clfcn_err_set(err, CLFCN_EDATA, 0,
                                  "%s:%d: neither 'R G B NAME' nor 'name,r,g,b', with "
                                  "numbers up to 255",

@@ -1,5 +1,6 @@
 /* format.c - which layout a data set has, and what the formats share. */
 #include "format.h"
+#include "../util/array.h"
 #include "../util/nearest.h"
 #include "../util/path.h"
 #include "../util/strbuf.h"
@@ -22,17 +23,13 @@ const char *clfcn_format_name(int i)
 int clfcn_found_add(struct clfcn_found *found, const char *name, const char *image,
                     const char *mask, enum clfcn_part part, struct clfcn_err *err)
 {
-    if (found->count == found->capacity) {
-        const int capacity = found->capacity ? 2 * found->capacity : 256;
-        struct clfcn_item *grown =
-            realloc(found->items, (size_t)capacity * sizeof *grown);
-        if (!grown) {
-            return clfcn_err_nomem(err);
-        }
-        found->items = grown;
-        found->capacity = capacity;
+    struct clfcn_item *grown = clfcn_array_grow(found->items, (size_t)found->count + 1,
+                                                &found->room, sizeof *grown);
+    if (!grown) {
+        return clfcn_err_nomem(err);
     }
-    struct clfcn_item *item = &found->items[found->count++];
+    found->items = grown;
+    struct clfcn_item *item = &grown[found->count++];
     *item = (struct clfcn_item){ strdup(name), strdup(image), strdup(mask), part };
     return item->name && item->image && item->mask ? CLFCN_OK : clfcn_err_nomem(err);
 }
@@ -125,17 +122,33 @@ bool clfcn_holds_file(const char *dir, const char *name)
     return holds;
 }
 
-int clfcn_format_classes(const char *dir, const char *table, const char *format,
-                         struct clfcn_found *found, struct clfcn_err *err)
+int clfcn_own_classes(const char *dir, struct clfcn_found *found, struct clfcn_err *err)
 {
-    if (!clfcn_holds_file(dir, "classes.txt")) {
-        const int rc = clfcn_classes_parse(table, format, &found->classes, err);
-        found->classes.built_in = true;
-        return rc;
-    }
     char *path = clfcn_path_join(dir, "classes.txt");
     const int rc =
         path ? clfcn_classes_read(path, &found->classes, err) : clfcn_err_nomem(err);
     free(path);
+    return rc;
+}
+
+int clfcn_color_table_classes(const char *dir, const char *name,
+                              struct clfcn_found *found, struct clfcn_err *err)
+{
+    char *path = clfcn_path_join(dir, name);
+    const int rc =
+        path ? clfcn_color_table_read(path, &found->classes, err) : clfcn_err_nomem(err);
+    found->by_color = true;
+    free(path);
+    return rc;
+}
+
+int clfcn_format_classes(const char *dir, const char *table, const char *format,
+                         struct clfcn_found *found, struct clfcn_err *err)
+{
+    if (clfcn_holds_file(dir, "classes.txt")) {
+        return clfcn_own_classes(dir, found, err);
+    }
+    const int rc = clfcn_classes_parse(table, format, &found->classes, err);
+    found->classes.built_in = true;
     return rc;
 }

@@ -20,7 +20,8 @@ struct clfcn_found {
     struct clfcn_classes classes;
     bool by_color; /* classes are colours: palette masks are matched by theirs, too */
     struct clfcn_item *items;
-    int count, capacity;
+    int count;
+    size_t room;
 };
 /* Append an item of copies of the three strings. */
 int clfcn_found_add(struct clfcn_found *found, const char *name, const char *image,
@@ -59,8 +60,13 @@ int clfcn_format_choose(const char *path, const char *name,
 bool clfcn_holds_file(const char *dir, const char *name);
 bool clfcn_holds_dir(const char *dir, const char *name);
 
-/* dir/classes.txt if it is there, else the table that is built in for a format, in the
- * grammar of classes.txt. */
+/* Take the classes of dir/classes.txt. */
+int clfcn_own_classes(const char *dir, struct clfcn_found *found, struct clfcn_err *err);
+/* Those of dir/name, a colour table. */
+int clfcn_color_table_classes(const char *dir, const char *name,
+                              struct clfcn_found *found, struct clfcn_err *err);
+/* Those of dir/classes.txt if it is there, else of the table that is built in for a
+ * format, in the grammar of classes.txt. */
 int clfcn_format_classes(const char *dir, const char *table, const char *format,
                          struct clfcn_found *found, struct clfcn_err *err);
 
@@ -70,10 +76,10 @@ int clfcn_pair_folders(const char *image_dir, const char *mask_dir, const char *
                        enum clfcn_part part, struct clfcn_found *found,
                        struct clfcn_err *err);
 
-/* Pair the pictures that a text file names, a stem a line; append them. CLFCN_EDATA names
+/* Pair the pictures that dir/list names, a stem a line; append them. CLFCN_EDATA names
  * file and line where one has no image or mask, and refuses an empty list. (pairs.c) */
 struct clfcn_listing;
-int clfcn_pair_names(const char *list, const struct clfcn_listing *images,
+int clfcn_pair_names(const char *dir, const char *list, const struct clfcn_listing *images,
                      const struct clfcn_listing *masks, enum clfcn_part part,
                      struct clfcn_found *found, struct clfcn_err *err);
 

@@ -63,23 +63,15 @@ static enum clfcn_likeness recognise(const char *path)
 static int read_classes(const char *path, struct clfcn_found *found,
                         struct clfcn_err *err)
 {
-    const char *name = find_table(path);
-    const bool own = clfcn_holds_file(path, "classes.txt");
-    if (!own && !name) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "%s: neither label_colors.txt nor class_dict.csv nor "
-                             "classes.txt says what the masks' colours mean; add one",
-                             path);
+    const char *table = find_table(path);
+    if (clfcn_holds_file(path, "classes.txt")) {
+        return clfcn_own_classes(path, found, err);
     }
-    char *table = clfcn_path_join(path, own ? "classes.txt" : name);
-    if (!table) {
-        return clfcn_err_nomem(err);
-    }
-    const int rc = own ? clfcn_classes_read(table, &found->classes, err)
-                       : clfcn_color_table_read(table, &found->classes, err);
-    found->by_color = !own;
-    free(table);
-    return rc;
+    return table ? clfcn_color_table_classes(path, table, found, err)
+                 : clfcn_err_set(err, CLFCN_EDATA, 0,
+                                 "%s: neither label_colors.txt nor class_dict.csv nor "
+                                 "classes.txt says what the masks' colours mean; add one",
+                                 path);
 }
 
 static int pair(const char *path, const struct folders *folders, enum clfcn_part part,
@@ -92,18 +84,6 @@ static int pair(const char *path, const struct folders *folders, enum clfcn_part
                        : clfcn_err_nomem(err);
     free(images);
     free(masks);
-    return rc;
-}
-
-static int pair_list(const char *path, const char *list, enum clfcn_part part,
-                     const struct clfcn_listing *images,
-                     const struct clfcn_listing *masks, struct clfcn_found *found,
-                     struct clfcn_err *err)
-{
-    char *file = clfcn_path_join(path, list);
-    const int rc = file ? clfcn_pair_names(file, images, masks, part, found, err)
-                        : clfcn_err_nomem(err);
-    free(file);
     return rc;
 }
 
@@ -120,10 +100,12 @@ static int pair_lists(const char *path, const struct folders *folders,
         rc = clfcn_listing_read(mask_dir, "_L", &masks, err);
     }
     if (rc == CLFCN_OK) {
-        rc = pair_list(path, "train.txt", CLFCN_PART_TRAIN, &images, &masks, found, err);
+        rc = clfcn_pair_names(path, "train.txt", &images, &masks, CLFCN_PART_TRAIN, found,
+                              err);
     }
     if (rc == CLFCN_OK) {
-        rc = pair_list(path, "val.txt", CLFCN_PART_VAL, &images, &masks, found, err);
+        rc = clfcn_pair_names(path, "val.txt", &images, &masks, CLFCN_PART_VAL, found,
+                              err);
     }
     clfcn_listing_free(&images);
     clfcn_listing_free(&masks);

@@ -166,15 +166,6 @@ static char *folder_of(const char *path)
     return n > 1 ? strndup(path, n - 1) : strdup(n == 1 ? "/" : ".");
 }
 
-static int read_classes(const struct list *l, struct clfcn_err *err)
-{
-    char *path = clfcn_path_join(l->dir, "classes.txt");
-    const int rc =
-        path ? clfcn_classes_read(path, &l->found->classes, err) : clfcn_err_nomem(err);
-    free(path);
-    return rc;
-}
-
 static int open_list(const char *path, struct clfcn_found *found, struct clfcn_err *err)
 {
     struct list l = { .path = path, .dir = folder_of(path), .found = found };
@@ -190,7 +181,7 @@ static int open_list(const char *path, struct clfcn_found *found, struct clfcn_e
         rc = add_line(&l, &lines.list[i], err);
     }
     if (rc == CLFCN_OK) {
-        rc = read_classes(&l, err);
+        rc = clfcn_own_classes(l.dir, found, err);
     }
     clfcn_listing_free(&l.images);
     clfcn_listing_free(&l.masks);

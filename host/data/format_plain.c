@@ -14,16 +14,14 @@ static int open_plain(const char *path, struct clfcn_found *found, struct clfcn_
 {
     char *images = clfcn_path_join(path, "images");
     char *masks = clfcn_path_join(path, "masks");
-    char *classes = clfcn_path_join(path, "classes.txt");
-    int rc = images && masks && classes
+    int rc = images && masks
                  ? clfcn_pair_folders(images, masks, NULL, CLFCN_PART_ANY, found, err)
                  : clfcn_err_nomem(err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_classes_read(classes, &found->classes, err);
+        rc = clfcn_own_classes(path, found, err);
     }
     free(images);
     free(masks);
-    free(classes);
     return rc;
 }
 

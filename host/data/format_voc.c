@@ -50,12 +50,8 @@ static int read_list(struct lists *l, const char *name, enum clfcn_part part,
     if (!clfcn_holds_file(l->dir, name)) {
         return CLFCN_OK;
     }
-    char *path = clfcn_path_join(l->dir, name);
-    const int rc = path ? clfcn_pair_names(path, &l->images, &l->masks, part, found, err)
-                        : clfcn_err_nomem(err);
-    free(path);
     ++l->read;
-    return rc;
+    return clfcn_pair_names(l->dir, name, &l->images, &l->masks, part, found, err);
 }
 
 /* Without lists it is the masks that tell: most pictures of VOC have none. */
@@ -95,16 +91,10 @@ static int find_items(struct lists *l, struct clfcn_found *found, struct clfcn_e
 static int read_classes(const char *path, struct clfcn_found *found,
                         struct clfcn_err *err)
 {
-    if (clfcn_holds_file(path, "classes.txt") ||
-        !clfcn_holds_file(path, "labelmap.txt")) {
-        return clfcn_format_classes(path, voc_classes, "classes of VOC", found, err);
-    }
-    char *table = clfcn_path_join(path, "labelmap.txt");
-    const int rc = table ? clfcn_color_table_read(table, &found->classes, err)
-                         : clfcn_err_nomem(err);
-    found->by_color = true;
-    free(table);
-    return rc;
+    const bool own = clfcn_holds_file(path, "classes.txt");
+    return !own && clfcn_holds_file(path, "labelmap.txt")
+               ? clfcn_color_table_classes(path, "labelmap.txt", found, err)
+               : clfcn_format_classes(path, voc_classes, "classes of VOC", found, err);
 }
 
 static int open_voc(const char *path, struct clfcn_found *found, struct clfcn_err *err)

@@ -67,17 +67,19 @@ int clfcn_pair_folders(const char *image_dir, const char *mask_dir, const char *
     return rc;
 }
 
-int clfcn_pair_names(const char *list, const struct clfcn_listing *images,
+int clfcn_pair_names(const char *dir, const char *list,
+                     const struct clfcn_listing *images,
                      const struct clfcn_listing *masks, enum clfcn_part part,
                      struct clfcn_found *found, struct clfcn_err *err)
 {
-    struct clfcn_lines lines;
-    int rc = clfcn_lines_read(list, &lines, err);
+    struct clfcn_lines lines = { 0 };
+    char *path = clfcn_path_join(dir, list);
+    int rc = path ? clfcn_lines_read(path, &lines, err) : clfcn_err_nomem(err);
     if (rc == CLFCN_OK && lines.count == 0) {
         rc = clfcn_err_set(err, CLFCN_EDATA, 0,
                            "%s: names no picture; fill it, or remove it to have the "
                            "whole set split by --val-fraction",
-                           list);
+                           path);
     }
     for (int i = 0; i < lines.count && rc == CLFCN_OK; ++i) {
         const char *name = lines.list[i].text;
@@ -89,10 +91,11 @@ int clfcn_pair_names(const char *list, const struct clfcn_listing *images,
             rc = clfcn_err_set(err, CLFCN_EDATA, 0,
                                "%s:%d: there is no %s called '%.200s'; add it or remove "
                                "the line",
-                               list, lines.list[i].number, image ? "mask" : "picture",
+                               path, lines.list[i].number, image ? "mask" : "picture",
                                name);
         }
     }
     clfcn_lines_free(&lines);
+    free(path);
     return rc;
 }

@@ -10,6 +10,20 @@ static int compare_ints(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
+/* Two lists with room for n. */
+static int make_lists(int n, int **a, int **b, struct clfcn_err *err)
+{
+    *a = malloc(((size_t)n + 1) * sizeof **a);
+    *b = malloc(((size_t)n + 1) * sizeof **b);
+    if (*a && *b) {
+        return CLFCN_OK;
+    }
+    free(*a);
+    free(*b);
+    *a = *b = NULL;
+    return clfcn_err_nomem(err);
+}
+
 int clfcn_split(int n, double fraction, uint64_t seed, int **train, int *train_count,
                 int **val, int *val_count, struct clfcn_err *err)
 {
@@ -36,15 +50,10 @@ int clfcn_split(int n, double fraction, uint64_t seed, int **train, int *train_c
             n, n == 1 ? "" : "s", taken);
     }
     int *order = malloc((size_t)n * sizeof *order);
-    *train = malloc((size_t)n * sizeof **train);
-    *val = malloc((size_t)n * sizeof **val);
-    if (!order || !*train || !*val) {
+    const int rc = order ? make_lists(n, train, val, err) : clfcn_err_nomem(err);
+    if (rc < 0) {
         free(order);
-        free(*train);
-        free(*val);
-        *train = NULL;
-        *val = NULL;
-        return clfcn_err_nomem(err);
+        return rc;
     }
     for (int i = 0; i < n; ++i) {
         order[i] = i;
@@ -71,14 +80,9 @@ int clfcn_dataset_split(const struct clfcn_dataset *set, double fraction, uint64
     }
     *train_count = 0;
     *val_count = 0;
-    *train = malloc(((size_t)n + 1) * sizeof **train);
-    *val = malloc(((size_t)n + 1) * sizeof **val);
-    if (!*train || !*val) {
-        free(*train);
-        free(*val);
-        *train = NULL;
-        *val = NULL;
-        return clfcn_err_nomem(err);
+    const int rc = make_lists(n, train, val, err);
+    if (rc < 0) {
+        return rc;
     }
     for (int i = 0; i < n; ++i) {
         if (clfcn_dataset_part(set, i) == CLFCN_PART_VAL) {

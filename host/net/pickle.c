@@ -1,6 +1,7 @@
 /* pickle.c - the machine that a pickle is a program for: a stack, a memo, and those of
  * its operations that make plain values. */
 #include "pickle.h"
+#include "../util/array.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -72,24 +73,13 @@ static int take_counted(struct machine *m, size_t n, const unsigned char **out,
 static int reserve(struct machine *m, struct clfcn_pickle_value ***list, size_t *room,
                    size_t need)
 {
-    if (need <= *room) {
-        return CLFCN_OK;
-    }
     if (need > CLFCN_PICKLE_MAX_VALUES) {
         return damaged(m, "its stack or memo is too large");
     }
-    size_t more = *room ? *room : 64;
-    while (more < need) {
-        more *= 2;
-    }
-    struct clfcn_pickle_value **grown = realloc(*list, more * sizeof(**list));
-    if (!grown) {
-        return clfcn_err_nomem(m->err);
-    }
-    memset(grown + *room, 0, (more - *room) * sizeof(**list));
-    *list = grown;
-    *room = more;
-    return CLFCN_OK;
+    struct clfcn_pickle_value **grown =
+        clfcn_array_grow(*list, need, room, sizeof(**list));
+    *list = grown ? grown : *list;
+    return grown ? CLFCN_OK : clfcn_err_nomem(m->err);
 }
 
 static int push(struct machine *m, struct clfcn_pickle_value *v)

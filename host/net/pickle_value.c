@@ -1,23 +1,9 @@
 /* pickle_value.c - the values of pickles: making, filling, looking up, freeing. */
 #include "pickle.h"
+#include "../util/array.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Make room for one more in a list of pointers. */
-static bool grow(struct clfcn_pickle_value ***list, size_t count, size_t *room)
-{
-    if (count < *room) {
-        return true;
-    }
-    const size_t more = *room ? *room * 2 : 4;
-    struct clfcn_pickle_value **grown = realloc(*list, more * sizeof(**list));
-    if (grown) {
-        *list = grown;
-        *room = more;
-    }
-    return grown != NULL;
-}
 
 int clfcn_pickle_new(struct clfcn_pickle *p, struct clfcn_pickle_value **out,
                      struct clfcn_err *err)
@@ -26,7 +12,10 @@ int clfcn_pickle_new(struct clfcn_pickle *p, struct clfcn_pickle_value **out,
         return clfcn_err_set(err, CLFCN_EDATA, 0, "more than %d values",
                              CLFCN_PICKLE_MAX_VALUES);
     }
-    *out = grow(&p->values, p->count, &p->room) ? calloc(1, sizeof(**out)) : NULL;
+    struct clfcn_pickle_value **grown =
+        clfcn_array_grow(p->values, p->count + 1, &p->room, sizeof(*grown));
+    p->values = grown ? grown : p->values;
+    *out = grown ? calloc(1, sizeof(**out)) : NULL;
     if (!*out) {
         return clfcn_err_nomem(err);
     }
@@ -41,10 +30,13 @@ int clfcn_pickle_append(struct clfcn_pickle *p, struct clfcn_pickle_value *conta
         return clfcn_err_set(err, CLFCN_EDATA, 0, "more than %d items",
                              CLFCN_PICKLE_MAX_ITEMS);
     }
-    if (!grow(&container->items, container->count, &container->room)) {
+    struct clfcn_pickle_value **grown = clfcn_array_grow(
+        container->items, container->count + 1, &container->room, sizeof(*grown));
+    if (!grown) {
         return clfcn_err_nomem(err);
     }
-    container->items[container->count++] = item;
+    container->items = grown;
+    grown[container->count++] = item;
     ++p->items;
     return CLFCN_OK;
 }

@@ -1,5 +1,6 @@
 /* torch_pickle.c - the few Python classes and functions that a state_dict is made of. */
 #include "torch_pickle.h"
+#include "../util/array.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,26 +91,6 @@ static int too_many(struct clfcn_err *err)
                          CLFCN_TORCH_MAX_TENSORS);
 }
 
-/* Make room for one more item in an array that doubles. */
-static int reserve(void **array, int count, int *room, size_t item_bytes,
-                   struct clfcn_err *err)
-{
-    if (count < *room) {
-        return CLFCN_OK;
-    }
-    if (count >= CLFCN_TORCH_MAX_TENSORS) {
-        return too_many(err);
-    }
-    const int more = *room ? *room * 2 : 64;
-    void *grown = realloc(*array, (size_t)more * item_bytes);
-    if (!grown) {
-        return clfcn_err_nomem(err);
-    }
-    *array = grown;
-    *room = more;
-    return CLFCN_OK;
-}
-
 struct clfcn_torch_storage *clfcn_torch_find(struct clfcn_torch_objects *o,
                                              const struct clfcn_pickle_value *key)
 {
@@ -163,13 +144,15 @@ static int make_storage(void *user, const struct clfcn_pickle_value *id,
                    ? CLFCN_OK
                    : clfcn_err_set(err, CLFCN_EDATA, 0, "two storages have one key");
     }
-    const int rc = reserve((void **)&o->storages, o->storage_count, &o->storage_room,
-                           sizeof(*o->storages), err);
-    if (rc == CLFCN_OK) {
-        out->number = o->storage_count;
-        o->storages[o->storage_count++] = claimed;
+    struct clfcn_torch_storage *grown = clfcn_array_grow(
+        o->storages, (size_t)o->storage_count + 1, &o->storage_room, sizeof(*grown));
+    if (!grown) {
+        return clfcn_err_nomem(err);
     }
-    return rc;
+    o->storages = grown;
+    out->number = o->storage_count;
+    grown[o->storage_count++] = claimed;
+    return CLFCN_OK;
 }
 
 /* (storage, offset, sizes, strides, ...), all in elements. */
@@ -204,15 +187,20 @@ static int make_tensor(struct clfcn_torch_objects *o,
         return clfcn_err_set(err, CLFCN_EDATA, 0, "a tensor reaches past its storage");
     }
     t->offset = (uint64_t)item[1]->number * s->item_bytes;
-    const int rc =
-        reserve((void **)&o->views, o->view_count, &o->view_room, sizeof(*o->views), err);
-    if (rc == CLFCN_OK) {
-        out->kind = CLFCN_PICKLE_OBJECT;
-        out->type = TENSOR;
-        out->number = o->view_count;
-        o->views[o->view_count++] = view;
+    if (o->view_count == CLFCN_TORCH_MAX_TENSORS) {
+        return too_many(err);
     }
-    return rc;
+    struct clfcn_torch_view *grown = clfcn_array_grow(o->views, (size_t)o->view_count + 1,
+                                                      &o->view_room, sizeof(*grown));
+    if (!grown) {
+        return clfcn_err_nomem(err);
+    }
+    o->views = grown;
+    out->kind = CLFCN_PICKLE_OBJECT;
+    out->type = TENSOR;
+    out->number = o->view_count;
+    grown[o->view_count++] = view;
+    return CLFCN_OK;
 }
 
 /* OrderedDict(), or Python 2's OrderedDict([[key, value], ...]). */

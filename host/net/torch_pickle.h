@@ -22,7 +22,8 @@ struct clfcn_torch_objects {
     struct clfcn_pickle pickle;
     struct clfcn_torch_storage *storages;
     struct clfcn_torch_view *views; /* tensors without names */
-    int storage_count, storage_room, view_count, view_room;
+    int storage_count, view_count;
+    size_t storage_room, view_room;
     int references; /* to storages: each is looked for among all */
 };
 

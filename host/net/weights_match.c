@@ -1,5 +1,6 @@
 #include "weights_match.h"
 
+#include "../util/array.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
 #include <ctype.h>
@@ -66,19 +67,14 @@ static bool is_backbone(const struct clfcn_weights_file *f)
 static int add_problem(struct clfcn_weights_match *m, struct clfcn_strbuf *text,
                        struct clfcn_err *err)
 {
-    if (m->problem_count == m->problem_room) {
-        const int room = m->problem_room ? m->problem_room * 2 : 16;
-        char **grown = realloc(m->problems, (size_t)room * sizeof(*grown));
-        if (grown) {
-            m->problems = grown;
-            m->problem_room = room;
-        }
-    }
-    if (text->failed || m->problem_count == m->problem_room) {
+    char **grown = clfcn_array_grow(m->problems, (size_t)m->problem_count + 1,
+                                    &m->problem_room, sizeof(*grown));
+    m->problems = grown ? grown : m->problems;
+    if (text->failed || !grown) {
         clfcn_strbuf_free(text);
         return clfcn_err_nomem(err);
     }
-    m->problems[m->problem_count++] = text->str;
+    grown[m->problem_count++] = text->str;
     return CLFCN_OK;
 }
 

@@ -16,7 +16,8 @@ struct clfcn_weights_match {
     const struct clfcn_weights_tensor **found; /* of each wanted; NULL: none that fits */
     int found_count;
     char **problems; /* "'bn1.bias' is missing" */
-    int problem_count, problem_room;
+    int problem_count;
+    size_t problem_room;
 };
 
 /* Look for the count tensors of want in f. Integers are taken if they are there. Free

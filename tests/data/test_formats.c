@@ -289,6 +289,10 @@ static void test_bad_color_tables(void **state)
         { "1 2 3 a\n\n4 5 6 a\n", "label_colors.txt:3: class 'a' is there already" },
         { "1 2 3 a\n4 5 b\n", "label_colors.txt:2: neither 'R G B NAME'" },
         { "1 2 3 a\n4 5 256 b\n", "label_colors.txt:2: neither 'R G B NAME'" },
+        { "1 2 256 a\n4 5 6 b\n7 8 9 c\n", "label_colors.txt:1: neither 'R G B NAME'" },
+        { "1 2 3 a\n4 5 6 b\n7 8 9 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 "
+          "9 1 2 3 4 5\n",
+          "label_colors.txt:3: neither 'R G B NAME'" },
         { "1 2 3 a\n0 0 0 void\n", "only one class" },
         { "", "no class" },
     };

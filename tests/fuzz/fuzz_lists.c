@@ -1,5 +1,5 @@
 /* Text files of data sets, by the input's first byte: list files, name lists such as
- * VOC's, colour tables. The set has pictures 1 to 3, which no format opens before it is
+ * VOC's, colour tables. The set has pictures 0 to 3, which no format opens before it is
  * read. */
 #include "../../host/data/format.h"
 #include "../../host/data/listing.h"
@@ -7,11 +7,18 @@
 #include "fuzz.h"
 #include <stdio.h>
 
+static char folder[512];
 static struct clfcn_listing images, masks;
+
+static void list(const char *name, struct clfcn_listing *out)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s", fuzz_path(name));
+    FUZZ_ASSERT(clfcn_listing_read(path, NULL, out, NULL) == CLFCN_OK);
+}
 
 static void make_set(void)
 {
-    char folder[512];
     for (int i = 0; i < 8; ++i) {
         char name[32];
         const char *const kind = i % 2 ? "masks" : "images";
@@ -20,10 +27,9 @@ static void make_set(void)
         fuzz_file(name, "", 0);
     }
     fuzz_file("classes.txt", "a 0\nb 1\n", 8);
-    snprintf(folder, sizeof(folder), "%s", fuzz_path("images"));
-    FUZZ_ASSERT(clfcn_listing_read(folder, NULL, &images, NULL) == CLFCN_OK);
-    snprintf(folder, sizeof(folder), "%s", fuzz_path("masks"));
-    FUZZ_ASSERT(clfcn_listing_read(folder, NULL, &masks, NULL) == CLFCN_OK);
+    list("images", &images);
+    list("masks", &masks);
+    snprintf(folder, sizeof(folder), "%s", fuzz_path(""));
 }
 
 static void check_found(const struct clfcn_found *found)
@@ -52,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rc = clfcn_format_list.open(path, &found, &err);
         break;
     case 1:
-        rc = clfcn_pair_names(path, &images, &masks, CLFCN_PART_ANY, &found, &err);
+        rc = clfcn_pair_names(folder, "list.txt", &images, &masks, CLFCN_PART_ANY, &found,
+                              &err);
         break;
     default:
         rc = clfcn_color_table_read(path, &classes, &err);
