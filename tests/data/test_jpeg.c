@@ -18,6 +18,10 @@ static uint8_t pixel(int x, int y, int c)
     return (uint8_t)(c == 0 ? 20 + 3 * x : c == 1 ? 230 - 2 * y - x : 60 + x + 2 * y);
 }
 
+/* The mean of each block, and the rest of it. */
+static const jpeg_scan_info two_scans[] = { { 1, { 0 }, 0, 0, 0, 0 },
+                                            { 1, { 0 }, 1, 63, 0, 0 } };
+
 static struct bytes make_jpeg(const struct jpeg_spec *s)
 {
     struct jpeg_compress_struct enc;
@@ -36,7 +40,10 @@ static struct bytes make_jpeg(const struct jpeg_spec *s)
     jpeg_set_colorspace(&enc, s->stored);
     jpeg_set_quality(&enc, 100, TRUE);
     enc.comp_info[0].h_samp_factor = enc.comp_info[0].v_samp_factor = s->subsampling;
-    if (s->progressive) {
+    if (s->progressive && s->channels == 1) {
+        enc.scan_info = two_scans;
+        enc.num_scans = 2;
+    } else if (s->progressive) {
         jpeg_simple_progression(&enc);
     }
     jpeg_start_compress(&enc, TRUE);
@@ -221,10 +228,11 @@ static void test_memory_limit(void **state)
     free(jpeg.data);
 }
 
-/* The last scan of a progressive file refines; refining nothing again is legal. */
+/* A scan that brings what is known already is legal. */
 static void test_scan_limit(void **state)
 {
-    struct bytes jpeg = make_jpeg(&progressive), many = { NULL, 0 };
+    const struct jpeg_spec fine = { 37, 21, 1, JCS_GRAYSCALE, JCS_GRAYSCALE, 1, true };
+    struct bytes jpeg = make_jpeg(&fine), many = { NULL, 0 };
     size_t last = 0;
     for (size_t i = 0; i + 1 < jpeg.size; ++i) {
         last = jpeg.data[i] == 0xff && jpeg.data[i + 1] == 0xda ? i : last;
@@ -238,7 +246,7 @@ static void test_scan_limit(void **state)
         memcpy(many.data + many.size, jpeg.data + last, scan);
     }
     memcpy(many.data + many.size, "\xff\xd9", 2);
-    expect_refused(many.data, many.size + 2, "damaged JPEG: ");
+    expect_refused(many.data, many.size + 2, "more than 100 scans");
     free(many.data);
     free(jpeg.data);
 }
