@@ -11,7 +11,7 @@ void *clfcn_array_grow(void *list, size_t need, size_t *room, size_t item_bytes)
     }
     const size_t most = PTRDIFF_MAX / item_bytes;
     size_t more = *room > most / 2 ? most : 2 * *room;
-    more = more < 16 ? 16 : more;
+    more = more < 4 ? 4 : more;
     more = more < need ? need : more;
     char *grown = more <= most ? realloc(list, more * item_bytes) : NULL;
     if (grown) {
