@@ -49,8 +49,9 @@ extern const int clfcn_vgg_depth[][5];
 extern const int clfcn_vgg_channels[5], clfcn_decoder_channels[5];
 
 /* Build the ops of the network desc names, with shapes, parameters and, if env->training,
- * gradients linked. An env of zeros will do for who runs nothing. parts may be NULL: none. graph is zero-initialised by the caller and,
- * also after an error, finished with clfcn_graph_finish(). (fcn.c) */
+ * gradients linked. parts may be NULL: none. An env of zeros will do for who runs
+ * nothing. graph is zero-initialised by the caller and, also after an error, finished
+ * with clfcn_graph_finish(). (fcn.c) */
 int clfcn_graph_build(struct clfcn_graph *graph, const struct clfcn_net_desc *desc,
                       bool freeze_backbone, const struct clfcn_parts *parts,
                       const struct clfcn_op_env *env, struct clfcn_err *err);
