@@ -132,19 +132,29 @@ class Predict(h.Case):
         s = [1 / (1 + math.exp(-v)) for v in x]
         for i in range(1024):
             self.assertAlmostEqual(p[i], s[i] / (s[i] + s[1024 + i]), places=5)
-        bare = self.tmp / "bare.safetensors"
-        write_safetensors(bare, {n: t for n, t in h.read_safetensors(self.ck)[1].items()
-                                 if not n.startswith("optim.")})
-        classes = self.tmp / "classes.txt"
-        classes.write_text("ground 0\nbox 1\n")
-        self.ok("predict", bare, *picture, "--out", self.tmp / "ce", "--probs", "--loss", "ce",
-                "--arch", "fcns", "--backbone", "vgg11", "--size", "32x32", "--classes", classes,
-                "--quiet")
+        self.ok("predict", *self.bare("ground 0\nbox 1\n"), *picture, "--out", self.tmp / "ce",
+                "--probs", "--loss", "ce", "--quiet")
         p = floats(self.tmp / "ce/net.probs.npy")[1]
         for i in range(1024):
             self.assertAlmostEqual(p[i], 1 / (1 + math.exp(x[1024 + i] - x[i])), places=5)
         self.fails(h.BAD_INPUT, ["--loss", "bce"], "predict", self.ck, *picture, "--out", self.tmp,
                    "--loss", "ce")
+
+    def bare(self, classes):
+        """The weights alone, and the options that describe them."""
+        weights, names = self.tmp / "bare.safetensors", self.tmp / "classes.txt"
+        write_safetensors(weights, {n: t for n, t in h.read_safetensors(self.ck)[1].items()
+                                    if not n.startswith("optim.")})
+        names.write_text(classes)
+        return [weights, "--arch", "fcns", "--backbone", "vgg11", "--size", "32x32", "--classes",
+                names]
+
+    def test_map_names_are_safe_and_differ(self):
+        out = self.tmp / "out"
+        self.ok("predict", *self.bare("../Box 0\n.._bOX 1\n"), self.pictures / "dot.png", "--out",
+                out, "--prob-maps", "--quiet")
+        self.assertEqual(names_in(out), ["dot.png", "dot.probs.___Box.png",
+                                         "dot.probs.___bOX-1.png"])
 
     def test_probability_maps(self):
         out, _ = self.predict("--prob-maps", "--probs", "--quiet",
