@@ -132,16 +132,12 @@ static enum MHD_Result send_page(const struct clfcn_dashboard *d,
                        page.str, page.len);
 }
 
-/* Only the files that the page shows. */
+/* Any file of the folder: a page may still show those of an earlier epoch. */
 static enum MHD_Result send_sample(const struct clfcn_dashboard *d,
                                    struct MHD_Connection *connection, const char *name)
 {
-    const struct clfcn_history *h = &d->live.history;
-    bool known = false;
-    for (int i = 0; i < h->sample_count; ++i) {
-        known = known || strcmp(h->samples[i].file, name) == 0;
-    }
-    char *dir = known ? clfcn_path_join(d->dir, "samples") : NULL;
+    const bool plain = *name != '.' && !strchr(name, '/') && clfcn_image_name_ok(name);
+    char *dir = plain ? clfcn_path_join(d->dir, "samples") : NULL;
     char *path = dir ? clfcn_path_join(dir, name) : NULL;
     char *data = NULL;
     size_t size = 0;

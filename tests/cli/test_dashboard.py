@@ -176,9 +176,18 @@ class Page(Case):
         status, headers, body = self.ask("GET", "/" + name)
         self.assertEqual((status, headers["Content-Type"]), (200, "image/png"))
         self.assertEqual(body[:4], b"\x89PNG")
-        for path in ("/samples/../config.json", "/samples/..%2Fconfig.json", "/config.json",
+        (self.tmp / "run/picture.png").write_bytes(body)
+        for path in ("/samples/../picture.png", "/samples/..%2Fpicture.png", "/picture.png",
                      "/samples/", "/samples/none.png", "/../etc/passwd"):
             self.assertEqual(self.status("GET", path), 404, path)
+
+    def test_a_page_may_show_samples_of_before(self):
+        self.begin(*ENDLESS)
+        stream = self.stream()
+        first = stream.until("results", lambda data: "samples/" in data)
+        name = re.search(r'src="(samples/[^"]+)"', first)[1]
+        stream.until("results", lambda data: name not in data)
+        self.assertEqual(self.status("GET", "/" + name), 200)
 
     def test_a_second_look_begins_with_everything(self):
         self.begin(*ENDLESS)
