@@ -52,7 +52,8 @@ bool clfcn_live_follow(struct clfcn_live *live, const struct clfcn_live_input *i
         mark(live, CLFCN_LIVE_CHARTS);
     }
     if (h->start != live->start || h->epoch_total != live->epochs) {
-        live->start = h->start;
+        json_decref(live->start);
+        live->start = json_incref(h->start);
         live->epochs = h->epoch_total;
         clfcn_history_find_samples(h, NULL);
         for (int p = CLFCN_LIVE_HEAD; p < CLFCN_LIVE_PARTS; ++p) {
@@ -177,6 +178,7 @@ void clfcn_live_finish(struct clfcn_live *live)
     for (int p = 0; p < CLFCN_LIVE_PARTS; ++p) {
         clfcn_strbuf_free(&live->sections[p].text);
     }
+    json_decref(live->start);
     if (live->open) {
         clfcn_history_close(&live->history);
     }

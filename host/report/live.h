@@ -35,8 +35,8 @@ struct clfcn_live {
     const char *dir; /* run folder, borrowed */
     struct clfcn_history history;
     bool open;
-    const json_t *start; /* the event that head shows */
-    int epochs;          /* that summary and results show */
+    json_t *start; /* the event that head shows */
+    int epochs;    /* that summary and results show */
     struct clfcn_live_section sections[CLFCN_LIVE_PARTS];
 };
 
