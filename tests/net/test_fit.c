@@ -210,7 +210,8 @@ static void test_host_memory(void **state)
     }
 }
 
-/* Nothing is updated before all gradients are known, whatever else saves memory. */
+/* Nothing is updated before all gradients are known, whatever else saves memory. So
+ * little is to be saved that no parts are needed, which round otherwise. */
 static void test_clipping(void **state)
 {
     static const float weights[CLASSES] = { 0.5f, 2, 1 };
@@ -222,7 +223,7 @@ static void test_clipping(void **state)
     const struct clfcn_net_desc desc = desc_of(CLFCN_FCNS);
     struct clfcn_net *net = NULL;
     struct clfcn_err err;
-    assert_int_equal(check_same_bits(rig, CLFCN_FCNS, how, 0.9), CLFCN_SHARE_WORKSPACE);
+    assert_int_equal(check_same_bits(rig, CLFCN_FCNS, how, 0.985), CLFCN_SHARE_WORKSPACE);
     how.mem_bytes = 1 << 20;
     assert_int_equal(clfcn_net_create(rig->dev, &desc, &how, &net, &err), CLFCN_EDEVMEM);
     assert_non_null(strstr(err.msg, "--clip-grad"));

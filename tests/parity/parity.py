@@ -311,7 +311,7 @@ def cases_of(options):
         more = {"weights": [0.4, 2.5, 1], "ignored": True}
         return [Case(*how, loss="bce", **more), Case(*how, loss="ce", clip=1, **more),
                 Case(*how, loss="dice"), Case(*how, loss="dice", clip=0.05, **more),
-                Case(*how, loss="focal", **more),
+                Case(*how, loss="focal", lr=0.003, **more),
                 Case(*how, loss="focal", gamma=0.5, clip=0.5)]
     cases = [Case(a, b, n, s) for b in options.backbone for s in options.size
              for n in options.batch for a in options.arch]
