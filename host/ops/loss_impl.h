@@ -7,10 +7,10 @@
 
 enum { CLFCN_LOSS_C, CLFCN_LOSS_WGS, CLFCN_LOSS_IGNORE };
 
-#define CLFCN_LOSS_PARAMS                                \
-    {                                                    \
-        [CLFCN_LOSS_C] = { "C", 2, { 0 } },              \
-        [CLFCN_LOSS_WGS] = { "WGS", 64, { 1, 64, 128, 256 } }, \
+#define CLFCN_LOSS_PARAMS                                        \
+    {                                                            \
+        [CLFCN_LOSS_C] = { "C", 2, { 0 } },                      \
+        [CLFCN_LOSS_WGS] = { "WGS", 64, { 1, 64, 128, 256 } },   \
         [CLFCN_LOSS_IGNORE] = { "IGNORE", CLFCN_IGNORE, { 0 } }, \
     }
 
