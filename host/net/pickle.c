@@ -132,7 +132,8 @@ static int remember(struct machine *m, uint64_t index)
     if (!v) {
         return CLFCN_EDATA;
     }
-    if (index >= CLFCN_PICKLE_MAX_VALUES) {
+    /* They count up, and each takes bytes of the pickle to store. */
+    if (index >= CLFCN_PICKLE_MAX_VALUES || index >= m->size) {
         return damaged(m, "its stack or memo is too large");
     }
     const int rc = reserve(m, &m->memo, &m->memo_room, (size_t)index + 1);

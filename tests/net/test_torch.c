@@ -169,6 +169,7 @@ static void test_nonsense_is_refused(void **state)
     assert_refused(BYTES("h\x01."), "recalls");
     assert_refused(BYTES("j\xff\xff\xff\xff."), "recalls");
     assert_refused(BYTES("Nr\xff\xff\xff\xff."), "too large");
+    assert_refused(BYTES("Nr\x07\0\0\0."), "too large");
     assert_refused(BYTES("N)R."), "no function");
     assert_refused(BYTES("NNb."), "attributes");
     assert_refused(BYTES("NQ."), "storage's description");
