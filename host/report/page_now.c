@@ -63,6 +63,7 @@ static void end_text(const struct clfcn_history *h, char *buf, size_t n)
 {
     static const struct word words[] = {
         { "completed", "Finished" },
+        { "early-stop", "Finished early: the validation did not get better any more" },
         { "max-steps", "Finished: it was to take no more steps" },
         { "interrupted", "Stopped; its state is saved" },
         { "failed", "Failed" },

@@ -165,7 +165,7 @@ class Compare(Bench):
         self.assertIn("step against A", text)
         html = page.read_text()
         self.assertEqual(html.count("Roofline of run"), 2)
-        self.assertIn("prefers-color-scheme:dark", html)
+        self.assertIn("prefers-color-scheme: dark", html)
         for word in ("http:", "https:", "src=", "url("):
             self.assertNotIn(word, html)
         rows = self.ok("compare", path, "--json").events
