@@ -61,7 +61,7 @@ class Help(h.Case):
         text = self.ok("train", "--help").out
         headings = re.findall(r"^(\w[\w ]*):$", text, re.M)
         self.assertEqual(headings[1:6],
-                         ["Data", "Network", "Training", "Saving", "Device and machine"])
+                         ["Data", "Network", "Training", "Saving and watching", "Device and machine"])
         for heading in headings[1:]:
             block = text.split(f"\n{heading}:\n")[1].split("\n\n")[0]
             self.assertLessEqual(len(block.splitlines()), 40, f"{heading} fills a screen")
