@@ -58,7 +58,9 @@ if build asan clang -Db_sanitize=address,undefined -Db_lundef=false; then
     check asan unit --suite unit --timeout-multiplier 4 --wrapper "$again"
     check asan cli --timeout-multiplier 4 --wrapper "$again" 'cli usage' 'cli bad_input' \
         'cli help' 'cli tensorboard'
-    check asan fuzz --suite fuzz --timeout-multiplier 4
+fi
+if build libfuzzer clang -Dfuzz=auto -Db_sanitize=address,undefined -Db_lundef=false; then
+    check libfuzzer fuzz --suite fuzz
 fi
 
 # shellcheck disable=SC2086 # a list of words

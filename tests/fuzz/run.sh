@@ -18,7 +18,7 @@ if [ $# -eq 0 ]; then
     done
 fi
 
-build="build-test/asan"
+build="build-test/libfuzzer"
 if [ ! -f "$build/build.ninja" ]; then
     CC=clang meson setup "$build" --werror -Dtests=enabled -Dfuzz=enabled \
         -Db_sanitize=address,undefined -Db_lundef=false || exit 1
