@@ -18,6 +18,7 @@ const char *clfcn_status_name(int status)
     case CLFCN_ENUMERIC: return "CLFCN_ENUMERIC";
     case CLFCN_EINTR: return "CLFCN_EINTR";
     case CLFCN_EDEVMEM: return "CLFCN_EDEVMEM";
+    case CLFCN_ECOMM: return "CLFCN_ECOMM";
     default: return "unknown status";
     }
 }
@@ -127,4 +128,16 @@ void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...)
         mark_cut(err->msg, sizeof(err->msg));
     }
     clfcn_one_line(err->msg);
+}
+
+void clfcn_err_add(struct clfcn_err *err, const char *fmt, ...)
+{
+    if (err == NULL) {
+        return;
+    }
+    const size_t used = strlen(err->msg);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err->msg + used, sizeof(err->msg) - used, fmt, args);
+    va_end(args);
 }

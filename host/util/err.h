@@ -18,6 +18,8 @@ int clfcn_err_nomem(struct clfcn_err *err);
 
 /* Put "<fmt>: " in front of the cause, on the way out. err may be NULL. */
 void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...) CLFCN_PRINTF(2, 3);
+/* Put more text behind it. err may be NULL. */
+void clfcn_err_add(struct clfcn_err *err, const char *fmt, ...) CLFCN_PRINTF(2, 3);
 
 /* Texts from elsewhere (names in files, build logs) come with newlines and control
  * characters, which terminals obey: put blanks in their place, none at the end. */

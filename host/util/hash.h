@@ -9,7 +9,9 @@
 
 /* Continue hash h over n bytes; start with CLFCN_HASH_INIT. */
 uint64_t clfcn_hash(uint64_t h, const void *data, size_t n);
-/* The same over a string, its terminating zero included, so that fields cannot run
+/* Likewise eight bytes at a time, several times as fast; its hashes are others. */
+uint64_t clfcn_hash_words(uint64_t h, const void *data, size_t n);
+/* clfcn_hash() over a string, its terminating zero included, so that fields cannot run
  * together. */
 uint64_t clfcn_hash_str(uint64_t h, const char *s);
 

@@ -6,6 +6,7 @@
 
 static volatile bool requested;
 static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t terminated;
 static volatile double interrupted_at; /* read and written in the handler only */
 
 static void on_signal(int sig)
@@ -21,6 +22,8 @@ static void on_signal(int sig)
             interrupted_at = clfcn_clock();
             interrupted = 1;
         }
+    } else {
+        terminated = 1;
     }
     requested = true;
 }
@@ -41,6 +44,11 @@ void clfcn_interrupt_install(void)
 const volatile bool *clfcn_interrupt_flag(void)
 {
     return &requested;
+}
+
+bool clfcn_interrupt_terminated(void)
+{
+    return terminated != 0;
 }
 
 void clfcn_interrupt_request(void)

@@ -32,6 +32,8 @@ int clfcn_term_width(void);
  * second or more after the first, ends the process at once with status 130. */
 void clfcn_interrupt_install(void);
 const volatile bool *clfcn_interrupt_flag(void);
+/* Whether a SIGTERM was among what set it: whoever sends one soon sends SIGKILL too. */
+bool clfcn_interrupt_terminated(void);
 /* Set the flag without a signal. */
 void clfcn_interrupt_request(void);
 

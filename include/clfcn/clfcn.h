@@ -2,6 +2,7 @@
 #ifndef CLFCN_CLFCN_H
 #define CLFCN_CLFCN_H
 
+#include "comm.h"
 #include "common.h"
 #include "data.h"
 #include "device.h"

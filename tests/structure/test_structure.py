@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = ROOT / "host"
 PUBLIC = ROOT / "include" / "clfcn"
 
-FLOORS = ["util", "device", "ops", "net", "data", "train", "report", "cli"]
+FLOORS = ["util", "comm", "device", "ops", "net", "data", "train", "report", "cli"]
 OS_HEADER = re.compile(
     r"^(pthread|unistd|dlfcn|fcntl|termios|signal|dirent|poll|spawn|sched|sys/.*)\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
@@ -126,7 +126,8 @@ class Headers(unittest.TestCase):
     def test_internal_headers_alone_in_c11(self):
         for path in sources(HOST, ".h"):
             with self.subTest(header=str(path.relative_to(HOST))):
-                self.compile(["cc"], ["-std=c11"], path, f'"{path}"')
+                mpi = "#include <mpi.h>" in path.read_text()
+                self.compile(["mpicc" if mpi else "cc"], ["-std=c11"], path, f'"{path}"')
 
 
 @unittest.skipUnless(os.environ.get("CLFCN_LIB") and shutil.which("nm"), "no library or no nm")
