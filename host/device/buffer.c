@@ -142,7 +142,7 @@ void clfcn_buffer_release(struct clfcn_dev *dev, cl_mem *mem)
     clGetMemObjectInfo(*mem, CL_MEM_SIZE, sizeof(bytes), &bytes, NULL);
     clReleaseMemObject(*mem);
     *mem = NULL;
-    if (!parent && !(flags & CL_MEM_USE_HOST_PTR)) {
+    if (!parent && !(flags & (CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR))) {
         atomic_fetch_sub(&dev->bytes, bytes);
     }
     atomic_fetch_sub(&dev->live_objects, 1);

@@ -35,18 +35,27 @@ static int probe_safely(struct clfcn_probe **probes, int *count, struct clfcn_er
     return rc < 0 ? rc : clfcn_probe_all(probes, count, err);
 }
 
+int clfcn_dev_probe(struct clfcn_probe **probes, struct clfcn_device_info **infos,
+                    int *count, struct clfcn_err *err)
+{
+    *infos = NULL;
+    int rc = probe_safely(probes, count, err);
+    if (rc == CLFCN_OK) {
+        rc = infos_of(*probes, *count, infos, err);
+    }
+    if (rc < 0) {
+        free(*probes);
+        *probes = NULL;
+        *count = 0;
+    }
+    return rc;
+}
+
 int clfcn_device_list(struct clfcn_device_info **list, int *count, struct clfcn_err *err)
 {
     struct clfcn_probe *probes;
-    int n;
-    *list = NULL;
-    *count = 0;
-    int rc = probe_safely(&probes, &n, err);
-    if (rc == CLFCN_OK) {
-        rc = infos_of(probes, n, list, err);
-        *count = rc == CLFCN_OK ? n : 0;
-        free(probes);
-    }
+    const int rc = clfcn_dev_probe(&probes, list, count, err);
+    free(probes);
     return rc;
 }
 
@@ -102,35 +111,22 @@ static int create_context(struct clfcn_dev *dev, struct clfcn_err *err)
     return clfcn_dev_make_queues(dev, false, err);
 }
 
-int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *err)
+int clfcn_dev_create(const struct clfcn_probe *probe, cl_device_id sub_device,
+                     struct clfcn_dev **out, struct clfcn_err *err)
 {
-    struct clfcn_probe *probes = NULL;
-    struct clfcn_device_info *infos = NULL;
-    struct clfcn_dev *dev = NULL;
-    int count, chosen;
+    struct clfcn_dev *dev = calloc(1, sizeof(*dev));
     *out = NULL;
-    int rc = probe_safely(&probes, &count, err);
-    if (rc == CLFCN_OK) {
-        rc = infos_of(probes, count, &infos, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_select(infos, count, spec, &chosen, err);
-        if (rc == CLFCN_ENODEV) {
-            clfcn_drivers_note(err);
-        }
-    }
-    if (rc < 0) {
-        goto out;
-    }
-    dev = calloc(1, sizeof(*dev));
     if (!dev) {
-        rc = clfcn_err_nomem(err);
-        goto out;
+        if (sub_device) {
+            clReleaseDevice(sub_device);
+        }
+        return clfcn_err_nomem(err);
     }
-    dev->info = probes[chosen].info;
-    dev->platform = probes[chosen].platform;
-    dev->id = probes[chosen].id;
-    rc = create_context(dev, err);
+    dev->info = probe->info;
+    dev->platform = probe->platform;
+    dev->id = sub_device ? sub_device : probe->id;
+    dev->sub_device = sub_device;
+    int rc = create_context(dev, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_dev_limit_kernels(dev, -1, err);
     }
@@ -139,6 +135,25 @@ int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *e
     dev = NULL;
 out:
     clfcn_dev_close(&dev);
+    return rc;
+}
+
+int clfcn_dev_open(const char *spec, struct clfcn_dev **out, struct clfcn_err *err)
+{
+    struct clfcn_probe *probes = NULL;
+    struct clfcn_device_info *infos = NULL;
+    int count, chosen;
+    *out = NULL;
+    int rc = clfcn_dev_probe(&probes, &infos, &count, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_select(infos, count, spec, &chosen, err);
+        if (rc == CLFCN_ENODEV) {
+            clfcn_drivers_note(err);
+        }
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_dev_create(&probes[chosen], NULL, out, err);
+    }
     free(infos);
     free(probes);
     return rc;
@@ -158,6 +173,9 @@ void clfcn_dev_close(struct clfcn_dev **dev)
     if (d->context) {
         clReleaseContext(d->context);
     }
+    if (d->sub_device) {
+        clReleaseDevice(d->sub_device);
+    }
     const int live = atomic_load(&d->live_objects);
     if (live != 0) {
         clfcn_debug("device '%s' is closed with %d objects alive", d->info.name, live);
@@ -173,4 +191,10 @@ const struct clfcn_device_info *clfcn_dev_get_info(const struct clfcn_dev *dev)
 void clfcn_dev_describe(const struct clfcn_device_info *info, char *buf, size_t n)
 {
     snprintf(buf, n, "%s (%s, %s)", info->name, info->platform, info->driver);
+}
+
+void clfcn_dev_title(const struct clfcn_dev *dev, char *buf, size_t n)
+{
+    snprintf(buf, n, "%s%s%s%s", dev->info.name, dev->part[0] ? " (" : "", dev->part,
+             dev->part[0] ? ")" : "");
 }

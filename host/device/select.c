@@ -1,7 +1,7 @@
 /* select.c - which of the devices the user means. */
 #include "../util/nearest.h"
 #include "../util/strbuf.h"
-#include "dev.h"
+#include "share.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +147,47 @@ static int refuse_name(const struct clfcn_device_info *list, int count, const ch
     return refuse(list, count, reason, err);
 }
 
+/* What a word asks of a device. */
+static fits_fn fits_of(const struct clfcn_device_info *list, int count, const char *word)
+{
+    if (strcasecmp(word, "auto") == 0) {
+        return any;
+    }
+    if (strcasecmp(word, "cpu") == 0) {
+        return is_cpu;
+    }
+    if (strcasecmp(word, "gpu") == 0) {
+        return is_gpu;
+    }
+    return best(list, count, has_name, word, false) >= 0 ? has_name : matches;
+}
+
+int clfcn_select_all(const struct clfcn_device_info *list, int count, const char *word,
+                     int *chosen, int *n, struct clfcn_err *err)
+{
+    *n = 0;
+    if (!word || !*word) {
+        word = "auto";
+    }
+    const int rc = clfcn_select(list, count, word, chosen, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const int first = chosen[0];
+    *n = 1;
+    if (is_number(word) || list[first].is_cpu) {
+        return CLFCN_OK;
+    }
+    const fits_fn fits = fits_of(list, count, word);
+    for (int i = 0; i < count; ++i) {
+        if (i != first && list[i].usable && fits(&list[i], word) &&
+            rank_of(&list[i]) == rank_of(&list[first])) {
+            chosen[(*n)++] = i;
+        }
+    }
+    return CLFCN_OK;
+}
+
 int clfcn_select(const struct clfcn_device_info *list, int count, const char *spec,
                  int *chosen, struct clfcn_err *err)
 {
@@ -161,6 +202,14 @@ int clfcn_select(const struct clfcn_device_info *list, int count, const char *sp
             "pocl-opencl-icd for the CPU, mesa-opencl-icd for an AMD GPU, "
             "intel-opencl-icd for an "
             "Intel GPU; NVIDIA's comes with its graphics driver");
+    }
+    const int entries = clfcn_list_entries(list, count, spec);
+    if (entries > 1) {
+        return clfcn_err_set(
+            err, CLFCN_EINVAL, 0,
+            "--device '%.100s' names %d devices; start clfcn train under "
+            "mpirun, one rank a device, or name one",
+            spec, entries);
     }
     if (is_number(spec)) {
         return select_number(list, count, spec, chosen, err);

@@ -137,13 +137,17 @@ const char *clfcn_stored_origin(const json_t *json, const char *name)
     return s ? s : "?";
 }
 
-/* Two runtimes may give one processor the same device name. */
+/* Two runtimes may give one processor the same device name; and ranks that each have a
+ * part of a device shall not write over what was measured on the whole. */
 int clfcn_stored_path(const struct clfcn_dev *dev, const char *folder, char **path,
                       struct clfcn_err *err)
 {
     char name[32], *cache = NULL, *dir = NULL;
-    const uint64_t h = clfcn_hash_str(clfcn_hash_str(CLFCN_HASH_INIT, dev->info.name),
-                                      dev->info.platform);
+    uint64_t h = clfcn_hash_str(clfcn_hash_str(CLFCN_HASH_INIT, dev->info.name),
+                                dev->info.platform);
+    if (dev->is_part) {
+        h = clfcn_hash(h, &dev->info.compute_units, sizeof(dev->info.compute_units));
+    }
     snprintf(name, sizeof(name), "%016" PRIx64 ".json", h);
     *path = NULL;
     int rc = clfcn_path_cache_dir(&cache, err);

@@ -72,8 +72,9 @@ struct clfcn_dev;
  * "cpu", "gpu", an index as clfcn_device_list() counts, or a part of the device's name,
  *              vendor or platform, in any case.
  * @param out   Receives the device, or NULL on error. Close with clfcn_dev_close().
- * @return CLFCN_OK; CLFCN_ENODEV if nothing usable fits spec; CLFCN_ECL; CLFCN_ENOMEM;
- *         CLFCN_EIO as clfcn_device_list().
+ * @return CLFCN_OK; CLFCN_ENODEV if nothing usable fits spec; CLFCN_EINVAL if spec is a
+ *         list with commas, which only the ranks of an MPI job take; CLFCN_ECL;
+ *         CLFCN_ENOMEM; CLFCN_EIO as clfcn_device_list().
  */
 CLFCN_API int clfcn_dev_open(const char *spec, struct clfcn_dev **out,
                              struct clfcn_err *err);
