@@ -174,20 +174,23 @@ __kernel void bn_grad_finish(__global const float *restrict partial,
 }
 
 /* dx = gamma * invstd * (dy - mean(dy) - xhat * mean(dy * xhat)); with MASK times (x >
- * 0): x is a ReLU's output. One item per VW elements of a row, global (row / VW, C). */
+ * 0): x is a ReLU's output. dgamma and, from its element beta_at on, dbeta are sums over
+ * so many values of a channel: row, or those of all ranks. One item per VW elements of a
+ * row, global (row / VW, C). */
 __kernel void
 bn_grad_apply(__global const float *restrict x, __global const float *restrict dy,
               __global const float *restrict state, __global const float *restrict gamma,
               __global const float *restrict dgamma, __global const float *restrict dbeta,
-              __global float *restrict dx, const int row)
+              __global float *restrict dx, const int row, const float values,
+              const int beta_at)
 {
     const int p = get_global_id(0) * VW, c = get_global_id(1);
     if (p >= row) {
         return;
     }
     const float2 s = vload2(c, state);
-    const float scale = gamma[c] * s.y, shift = dbeta[c] / row,
-                slope = s.y * dgamma[c] / row;
+    const float scale = gamma[c] * s.y, shift = dbeta[beta_at + c] / values,
+                slope = s.y * dgamma[c] / values;
     const size_t at = (size_t)c * row + p;
     if (p + VW <= row) {
         const vec v = VLOAD(x + at);

@@ -44,7 +44,9 @@ double clfcn_loss_terms(const struct clfcn_loss_op *op, const uint8_t *labels,
                         int64_t labelled);
 
 /* Loss of the batch into loss[loss_index] (float), its gradient into dlogits. labels
- * uchar [N][H][W]; terms: clfcn_loss_terms() of them (0: loss 0). */
+ * uchar [N][H][W]; terms: clfcn_loss_terms() of them (0: loss 0). With run->comm the
+ * batch is that of all ranks: terms is their sum, the losses are to be added up, and each
+ * rank's gradient is that of the sum. */
 int clfcn_loss_run(struct clfcn_loss_op *op, const struct clfcn_op_run *run,
                    const struct clfcn_tensor *logits, cl_mem labels, double terms,
                    const struct clfcn_tensor *dlogits, cl_mem loss, int loss_index,

@@ -1,5 +1,6 @@
 /* loss_dice.c - the Dice loss: a sum over the whole batch, and only then gradients. */
 #include "loss_impl.h"
+#include "sync.h"
 
 #define DESC(name, cut_)                                                        \
     {                                                                           \
@@ -31,24 +32,40 @@ int clfcn_loss_dice_prepare(struct clfcn_loss_op *op, const int *values,
     return rc;
 }
 
+/* The sums over chunks in scratch become one a class, over all ranks. */
+static int sum_ranks(const struct clfcn_loss_op *op, const struct clfcn_op_run *run,
+                     int groups, struct clfcn_err *err)
+{
+    const size_t first = 3 * (size_t)op->classes;
+    float sums[2 * CLFCN_MAX_CLASSES];
+    const int rc = clfcn_sync_sums(run, first, op->classes, groups, sums, err);
+    return rc < 0
+               ? rc
+               : clfcn_buffer_write(run->dev, run->scratch, first * sizeof(float),
+                                    2 * (size_t)op->classes * sizeof(*sums), sums, err);
+}
+
 /* How far each class is off, from p - t in dlogits. */
 static int sum_classes(struct clfcn_loss_op *op, const struct clfcn_op_run *run,
                        cl_mem labels, const struct clfcn_tensor *dlogits,
                        struct clfcn_err *err)
 {
     const int row = (int)op->row, groups = clfcn_loss_groups(op->row),
-              chunk = clfcn_loss_chunk(op->row);
+              chunk = clfcn_loss_chunk(op->row), left = run->comm ? 1 : groups;
     const struct clfcn_arg args[] = {
         CLFCN_ARG(dlogits->mem), CLFCN_ARG(labels), CLFCN_ARG(run->scratch),
         CLFCN_ARG(row),          CLFCN_ARG(chunk),  CLFCN_ARG(groups),
     };
     const struct clfcn_arg slope_args[] = { CLFCN_ARG(run->scratch),
                                             CLFCN_ARG(op->device_weights),
-                                            CLFCN_ARG(groups) };
+                                            CLFCN_ARG(left) };
     const size_t global[] = { (size_t)groups * (size_t)op->group, (size_t)op->classes };
     const size_t local[] = { (size_t)op->group, 1 };
-    const int rc = clfcn_launch(run->dev, &op->sums, 2, global, local, args,
-                                CLFCN_ARRAY_LEN(args), err);
+    int rc = clfcn_launch(run->dev, &op->sums, 2, global, local, args,
+                          CLFCN_ARRAY_LEN(args), err);
+    if (rc == CLFCN_OK && run->comm) {
+        rc = sum_ranks(op, run, groups, err);
+    }
     return rc < 0 ? rc
                   : clfcn_launch_each(run->dev, &op->slopes, (size_t)op->classes,
                                       slope_args, CLFCN_ARRAY_LEN(slope_args), err);
@@ -60,6 +77,8 @@ int clfcn_loss_dice_run(struct clfcn_loss_op *op, const struct clfcn_op_run *run
                         struct clfcn_err *err)
 {
     const int row = (int)op->row;
+    /* Every rank knows the whole loss, and reports a share of it. */
+    const float share = 1.0f / (float)clfcn_comm_size(run->comm);
     const struct clfcn_arg softmax_args[] = { CLFCN_ARG(logits->mem), CLFCN_ARG(labels),
                                               CLFCN_ARG(dlogits->mem), CLFCN_ARG(row) };
     const struct clfcn_arg gradient_args[] = { CLFCN_ARG(labels), CLFCN_ARG(run->scratch),
@@ -70,7 +89,7 @@ int clfcn_loss_dice_run(struct clfcn_loss_op *op, const struct clfcn_op_run *run
         rc = sum_classes(op, run, labels, dlogits, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_loss_finish(op, run, op->classes, loss, loss_index, 1.0f, err);
+        rc = clfcn_loss_finish(op, run, op->classes, loss, loss_index, share, err);
     }
     return rc < 0 ? rc
                   : clfcn_launch_each(run->dev, &op->gradient, op->row, gradient_args,

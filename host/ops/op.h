@@ -2,7 +2,8 @@
  *
  * The net creates an op, sets x (and x2), calls impl->infer(), gives memory to tensors
  * and parameters, calls impl->prepare(), builds the programs, then runs forward and
- * backward in order on the device's compute queue. Nothing here waits for the device. */
+ * backward in order on the device's compute queue. Nothing here waits for the device, but
+ * for what ranks must tell each other. */
 #ifndef CLFCN_OPS_OP_H
 #define CLFCN_OPS_OP_H
 
@@ -58,6 +59,7 @@ struct clfcn_conv_impl;
 struct clfcn_conv_variant;
 struct clfcn_choices;
 struct clfcn_certificate;
+struct clfcn_comm;
 
 /* What an op may use while it prepares. */
 struct clfcn_op_env {
@@ -84,6 +86,11 @@ struct clfcn_op_run {
     int part;       /* of the batch, counted from 0: where ops take it in parts */
     cl_mem columns; /* at least the op's columns_bytes */
     cl_mem scratch; /* at least the op's scratch_bytes: GEMM packing, partial sums */
+    /* The ranks that share the batch, each of which runs the same ops on its images;
+     * NULL: one process has it all. What sums over a batch takes part in a round trip
+     * then, for which the host waits (sync.h). */
+    struct clfcn_comm *comm;
+    bool sync_batchnorm; /* batch norm takes the statistics of all ranks' images */
 };
 
 struct clfcn_op;

@@ -1,4 +1,7 @@
 #include "op_impl.h"
+#include "sync.h"
+#include <math.h>
+#include <stdlib.h>
 
 /* eps and momentum of torch.nn.BatchNorm2d. */
 static const float bn_eps = CLFCN_BATCHNORM_EPS, bn_momentum = 0.1f;
@@ -8,6 +11,7 @@ enum { GAMMA, BETA, RUNNING_MEAN, RUNNING_VAR };
 struct batchnorm {
     struct clfcn_op op;
     bool inference; /* built for nothing else */
+    double values;  /* of a channel in all ranks, as the last forward pass learnt */
     struct clfcn_defaults defaults;
     struct clfcn_kernel partial, finish, running, apply;
     struct clfcn_kernel grad_partial, grad_finish, grad_apply;
@@ -112,6 +116,63 @@ static int derive(struct clfcn_op *op, const struct clfcn_op_run *run,
                              CLFCN_ARRAY_LEN(args), err);
 }
 
+static bool synchronised(const struct clfcn_op_run *run)
+{
+    return run->comm && run->sync_batchnorm;
+}
+
+/* state and the running statistics from the batch's moments. By the host, since devices
+ * round differently and these are to be the same in all ranks. room: [C][4]. */
+static int store(const struct clfcn_op *op, const struct clfcn_op_run *run,
+                 const struct clfcn_moments *moments, float *room, struct clfcn_err *err)
+{
+    const size_t channels = (size_t)op->x->c, bytes = channels * sizeof(float);
+    float *state = room, *mean = state + 2 * channels, *var = mean + channels;
+    const cl_mem mean_mem = op->params[RUNNING_MEAN].value,
+                 var_mem = op->params[RUNNING_VAR].value;
+    int rc = clfcn_buffer_read(run->dev, mean_mem, 0, bytes, mean, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_read(run->dev, var_mem, 0, bytes, var, err);
+    }
+    for (size_t c = 0; rc == CLFCN_OK && c < channels; ++c) {
+        const struct clfcn_moments *m = &moments[c];
+        const double unbiased = m->m2 / fmax(m->count - 1.0, 1.0);
+        state[2 * c] = (float)m->mean;
+        state[2 * c + 1] = (float)(1.0 / sqrt(m->m2 / m->count + bn_eps));
+        mean[c] = (float)(mean[c] + bn_momentum * (m->mean - mean[c]));
+        var[c] = (float)(var[c] + bn_momentum * (unbiased - var[c]));
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_write(run->dev, op->state, 0, 2 * bytes, state, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_write(run->dev, mean_mem, 0, bytes, mean, err);
+    }
+    return rc < 0 ? rc : clfcn_buffer_write(run->dev, var_mem, 0, bytes, var, err);
+}
+
+/* What bn_finish does, for the batch of all ranks: from the chunks in scratch. */
+static int finish_synchronised(struct batchnorm *bn, const struct clfcn_op_run *run,
+                               struct clfcn_err *err)
+{
+    const struct clfcn_op *op = &bn->op;
+    const size_t channels = (size_t)op->x->c;
+    struct clfcn_moments *moments = malloc(channels * sizeof(*moments));
+    float *room = malloc(4 * channels * sizeof(*room));
+    int rc = moments && room ? CLFCN_OK : clfcn_err_nomem(err);
+    if (rc == CLFCN_OK) {
+        rc =
+            clfcn_sync_moments(run, (int)channels, clfcn_tensor_row(op->x), moments, err);
+    }
+    if (rc == CLFCN_OK) {
+        bn->values = moments[0].count;
+        rc = store(op, run, moments, room, err);
+    }
+    free(moments);
+    free(room);
+    return rc;
+}
+
 /* Those of the batch. */
 static int statistics(struct batchnorm *bn, const struct clfcn_op_run *run,
                       struct clfcn_err *err)
@@ -131,6 +192,9 @@ static int statistics(struct batchnorm *bn, const struct clfcn_op_run *run,
     const int rc =
         clfcn_launch_chunks(run->dev, &bn->partial, bn->defaults.group, (size_t)row,
                             channels, args, CLFCN_ARRAY_LEN(args), err);
+    if (rc == CLFCN_OK && synchronised(run)) {
+        return finish_synchronised(bn, run, err);
+    }
     return rc < 0 ? rc
                   : clfcn_launch_each(run->dev, &bn->finish, (size_t)channels,
                                       finish_args, CLFCN_ARRAY_LEN(finish_args), err);
@@ -164,6 +228,59 @@ static int forward(struct clfcn_op *op, const struct clfcn_op_run *run,
                                       err);
 }
 
+/* The sums in scratch over all ranks, instead of its chunks: dgamma, then dbeta. */
+static int sum_gradients(const struct clfcn_op *op, const struct clfcn_op_run *run,
+                         struct clfcn_err *err)
+{
+    const size_t channels = (size_t)op->x->c, count = 2 * channels;
+    float *sums = malloc(2 * count * sizeof(*sums));
+    if (!sums) {
+        return clfcn_err_nomem(err);
+    }
+    float *apart = sums + count;
+    int rc = clfcn_sync_sums(run, 0, (int)channels,
+                             clfcn_op_chunks(clfcn_tensor_row(op->x)), sums, err);
+    for (size_t c = 0; rc == CLFCN_OK && c < channels; ++c) {
+        apart[c] = sums[2 * c + 1];
+        apart[channels + c] = sums[2 * c];
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_buffer_write(run->dev, run->scratch, 0, count * sizeof(*apart), apart,
+                                err);
+    }
+    free(sums);
+    return rc;
+}
+
+/* From the sums that bn_grad_finish leaves, which stay this rank's own. */
+static int backward_input(struct batchnorm *bn, const struct clfcn_op_run *run,
+                          struct clfcn_err *err)
+{
+    const struct clfcn_op *op = &bn->op;
+    const struct clfcn_param *gamma = &op->params[GAMMA];
+    const int row = (int)clfcn_tensor_row(op->x);
+    cl_mem dgamma = gamma->grad, dbeta = op->params[BETA].grad;
+    float values = (float)row;
+    int beta_at = 0;
+    if (synchronised(run)) {
+        const int rc = sum_gradients(op, run, err);
+        if (rc < 0) {
+            return rc;
+        }
+        dgamma = dbeta = run->scratch;
+        values = (float)bn->values;
+        beta_at = op->x->c;
+    }
+    const struct clfcn_arg args[] = {
+        CLFCN_ARG(op->x->mem),   CLFCN_ARG(op->dy->mem), CLFCN_ARG(op->state),
+        CLFCN_ARG(gamma->value), CLFCN_ARG(dgamma),      CLFCN_ARG(dbeta),
+        CLFCN_ARG(op->dx->mem),  CLFCN_ARG(row),         CLFCN_ARG(values),
+        CLFCN_ARG(beta_at),
+    };
+    return clfcn_launch_rows(run->dev, &bn->grad_apply, bn->defaults.vector_width,
+                             (size_t)row, op->x->c, args, CLFCN_ARRAY_LEN(args), err);
+}
+
 static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
                     struct clfcn_err *err)
 {
@@ -186,16 +303,7 @@ static int backward(struct clfcn_op *op, const struct clfcn_op_run *run,
         rc = clfcn_launch_each(run->dev, &bn->grad_finish, (size_t)channels, finish_args,
                                CLFCN_ARRAY_LEN(finish_args), err);
     }
-    if (rc == CLFCN_OK && op->dx) {
-        const struct clfcn_arg args[] = {
-            CLFCN_ARG(op->x->mem),   CLFCN_ARG(op->dy->mem), CLFCN_ARG(op->state),
-            CLFCN_ARG(gamma->value), CLFCN_ARG(gamma->grad), CLFCN_ARG(beta->grad),
-            CLFCN_ARG(op->dx->mem),  CLFCN_ARG(row),
-        };
-        rc = clfcn_launch_rows(run->dev, &bn->grad_apply, bn->defaults.vector_width,
-                               (size_t)row, channels, args, CLFCN_ARRAY_LEN(args), err);
-    }
-    return rc;
+    return rc < 0 || !op->dx ? rc : backward_input(bn, run, err);
 }
 
 static const struct clfcn_op_impl batchnorm_impl = {

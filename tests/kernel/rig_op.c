@@ -212,7 +212,9 @@ static struct clfcn_op_run run_of(const struct rig_op *t)
                                   .training = !t->use.inference,
                                   .part = t->use.part,
                                   .columns = t->columns.mem,
-                                  .scratch = t->scratch.mem };
+                                  .scratch = t->scratch.mem,
+                                  .comm = t->use.comm,
+                                  .sync_batchnorm = t->use.sync_batchnorm };
 }
 
 static void check_all_guards(struct rig_op *t)

@@ -19,6 +19,8 @@ struct rig_use {
     bool mask_dx;   /* x is a ReLU's output */
     bool dy_masked; /* the consumer multiplied dy by (y > 0) */
     int part;       /* of the batch, for an op that takes it in parts */
+    struct clfcn_comm *comm;            /* as in struct clfcn_op_run */
+    bool sync_batchnorm;                /* likewise */
     size_t columns_limit;               /* bytes; 0: plenty */
     enum clfcn_gemm_kind gemm;          /* AUTO: the native one, which starts fast */
     const struct clfcn_conv_impl *conv; /* for every pass it can do; NULL: the default */
