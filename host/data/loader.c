@@ -5,6 +5,7 @@
  * batch wherever a slot is free. One mutex guards the state; pixels are worked on outside
  * it. */
 #include "sample.h"
+#include "share.h"
 #include "../util/pages.h"
 #include "../util/rng.h"
 #include "../util/sys.h"
@@ -34,7 +35,7 @@ struct worker {
 };
 
 struct clfcn_loader {
-    struct clfcn_loader_desc desc; /* items is the loader's own copy */
+    struct clfcn_loader_desc desc; /* items is the loader's own copy; of_batch is set */
     int *items;
     int steps;
     size_t plane; /* pixels of one image */
@@ -84,7 +85,8 @@ static void order_for(struct clfcn_loader *l, int epoch)
 static void begin_batch(struct clfcn_loader *l, struct slot *slot)
 {
     struct clfcn_batch *b = &slot->batch;
-    const int first = l->index * l->desc.batch, left = l->desc.item_count - first;
+    const int first = l->index * l->desc.of_batch + l->desc.first;
+    const int left = l->desc.item_count - first;
     order_for(l, l->epoch);
     b->count = left < l->desc.batch ? left : l->desc.batch;
     b->labelled = 0;
@@ -245,7 +247,7 @@ static int check_desc(const struct clfcn_loader_desc *desc, struct clfcn_err *er
     if (plane > SIZE_MAX / 16 / (uint64_t)desc->batch) {
         return clfcn_err_nomem(err);
     }
-    return CLFCN_OK;
+    return clfcn_share_check(desc, err);
 }
 
 /* items NULL: all of the set. */
@@ -304,9 +306,10 @@ int clfcn_loader_create(const struct clfcn_loader_desc *desc, struct clfcn_loade
     if (!desc->items) {
         l->desc.item_count = clfcn_dataset_size(desc->set);
     }
+    l->desc.of_batch = desc->of_batch ? desc->of_batch : desc->batch;
     l->plane = (size_t)desc->width * (size_t)desc->height;
-    l->steps = l->desc.item_count / desc->batch;
-    l->steps += !desc->drop_last && l->desc.item_count % desc->batch != 0;
+    l->steps = l->desc.item_count / l->desc.of_batch;
+    l->steps += !desc->drop_last && l->desc.item_count % l->desc.of_batch != 0;
     l->order_epoch = -1;
     l->paused = true; /* until the first seek or take */
 
@@ -368,6 +371,11 @@ int clfcn_loader_steps(const struct clfcn_loader *loader)
     return loader->steps;
 }
 
+int clfcn_loader_items(const struct clfcn_loader *loader)
+{
+    return loader->desc.item_count;
+}
+
 int clfcn_loader_seek(struct clfcn_loader *l, int epoch, int index, struct clfcn_err *err)
 {
     if (epoch < 0 || index < 0 || index > l->steps) {
@@ -420,7 +428,7 @@ int clfcn_loader_next(struct clfcn_loader *l, const struct clfcn_batch **batch,
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
             "%d image%s, too few for a batch of %d; add images or lower the batch size",
-            l->desc.item_count, l->desc.item_count == 1 ? "" : "s", l->desc.batch);
+            l->desc.item_count, l->desc.item_count == 1 ? "" : "s", l->desc.of_batch);
     }
     clfcn_mutex_lock(&l->lock);
     if (l->paused) {

@@ -12,6 +12,9 @@ struct clfcn_loader_desc {
     const int *items; /**< [item_count]: which of them; copied. NULL: all of them */
     int item_count;
     int width, height, batch;
+    int of_batch; /**< images of the whole batch, of which this loader gives only batch, as
+                     one of several ranks; 0: batch, the whole. A part goes with drop_last */
+    int first;    /**< where this loader's images begin in the whole batch */
     enum clfcn_resize resize;
     struct clfcn_augment augment;
     bool shuffle;   /**< a new order every epoch, from seed */
@@ -29,7 +32,7 @@ struct clfcn_batch {
     uint8_t *labels;  /**< [batch][height][width]; likewise */
     int *items;       /**< [batch] number of each image in the set, -1 past count */
     int count;        /**< images that are real, 1 .. batch */
-    int64_t labelled; /**< pixels not CLFCN_IGNORE */
+    int64_t labelled; /**< pixels not CLFCN_IGNORE, of these images */
     int epoch, index; /**< position: batch index within epoch */
 };
 
@@ -50,14 +53,15 @@ CLFCN_API int clfcn_loader_create(const struct clfcn_loader_desc *desc,
  * Takes a pointer to NULL. */
 CLFCN_API void clfcn_loader_destroy(struct clfcn_loader **loader);
 
-/** Batches an epoch. */
+/** Batches an epoch; the same for all parts of a batch. */
 CLFCN_API int clfcn_loader_steps(const struct clfcn_loader *loader);
 
 /**
  * Go to the position before batch `index` of `epoch`, from where the threads go on. What
  * is ready for another position is dropped, what is held stays. index ==
  * clfcn_loader_steps() means the next epoch's start. One thread seeks and takes. The
- * content of a batch depends only on (seed, epoch, index), not on how it was reached.
+ * content of a whole batch depends only on (seed, epoch, index), not on how it was reached
+ * nor on how it is divided into parts.
  */
 CLFCN_API int clfcn_loader_seek(struct clfcn_loader *loader, int epoch, int index,
                                 struct clfcn_err *err);

@@ -380,6 +380,152 @@ static void test_wait_is_counted_once(void **state)
     clfcn_loader_destroy(&l);
 }
 
+/* One loader's batch, and the same batch of several loaders laid side by side. */
+static void check_parts(const struct clfcn_batch *whole, int of_batch,
+                        struct clfcn_loader *const *parts, const int *shares, int count)
+{
+    int64_t labelled = 0;
+    int first = 0;
+    for (int r = 0; r < count; ++r) {
+        const struct clfcn_batch *b;
+        assert_int_equal(clfcn_loader_next(parts[r], &b, NULL), CLFCN_OK);
+        assert_int_equal(b->epoch, whole->epoch);
+        assert_int_equal(b->index, whole->index);
+        assert_int_equal(b->count, shares[r]);
+        assert_memory_equal(b->items, whole->items + first,
+                            (size_t)shares[r] * sizeof *b->items);
+        assert_memory_equal(b->labels, whole->labels + first * PLANE,
+                            (size_t)(shares[r] * PLANE));
+        for (int c = 0; c < 3; ++c) {
+            assert_memory_equal(b->images + c * shares[r] * PLANE,
+                                whole->images + (c * of_batch + first) * PLANE,
+                                (size_t)(shares[r] * PLANE) * sizeof *b->images);
+        }
+        labelled += b->labelled;
+        first += shares[r];
+        clfcn_loader_release(parts[r], b);
+    }
+    assert_int_equal(first, of_batch);
+    assert_true(labelled == whole->labelled);
+}
+
+/* Whatever the shares, all parts of a batch are the batch, through epochs and after a
+ * jump into the middle of one. */
+static void test_parts_make_the_batch(void **state)
+{
+    enum { WHOLE = 5, STEPS = ITEMS / WHOLE, MAX_PARTS = 4 };
+    static const int shares[][MAX_PARTS] = {
+        { 5 }, { 1, 4 }, { 3, 2 }, { 2, 1, 2 }, { 1, 3, 1 }, { 1, 1, 2, 1 }
+    };
+    static const int counts[] = { 1, 2, 2, 3, 3, 4 };
+    for (int v = 0; v < 6 * 2; ++v) {
+        struct clfcn_loader *whole, *parts[MAX_PARTS];
+        struct clfcn_loader_desc d = plain_desc();
+        const struct clfcn_batch *b;
+        d.batch = WHOLE;
+        d.shuffle = d.drop_last = true;
+        d.cache_bytes = v % 2 ? 1 << 20 : 5 * PLANE * 4;
+        assert_int_equal(clfcn_augment_parse("standard,noise", &d.augment, NULL), 0);
+        whole = create(&d);
+        d.of_batch = WHOLE;
+        for (int r = 0; r < counts[v / 2]; ++r) {
+            d.batch = shares[v / 2][r];
+            d.workers = 1 + r;
+            parts[r] = create(&d);
+            assert_int_equal(clfcn_loader_steps(parts[r]), STEPS);
+            d.first += d.batch;
+        }
+        for (int i = 0; i < 4 * STEPS; ++i) {
+            if (i == 2 * STEPS) {
+                assert_int_equal(clfcn_loader_seek(whole, 7, 1, NULL), CLFCN_OK);
+                for (int r = 0; r < counts[v / 2]; ++r) {
+                    assert_int_equal(clfcn_loader_seek(parts[r], 7, 1, NULL), CLFCN_OK);
+                }
+            }
+            assert_int_equal(clfcn_loader_next(whole, &b, NULL), CLFCN_OK);
+            check_parts(b, WHOLE, parts, shares[v / 2], counts[v / 2]);
+            clfcn_loader_release(whole, b);
+        }
+        clfcn_loader_destroy(&whole);
+        for (int r = 0; r < counts[v / 2]; ++r) {
+            clfcn_loader_destroy(&parts[r]);
+        }
+    }
+}
+
+/* Take the pictures away, or put them back, that are in no batch's places 1 and 2 of 5. */
+static void move_others(bool away)
+{
+    char *hidden = strdup(in(dir, "away"));
+    assert_true(!away || clfcn_path_mkdir(hidden, 0777, NULL) == CLFCN_OK);
+    for (int i = 0; i < ITEMS; ++i) {
+        if (i % 5 < 1 || i % 5 > 2 || i == ITEMS - 1) {
+            char name[32], place[32];
+            const char *stem = clfcn_dataset_item_name(set, items[i]);
+            snprintf(name, sizeof name, "images/%s.png", stem);
+            snprintf(place, sizeof place, "%s.png", stem);
+            const char *here = in(dir, name), *there = in(hidden, place);
+            assert_int_equal(away ? rename(here, there) : rename(there, here), 0);
+        }
+    }
+    free(hidden);
+}
+
+/* The files of other parts, and of the items that fill no batch, are not looked at. */
+static void test_a_part_reads_its_own_files(void **state)
+{
+    struct clfcn_loader_desc d = plain_desc();
+    const struct clfcn_batch *b;
+    d.batch = 2;
+    d.of_batch = 5;
+    d.first = 1;
+    d.drop_last = true;
+    move_others(true);
+    struct clfcn_loader *l = create(&d);
+    for (int i = 0; i < 6; ++i) {
+        assert_int_equal(clfcn_loader_next(l, &b, NULL), CLFCN_OK);
+        assert_int_equal(b->items[0], items[i % 2 * 5 + 1]);
+        assert_int_equal(b->items[1], items[i % 2 * 5 + 2]);
+        clfcn_loader_release(l, b);
+    }
+    clfcn_loader_destroy(&l);
+    d.batch = 3; /* with one whose file is missing */
+    l = create(&d);
+    assert_int_equal(clfcn_loader_next(l, &b, NULL), CLFCN_EDATA);
+    clfcn_loader_destroy(&l);
+    move_others(false);
+}
+
+static void test_no_such_part(void **state)
+{
+    static const int bad[][2] = { { -1, 0 }, { 2, 0 }, { 5, 3 }, { 5, -1 }, { 0, 1 },
+                                  { 5, INT32_MAX } };
+    struct clfcn_loader_desc d = plain_desc();
+    struct clfcn_loader *l;
+    struct clfcn_err err;
+    d.drop_last = true;
+    for (int i = 0; i < 6; ++i) { /* BATCH is 3 */
+        d.of_batch = bad[i][0];
+        d.first = bad[i][1];
+        assert_int_equal(clfcn_loader_create(&d, &l, &err), CLFCN_EINVAL);
+        assert_contains(err.msg, "no part of a batch of");
+        assert_null(l);
+    }
+    d.of_batch = 5;
+    d.first = 2;
+    d.drop_last = false;
+    assert_int_equal(clfcn_loader_create(&d, &l, &err), CLFCN_EINVAL);
+    assert_contains(err.msg, "drop_last");
+    d.drop_last = true;
+    d.item_count = 4;
+    l = create(&d);
+    const struct clfcn_batch *b;
+    assert_int_equal(clfcn_loader_steps(l), 0);
+    assert_int_equal(clfcn_loader_next(l, &b, &err), CLFCN_EDATA);
+    assert_contains(err.msg, "4 images, too few for a batch of 5");
+    clfcn_loader_destroy(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,6 +539,9 @@ int main(void)
         cmocka_unit_test(test_destroy_at_any_time),
         cmocka_unit_test(test_too_few_items),
         cmocka_unit_test(test_wait_is_counted_once),
+        cmocka_unit_test(test_parts_make_the_batch),
+        cmocka_unit_test(test_a_part_reads_its_own_files),
+        cmocka_unit_test(test_no_such_part),
     };
     return cmocka_run_group_tests_name("loader", tests, set_up, tear_down);
 }
