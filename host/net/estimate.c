@@ -1,6 +1,7 @@
 #include "estimate.h"
 
 #include "../ops/conv.h"
+#include "fit.h"
 #include <string.h>
 
 /* Direct-convolution FLOPs a second over the device's peak, as seen on a CPU, and guessed
@@ -179,6 +180,13 @@ double clfcn_estimate_forward(const struct clfcn_net *net, int i)
     return pass_ms(net, net->graph.ops[i], CLFCN_PASS_FORWARD, &measured);
 }
 
+/* Of a step besides its passes. */
+static double rest_ms(const struct clfcn_net *net)
+{
+    return update_ms(net) + launches_ms(net, net->thrift.level) +
+           transfer_ms(moved_bytes(net));
+}
+
 double clfcn_estimate_run(const struct clfcn_net *net, bool *measured)
 {
     bool all = true;
@@ -193,11 +201,80 @@ double clfcn_estimate_run(const struct clfcn_net *net, bool *measured)
         }
     }
     if (net->options.training) {
-        ms += update_ms(net);
-        ms += launches_ms(net, net->thrift.level) + transfer_ms(moved_bytes(net));
+        ms += rest_ms(net);
     }
     if (measured) {
         *measured = all;
     }
     return ms;
+}
+
+static double act_ms(const struct clfcn_net *net, int t)
+{
+    bool measured;
+    const struct clfcn_act *act = &net->tape.acts[t];
+    return act->kind == CLFCN_ACT_FORWARD    ? clfcn_estimate_forward(net, act->op)
+           : act->kind == CLFCN_ACT_BACKWARD ? backward_ms(net, act->op, &measured)
+                                             : 0.0;
+}
+
+/* What op i's backward pass completes. */
+static struct clfcn_step_layer layer_of(const struct clfcn_net *net, int i)
+{
+    const struct clfcn_op *op = net->graph.ops[i];
+    struct clfcn_step_layer layer = { 0 };
+    for (int j = 0; j < op->param_count && clfcn_graph_learns(&net->graph, i); ++j) {
+        layer.bytes +=
+            op->params[j].learned ? sizeof(float) * (double)op->params[j].count : 0.0;
+    }
+    if (strcmp(op->impl->kind, "batchnorm") == 0) {
+        layer.norm_channels = op->y->c;
+    }
+    return layer;
+}
+
+_Static_assert((int)CLFCN_STEP_LAYERS >= (int)CLFCN_MAX_OPS, "room for every op");
+
+void clfcn_estimate_step(const struct clfcn_net *net, struct clfcn_step_times *out)
+{
+    const struct clfcn_tape *tape = &net->tape;
+    const struct clfcn_loop *loop = &tape->backward_parts;
+    double ms = 0.0; /* since the last gradient */
+    *out = (struct clfcn_step_times){ .each = net->thrift.level >= CLFCN_UPDATE_EACH,
+                                      .rest_ms = rest_ms(net) };
+    for (int t = 0; t < tape->forward_count; ++t) {
+        const int times = clfcn_tape_loop(tape, t) ? net->graph.parts.count : 1;
+        out->forward_ms += times * act_ms(net, t);
+    }
+    for (int t = tape->forward_count; t < tape->count; ++t) {
+        /* All parts of the batch but the last complete nothing. */
+        for (int u = loop->begin; t == loop->begin && u < loop->end; ++u) {
+            ms += (net->graph.parts.count - 1) * act_ms(net, u);
+        }
+        ms += act_ms(net, t);
+        if (tape->acts[t].kind == CLFCN_ACT_BACKWARD) {
+            struct clfcn_step_layer *layer = &out->layers[out->layer_count++];
+            *layer = layer_of(net, tape->acts[t].op);
+            layer->ms = ms;
+            ms = 0.0;
+        }
+    }
+}
+
+int clfcn_step_times_forecast(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
+                              const struct clfcn_net_options *options,
+                              struct clfcn_step_times *out,
+                              struct clfcn_net_memory *memory, struct clfcn_err *err)
+{
+    struct clfcn_net *net = NULL;
+    const int rc = clfcn_fit_net(dev, desc, options, CLFCN_LOG_DEBUG, &net, err);
+    *out = (struct clfcn_step_times){ 0 };
+    if (rc == CLFCN_OK) {
+        clfcn_estimate_step(net, out);
+        if (memory) {
+            clfcn_net_get_memory(net, memory);
+        }
+    }
+    clfcn_net_destroy(&net);
+    return rc;
 }

@@ -7,6 +7,8 @@ static const char *const arch_names[] = { "fcn32s", "fcn16s", "fcn8s", "fcns" };
 static const char *const backbone_names[] = { "vgg11", "vgg13", "vgg16", "vgg19" };
 static const char *const loss_names[] = { "bce", "ce", "dice", "focal" };
 static const char *const optimizer_names[] = { "sgd", "adam", "adamw" };
+static const char *const sync_bn_names[] = { "auto", "on", "off" };
+static const char *const wire_names[] = { "fp32", "fp16" };
 static const char *const gemm_names[] = { "auto", "clblast", "native" };
 
 static const char *name_of(const char *const *names, int count, int value)
@@ -52,6 +54,17 @@ NAMED_ENUM(arch, "architecture")
 NAMED_ENUM(backbone, "backbone")
 NAMED_ENUM(loss, "loss")
 NAMED_ENUM(optimizer, "optimizer")
+NAMED_ENUM(sync_bn, "synchronisation of batch norm")
+NAMED_ENUM(wire, "kind of exchange")
+
+/* Below so many images a rank, the statistics of its share alone are poor. */
+enum { SMALL_SHARE = 8 };
+
+bool clfcn_sync_bn_wanted(enum clfcn_sync_bn sync, int images)
+{
+    return sync == CLFCN_SYNC_BN_ON ||
+           (sync == CLFCN_SYNC_BN_AUTO && images < SMALL_SHARE);
+}
 
 const char *clfcn_gemm_name(enum clfcn_gemm_kind kind)
 {

@@ -1,5 +1,6 @@
 #include "net_impl.h"
 
+#include "../comm/comm.h"
 #include "../device/prof.h"
 #include "../ops/defaults.h"
 #include "../util/log.h"
@@ -202,10 +203,16 @@ int clfcn_net_create(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
     do {
         rc = create_net(dev, desc, options, &again, out, err);
     } while (again && rc == CLFCN_OK);
-    if (rc == CLFCN_OK) {
-        clfcn_net_tell_replaced(*out);
+    if (options->training && options->comm) {
+        rc = clfcn_comm_agree(options->comm, rc, err);
+        rc = rc < 0 ? rc : clfcn_exchange_create(*out, &(*out)->exchange, err);
     }
-    return rc;
+    if (rc < 0) {
+        clfcn_net_destroy(out);
+        return rc;
+    }
+    clfcn_net_tell_replaced(*out);
+    return CLFCN_OK;
 }
 
 void clfcn_net_destroy(struct clfcn_net **out)
@@ -219,6 +226,7 @@ void clfcn_net_destroy(struct clfcn_net **out)
     clFinish(dev->transfer);
     clFinish(dev->compute);
     clfcn_prof_collect(dev);
+    clfcn_exchange_destroy(&net->exchange);
     clfcn_memory_release(net);
     clfcn_params_release(net);
     clfcn_programs_destroy(&net->programs); /* releases kernels inside the next two */

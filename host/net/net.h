@@ -11,6 +11,14 @@
  * for on slot; only with options.clip_norm. */
 float clfcn_net_gradient_norm(const struct clfcn_net *net, int slot);
 
+/* What steps spent on exchanging gradients with other ranks. */
+struct clfcn_exchange_time {
+    double busy_s;    /* while some of them were on their way */
+    double exposed_s; /* of that, after the backward pass, while nothing else was done */
+};
+/* Add what they did since the last call of this to *out. */
+void clfcn_net_take_exchange(struct clfcn_net *net, struct clfcn_exchange_time *out);
+
 /* A named tensor of the network on the host side of things. */
 struct clfcn_net_tensor {
     const char *name;       /* "deconv1.weight", "optim.momentum.deconv1.weight" */
@@ -135,6 +143,10 @@ int clfcn_loss_parse(const char *s, enum clfcn_loss *out, struct clfcn_err *err)
 int clfcn_optimizer_parse(const char *s, enum clfcn_optimizer *out,
                           struct clfcn_err *err);
 int clfcn_gemm_parse(const char *s, enum clfcn_gemm_kind *out, struct clfcn_err *err);
+/* Whether ranks synchronise batch norm of which none has fewer images than so many. */
+bool clfcn_sync_bn_wanted(enum clfcn_sync_bn sync, int images);
+int clfcn_sync_bn_parse(const char *s, enum clfcn_sync_bn *out, struct clfcn_err *err);
+int clfcn_wire_parse(const char *s, enum clfcn_wire *out, struct clfcn_err *err);
 
 /* Check a description: sides multiples of 32, classes, batch. CLFCN_EINVAL says the
  * nearest sizes that would do. */

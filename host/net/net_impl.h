@@ -12,6 +12,7 @@
 #include "../ops/loss.h"
 #include "../ops/optim.h"
 #include "../util/log.h"
+#include "exchange.h"
 #include "graph.h"
 #include "net.h"
 #include "plan.h"
@@ -57,7 +58,7 @@ struct clfcn_slot {
     cl_mem images, labels;
     cl_mem shared_images, shared_labels; /* the host's own memory, in place of those */
     bool has_labels;
-    double terms; /* what its loss is divided by */
+    double own_terms, terms; /* of its loss, here and in all ranks: what divides it */
     cl_event uploaded, done; /* NULL when there is nothing to wait for */
     bool stepped;            /* done is a step's, whose results are in result */
     float result[CLFCN_STEP_FACTOR]; /* read back here */
@@ -103,6 +104,7 @@ struct clfcn_net {
     struct clfcn_tensor_entry tensors[CLFCN_MAX_TENSORS];
     int tensor_count, parameter_tensor_count; /* with and without optimiser state */
     struct clfcn_net_times times;
+    struct clfcn_exchange *exchange; /* NULL: there are no other ranks */
 };
 
 /* Bytes that every tensor's place in a shared buffer is a multiple of: what the device

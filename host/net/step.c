@@ -1,5 +1,6 @@
 #include "net_impl.h"
 
+#include "../comm/comm.h"
 #include "../device/prof.h"
 #include "../ops/conv.h"
 #include "../util/trace.h"
@@ -21,6 +22,8 @@ static struct clfcn_op_run make_run(const struct clfcn_net *net, bool training)
         .part = net->part,
         .columns = net->columns,
         .scratch = net->scratch,
+        .comm = net->options.comm,
+        .sync_batchnorm = net->options.sync_batchnorm,
     };
 }
 
@@ -191,7 +194,7 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
                 ? in->labelled
                 : count_labelled(in->labels,
                                  clfcn_tensor_row(&net->graph.values[0].tensor));
-        s->terms = clfcn_loss_terms(&net->loss, in->labels, labelled);
+        s->own_terms = clfcn_loss_terms(&net->loss, in->labels, labelled);
     }
     return check(clFlush(net->dev->transfer), "uploading images", err);
 }
@@ -322,12 +325,20 @@ static int act(struct clfcn_net *net, const struct clfcn_act *act, int slot,
     }
 }
 
-static int perform(struct clfcn_net *net, int time, int slot,
+/* last: of the batch's parts. */
+static int perform(struct clfcn_net *net, int time, bool last, int slot,
                    const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
 {
+    const struct clfcn_act *a = &net->tape.acts[time];
     int rc = clfcn_memory_begin(net, time, err);
+    if (rc == CLFCN_OK && net->exchange && a->kind == CLFCN_ACT_UPDATE) {
+        rc = clfcn_exchange_finish(net->exchange, a->op, err);
+    }
     if (rc == CLFCN_OK) {
-        rc = act(net, &net->tape.acts[time], slot, hyper, err);
+        rc = act(net, a, slot, hyper, err);
+    }
+    if (rc == CLFCN_OK && net->exchange && a->kind == CLFCN_ACT_BACKWARD && last) {
+        rc = clfcn_exchange_ready(net->exchange, a->op, err);
     }
     return rc < 0 ? rc : clfcn_memory_end(net, time, err);
 }
@@ -343,7 +354,7 @@ static int perform_all(struct clfcn_net *net, int count, int slot,
                   end = loop ? loop->end : t + 1;
         for (net->part = 0; rc == CLFCN_OK && net->part < parts; ++net->part) {
             for (int u = t; rc == CLFCN_OK && u < end; ++u) {
-                rc = perform(net, u, slot, hyper, err);
+                rc = perform(net, u, net->part == parts - 1, slot, hyper, err);
             }
         }
         t = end;
@@ -361,6 +372,10 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
     struct clfcn_slot *s = &net->slots[slot];
     const double begin = clfcn_trace_begin();
     int rc = check_training(net, slot, err);
+    if (rc == CLFCN_OK) {
+        s->terms = s->own_terms;
+        rc = clfcn_comm_sum(net->options.comm, &s->terms, 1, err);
+    }
     if (rc == CLFCN_OK) {
         rc = clfcn_net_enter(net, slot, err);
     }
@@ -403,6 +418,16 @@ int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits, struct clfcn
     return rc;
 }
 
+/* Every rank's loss has the divisor of the whole batch. */
+static int sum_loss(struct clfcn_net *net, const struct clfcn_slot *s, float *loss,
+                    struct clfcn_err *err)
+{
+    double sum = s->result[CLFCN_STEP_LOSS];
+    const int rc = clfcn_comm_sum(net->options.comm, &sum, 1, err);
+    *loss = (float)sum;
+    return rc;
+}
+
 int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_err *err)
 {
     if (check_slot(slot, err) < 0) {
@@ -417,7 +442,7 @@ int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_er
     if (s->done && rc == CLFCN_OK) {
         rc = check(clWaitForEvents(1, &s->done), "waiting for the device", err);
         if (rc == CLFCN_OK && loss && s->stepped) {
-            *loss = s->result[CLFCN_STEP_LOSS];
+            rc = sum_loss(net, s, loss, err);
         }
     }
     clfcn_event_release(net->dev, &s->uploaded);
@@ -426,6 +451,13 @@ int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_er
     clfcn_trace_end("wait for the device", begin);
     clfcn_prof_collect(net->dev);
     return rc;
+}
+
+void clfcn_net_take_exchange(struct clfcn_net *net, struct clfcn_exchange_time *out)
+{
+    if (net->exchange) {
+        clfcn_exchange_take(net->exchange, out);
+    }
 }
 
 float clfcn_net_gradient_norm(const struct clfcn_net *net, int slot)

@@ -2,6 +2,7 @@
 #ifndef CLFCN_NET_H
 #define CLFCN_NET_H
 
+#include "comm.h"
 #include "device.h"
 
 CLFCN_BEGIN_DECLS
@@ -11,6 +12,8 @@ enum clfcn_backbone { CLFCN_VGG11, CLFCN_VGG13, CLFCN_VGG16, CLFCN_VGG19 };
 enum clfcn_loss { CLFCN_LOSS_BCE, CLFCN_LOSS_CE, CLFCN_LOSS_DICE, CLFCN_LOSS_FOCAL };
 enum clfcn_optimizer { CLFCN_SGD, CLFCN_ADAM, CLFCN_ADAMW };
 enum clfcn_gemm_kind { CLFCN_GEMM_AUTO, CLFCN_GEMM_CLBLAST, CLFCN_GEMM_NATIVE };
+/** Whether batch norm takes its statistics over all ranks' shares of a batch. */
+enum clfcn_sync_bn { CLFCN_SYNC_BN_AUTO, CLFCN_SYNC_BN_ON, CLFCN_SYNC_BN_OFF };
 
 enum {
     CLFCN_MAX_CLASSES = 255,
@@ -24,6 +27,7 @@ CLFCN_API const char *clfcn_backbone_name(enum clfcn_backbone backbone);
 CLFCN_API const char *clfcn_loss_name(enum clfcn_loss loss);
 CLFCN_API const char *clfcn_optimizer_name(enum clfcn_optimizer optimizer);
 CLFCN_API const char *clfcn_gemm_name(enum clfcn_gemm_kind kind);
+CLFCN_API const char *clfcn_sync_bn_name(enum clfcn_sync_bn sync);
 
 /** Which network. */
 struct clfcn_net_desc {
@@ -60,6 +64,14 @@ struct clfcn_net_options {
     /** Borrowed: must outlive the network. NULL: what `clfcn tune` stored for the device.
      */
     const struct clfcn_choices *choices;
+    /** Ranks that train one network together, each with a share of every batch: a step is
+     * one on all their shares as one batch. All ranks make the same calls, with the same
+     * options; weights have to be the same in all, as clfcn_net_init() makes them.
+     * Borrowed: must outlive the network. NULL: this process alone. */
+    struct clfcn_comm *comm;
+    /** Batch norm takes its statistics over all ranks' shares, in place of this one's. */
+    bool sync_batchnorm;
+    enum clfcn_wire wire; /**< of the gradients */
 };
 
 /** A network with its weights, activations and optimiser state on a device. Opaque. */
@@ -72,7 +84,7 @@ struct clfcn_net;
  * @param dev   Borrowed: must outlive the network.
  * @param out   Receives the network, or NULL on error. Free with clfcn_net_destroy().
  * @return CLFCN_OK; CLFCN_EINVAL; CLFCN_EDEVMEM with the bytes needed in the message;
- *         CLFCN_ENOMEM; CLFCN_ECL.
+ *         CLFCN_ENOMEM; CLFCN_ECL; with other ranks, the first error of any of them.
  */
 CLFCN_API int clfcn_net_create(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                                const struct clfcn_net_options *options,
@@ -151,7 +163,8 @@ CLFCN_API int clfcn_net_upload(struct clfcn_net *net, int slot,
                                const struct clfcn_net_input *in, struct clfcn_err *err);
 
 /** Enqueue forward pass, backward pass and update on the slot's batch. CLFCN_EINVAL if the
- * network was built for inference, or no batch with labels was uploaded. */
+ * network was built for inference, or no batch with labels was uploaded. With other ranks it
+ * waits for their gradients, and CLFCN_ECOMM says which of them is gone. */
 CLFCN_API int clfcn_net_step(struct clfcn_net *net, int slot,
                              const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
 
@@ -162,7 +175,8 @@ CLFCN_API int clfcn_net_infer(struct clfcn_net *net, int slot, float *logits,
 
 /** Wait for what was enqueued on slot; returns at once if that is nothing.
  *
- * @param loss  After a step, receives the batch's loss; may be NULL. */
+ * @param loss  After a step, receives the batch's loss, that of all ranks' shares; may be
+ *              NULL, with other ranks in all of them. */
 CLFCN_API int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss,
                              struct clfcn_err *err);
 
