@@ -160,7 +160,7 @@ static int measure(struct cli_env *env, struct cli_model *model, const char *pat
         .stop = clfcn_interrupt_flag(),
         .user = env,
     };
-    rc = cli_input(clfcn_evaluate(net, set, loader, &options, &result, err), err);
+    rc = cli_input(clfcn_evaluate(NULL, net, set, loader, &options, &result, err), err);
     cli_screen_clear(&env->screen);
     if (rc < 0) {
         goto out;

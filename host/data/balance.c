@@ -1,4 +1,5 @@
 #include "balance.h"
+#include "../comm/comm.h"
 #include "../util/thread.h"
 #include <stdlib.h>
 
@@ -31,18 +32,45 @@ static void count_mask(void *arg, int i)
     free(labels);
 }
 
-/* A class's share of the masks that have it; 0 if none has. */
-static double frequency_of(const struct balance *b, int count, int classes, int c)
+/* Pixels by class: of the class, and of all classes in the masks that have it. As numbers
+ * that ranks can sum: whole, and exact as long as they are below 2^53. */
+struct sums {
+    double own[CLFCN_MAX_CLASSES], all[CLFCN_MAX_CLASSES];
+};
+
+static void add_mask(struct sums *sums, const uint64_t *pixels, int classes)
 {
-    uint64_t own = 0, all = 0;
-    for (int i = 0; i < count; ++i) {
-        const uint64_t *pixels = b->counted[i].pixels;
-        own += pixels[c];
-        for (int k = 0; k < classes && pixels[c] > 0; ++k) {
-            all += pixels[k];
-        }
+    uint64_t labelled = 0;
+    for (int c = 0; c < classes; ++c) {
+        labelled += pixels[c];
     }
-    return own > 0 ? (double)own / (double)all : 0;
+    for (int c = 0; c < classes; ++c) {
+        sums->own[c] += (double)pixels[c];
+        sums->all[c] += pixels[c] > 0 ? (double)labelled : 0;
+    }
+}
+
+/* Count the masks of this process's items. */
+static int count_masks(const struct clfcn_dataset *set, const int *items, int count,
+                       struct sums *sums, struct clfcn_err *err)
+{
+    struct balance b = { .set = set,
+                         .items = items,
+                         .counted = calloc((size_t)count + 1, sizeof *b.counted) };
+    int rc = CLFCN_OK;
+    if (!b.counted) {
+        return clfcn_err_nomem(err);
+    }
+    clfcn_parallel_for(count, clfcn_cpu_count(), count_mask, &b);
+    for (int i = 0; i < count && rc == CLFCN_OK; ++i) {
+        rc = b.counted[i].rc;
+        if (rc < 0 && err) {
+            *err = b.counted[i].err;
+        }
+        add_mask(sums, b.counted[i].pixels, clfcn_dataset_classes(set));
+    }
+    free(b.counted);
+    return rc;
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -74,28 +102,22 @@ static int weigh(const double *frequencies, int classes, float *weights,
     return CLFCN_OK;
 }
 
-int clfcn_balance(const struct clfcn_dataset *set, const int *items, int count,
-                  float *weights, struct clfcn_err *err)
+int clfcn_balance(struct clfcn_comm *comm, const struct clfcn_dataset *set,
+                  const int *items, int count, float *weights, struct clfcn_err *err)
 {
-    const int classes = clfcn_dataset_classes(set);
+    const int classes = clfcn_dataset_classes(set), ranks = clfcn_comm_size(comm);
+    const int64_t rank = clfcn_comm_rank(comm);
+    const int first = (int)(count * rank / ranks),
+              end = (int)(count * (rank + 1) / ranks);
     double frequencies[CLFCN_MAX_CLASSES];
-    struct balance b = { .set = set,
-                         .items = items,
-                         .counted = calloc((size_t)count + 1, sizeof *b.counted) };
-    int rc = CLFCN_OK;
-    if (!b.counted) {
-        return clfcn_err_nomem(err);
-    }
-    clfcn_parallel_for(count, clfcn_cpu_count(), count_mask, &b);
-    for (int i = 0; i < count && rc == CLFCN_OK; ++i) {
-        rc = b.counted[i].rc;
-        if (rc < 0 && err) {
-            *err = b.counted[i].err;
-        }
+    struct sums sums = { 0 };
+    int rc = count_masks(set, items + first, end - first, &sums, err);
+    rc = clfcn_comm_agree(comm, rc, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_comm_sum(comm, (double *)&sums, sizeof(sums) / sizeof(double), err);
     }
     for (int c = 0; c < classes; ++c) {
-        frequencies[c] = frequency_of(&b, count, classes, c);
+        frequencies[c] = sums.own[c] > 0 ? sums.own[c] / sums.all[c] : 0;
     }
-    free(b.counted);
     return rc < 0 ? rc : weigh(frequencies, classes, weights, err);
 }

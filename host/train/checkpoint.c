@@ -93,16 +93,16 @@ static int state_from_json(json_t *json, struct clfcn_train_state *s,
 int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
                            const struct clfcn_train_config *config,
                            const struct clfcn_classes *classes,
-                           const struct clfcn_train_state *state,
+                           const struct clfcn_train_state *state, json_t *ranks,
                            struct clfcn_st_writer **out, struct clfcn_err *err)
 {
     char *text = clfcn_classes_to_text(classes), *metadata = NULL;
     *out = NULL;
     json_t *json =
-        json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "version", (int)METADATA_VERSION,
+        json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o*}", "version", (int)METADATA_VERSION,
                   "program", clfcn_version(), "classes", text != NULL ? text : "",
                   "config", clfcn_config_to_json(config), "state", state_to_json(state),
-                  "tuning", clfcn_net_tuning_to_json(net));
+                  "tuning", clfcn_net_tuning_to_json(net), "ranks", ranks);
     if (json != NULL && text != NULL) {
         metadata = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
     }

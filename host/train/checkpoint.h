@@ -36,11 +36,12 @@ struct clfcn_checkpoint_info {
 };
 
 /* Write weights, optimiser state and metadata, to be committed as
- * clfcn_net_write_file() says. */
+ * clfcn_net_write_file() says. ranks: what its members "shares" and so on say of several
+ * ranks; stolen, NULL: one process alone. */
 int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
                            const struct clfcn_train_config *config,
                            const struct clfcn_classes *classes,
-                           const struct clfcn_train_state *state,
+                           const struct clfcn_train_state *state, json_t *ranks,
                            struct clfcn_st_writer **out, struct clfcn_err *err);
 
 /* The loss of a run; borrows state's weights. */

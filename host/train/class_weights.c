@@ -71,8 +71,9 @@ static void say(const struct clfcn_dataset *set, const float *weights, int count
     clfcn_strbuf_free(&sb);
 }
 
-int clfcn_class_weights_find(const char *text, const struct clfcn_dataset *set,
-                             const int *items, int item_count, float *weights, int *count,
+int clfcn_class_weights_find(struct clfcn_comm *comm, const char *text,
+                             const struct clfcn_dataset *set, const int *items,
+                             int item_count, float *weights, int *count,
                              struct clfcn_err *err)
 {
     const int classes = clfcn_dataset_classes(set);
@@ -81,7 +82,7 @@ int clfcn_class_weights_find(const char *text, const struct clfcn_dataset *set,
         return CLFCN_OK;
     }
     if (strcmp(text, "auto") == 0) {
-        const int rc = clfcn_balance(set, items, item_count, weights, err);
+        const int rc = clfcn_balance(comm, set, items, item_count, weights, err);
         if (rc == CLFCN_OK) {
             *count = classes;
             say(set, weights, classes);

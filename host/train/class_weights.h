@@ -9,10 +9,12 @@
 int clfcn_class_weights_check(const char *text, struct clfcn_err *err);
 
 /* The weights that text stands for, weights [classes of the set], *count those; *count is
- * 0 where all are 1. "auto" looks at the masks of the items (clfcn_balance()).
+ * 0 where all are 1. "auto" looks at the masks of the items, which comm's ranks share out
+ * (clfcn_balance()): collective then.
  * CLFCN_EINVAL if there are not as many numbers as classes. */
-int clfcn_class_weights_find(const char *text, const struct clfcn_dataset *set,
-                             const int *items, int item_count, float *weights, int *count,
+int clfcn_class_weights_find(struct clfcn_comm *comm, const char *text,
+                             const struct clfcn_dataset *set, const int *items,
+                             int item_count, float *weights, int *count,
                              struct clfcn_err *err);
 
 #endif

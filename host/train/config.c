@@ -5,6 +5,7 @@
 #include "../net/net.h"
 #include "class_weights.h"
 #include "schedule.h"
+#include "shares.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,6 +36,8 @@ ENUM_ACCESS(optimizer, clfcn_optimizer);
 ENUM_ACCESS(lr_policy, clfcn_lr_policy);
 ENUM_ACCESS(resize, clfcn_resize);
 ENUM_ACCESS(gemm, clfcn_gemm_kind);
+ENUM_ACCESS(sync_bn, clfcn_sync_bn);
+ENUM_ACCESS(wire, clfcn_wire);
 
 /* What a number must be. NULL text: anything. */
 struct range {
@@ -112,6 +115,9 @@ static const struct field {
     { "cache-mem", FIELD(cache_bytes), BYTES },
     { "workspace", FIELD(workspace_bytes), BYTES },
     { "mem", FIELD(mem_bytes), BYTES, .later = true },
+    { "balance", FIELD(balance), TEXT, .later = true },
+    { "sync-bn", FIELD(sync_bn), ENUM, &sync_bn_access, .later = true },
+    { "exchange", FIELD(exchange), ENUM, &wire_access, .later = true },
 };
 enum { FIELD_COUNT = sizeof(fields) / sizeof(fields[0]) };
 
@@ -328,6 +334,21 @@ static int check_data(const struct clfcn_train_config *config, struct clfcn_err 
     return CLFCN_OK;
 }
 
+static int check_ranks(const struct clfcn_train_config *config, struct clfcn_err *err)
+{
+    const int ranks = clfcn_comm_size(config->comm);
+    enum clfcn_balance kind;
+    const int rc =
+        clfcn_balance_parse(config->balance, config->comm ? ranks : 0, NULL, &kind, err);
+    if (rc < 0 || config->batch >= ranks) {
+        return rc;
+    }
+    return clfcn_err_set(err, CLFCN_EINVAL, 0,
+                         "--batch %d is the batch of all %d ranks together, and each takes "
+                         "one image at least: raise it or start fewer",
+                         config->batch, ranks);
+}
+
 double clfcn_config_split(const struct clfcn_train_config *config,
                           const struct clfcn_dataset *set)
 {
@@ -371,6 +392,9 @@ int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err
     rc = check_data(config, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_class_weights_check(config->class_weights, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = check_ranks(config, err);
     }
     if (rc < 0) {
         return rc;

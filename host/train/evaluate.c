@@ -4,7 +4,6 @@
 #include "../util/sys.h"
 #include "../util/thread.h"
 #include "../util/trace.h"
-#include "loss_sum.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +30,7 @@ struct evaluation {
     const struct clfcn_batch *batch[CLFCN_NET_SLOTS]; /* NULL: the slot is idle */
     struct judged *judged;                            /* one an image of a batch */
     int judging;                                      /* slot of the batch being judged */
-    struct clfcn_loss_sum loss;
+    int to_count;                                     /* images that still count */
 };
 
 /* Judge image k of the batch; runs in any thread. */
@@ -64,8 +63,8 @@ static void judge_image(void *arg, int k)
     clfcn_trace_end("judge image", begin);
 }
 
-/* Add image k to the result and show it to the caller. */
-static int take_image(struct evaluation *ev, int k, struct clfcn_eval_result *out,
+/* Add image k to the part and show it to the caller. */
+static int take_image(struct evaluation *ev, int k, struct clfcn_eval_part *part,
                       struct clfcn_err *err)
 {
     const struct judged *j = &ev->judged[k];
@@ -75,9 +74,13 @@ static int take_image(struct evaluation *ev, int k, struct clfcn_eval_result *ou
         }
         return j->rc;
     }
-    clfcn_confusion_merge(&out->confusion, &j->confusion);
-    clfcn_loss_sum_merge(&ev->loss, &j->loss, ev->desc->classes);
-    out->images++;
+    if (ev->to_count > 0) {
+        const int rc = clfcn_eval_part_add(part, &j->confusion, &j->loss, err);
+        if (rc < 0) {
+            return rc;
+        }
+        --ev->to_count;
+    }
     if (ev->options->image == NULL) {
         return CLFCN_OK;
     }
@@ -89,7 +92,7 @@ static int take_image(struct evaluation *ev, int k, struct clfcn_eval_result *ou
 
 /* Wait for the slot's inference and judge its images, in parallel but added up in their
  * order. */
-static int finish_batch(struct evaluation *ev, int slot, struct clfcn_eval_result *out,
+static int finish_batch(struct evaluation *ev, int slot, struct clfcn_eval_part *part,
                         struct clfcn_err *err)
 {
     int rc = clfcn_net_wait(ev->net, slot, NULL, err);
@@ -102,7 +105,7 @@ static int finish_batch(struct evaluation *ev, int slot, struct clfcn_eval_resul
     for (int k = 0; k < count; ++k) {
         struct judged *j = &ev->judged[k];
         if (rc == CLFCN_OK) {
-            rc = take_image(ev, k, out, err);
+            rc = take_image(ev, k, part, err);
         }
         free(j->truth);
         free(j->predicted);
@@ -128,7 +131,7 @@ static int start_batch(struct evaluation *ev, int slot, struct clfcn_err *err)
     return rc;
 }
 
-static int evaluate_batches(struct evaluation *ev, struct clfcn_eval_result *out,
+static int evaluate_batches(struct evaluation *ev, struct clfcn_eval_part *part,
                             struct clfcn_err *err)
 {
     const struct clfcn_eval_options *options = ev->options;
@@ -143,7 +146,7 @@ static int evaluate_batches(struct evaluation *ev, struct clfcn_eval_result *out
             rc = start_batch(ev, i % CLFCN_NET_SLOTS, err);
         }
         if (rc == CLFCN_OK && i > 0) {
-            rc = finish_batch(ev, (i - 1) % CLFCN_NET_SLOTS, out, err);
+            rc = finish_batch(ev, (i - 1) % CLFCN_NET_SLOTS, part, err);
             if (rc == CLFCN_OK && options->progress != NULL) {
                 options->progress(options->user, i, steps);
             }
@@ -195,36 +198,59 @@ static void evaluation_finish(struct evaluation *ev)
     free(ev->judged);
 }
 
-int clfcn_evaluate(struct clfcn_net *net, const struct clfcn_dataset *set,
-                   struct clfcn_loader *loader, const struct clfcn_eval_options *options,
-                   struct clfcn_eval_result *out, struct clfcn_err *err)
+int clfcn_evaluate_part(struct clfcn_net *net, const struct clfcn_dataset *set,
+                        struct clfcn_loader *loader,
+                        const struct clfcn_eval_options *options,
+                        struct clfcn_eval_part *part, struct clfcn_err *err)
 {
-    const double start = clfcn_clock(), begin = clfcn_trace_begin();
-    memset(out, 0, sizeof(*out));
+    const double begin = clfcn_trace_begin();
     struct evaluation ev = { .net = net,
                              .set = set,
                              .loader = loader,
                              .options = options,
-                             .desc = clfcn_net_get_desc(net) };
-    int rc = clfcn_confusion_init(&out->confusion, ev.desc->classes, err);
-    if (rc == CLFCN_OK) {
-        rc = evaluation_init(&ev, err);
-    }
+                             .desc = clfcn_net_get_desc(net),
+                             .to_count =
+                                 clfcn_loader_items(loader) - options->only_shown };
+    int rc = evaluation_init(&ev, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_loader_seek(loader, 0, 0, err);
     }
     if (rc == CLFCN_OK) {
-        rc = evaluate_batches(&ev, out, err);
+        rc = evaluate_batches(&ev, part, err);
     }
     evaluation_finish(&ev);
     clfcn_trace_end("evaluate", begin);
-    if (rc < 0) {
-        clfcn_confusion_finish(&out->confusion);
-        return rc;
+    return rc;
+}
+
+int clfcn_evaluate(struct clfcn_comm *comm, struct clfcn_net *net,
+                   const struct clfcn_dataset *set, struct clfcn_loader *loader,
+                   const struct clfcn_eval_options *options,
+                   struct clfcn_eval_result *out, struct clfcn_err *err)
+{
+    const double start = clfcn_clock();
+    const int classes = clfcn_net_get_desc(net)->classes;
+    struct clfcn_eval_part part;
+    memset(out, 0, sizeof(*out));
+    int rc = clfcn_eval_part_init(&part, &options->loss, classes,
+                                  clfcn_comm_rank(comm) == 0, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_evaluate_part(net, set, loader, options, &part, err);
     }
-    clfcn_metrics_compute(&out->confusion, &out->metrics);
-    out->labelled = ev.loss.labelled;
-    out->loss = clfcn_loss_sum_mean(&ev.loss, &options->loss, ev.desc->classes);
-    out->seconds = clfcn_clock() - start;
-    return CLFCN_OK;
+    /* Nobody waits for the sums of a rank that has failed. */
+    rc = clfcn_comm_agree(comm, rc, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_eval_part_merge(&part, comm, err);
+    }
+    if (rc == CLFCN_OK) {
+        out->confusion = part.confusion;
+        part.confusion = (struct clfcn_confusion){ 0 };
+        clfcn_metrics_compute(&out->confusion, &out->metrics);
+        out->images = part.images;
+        out->labelled = part.loss.labelled;
+        out->loss = clfcn_loss_sum_mean(&part.loss, &options->loss, classes);
+        out->seconds = clfcn_clock() - start;
+    }
+    clfcn_eval_part_finish(&part);
+    return rc;
 }

@@ -1,6 +1,7 @@
 #include "loss_sum.h"
 
 #include <math.h>
+#include <string.h>
 
 static double weight_of(const struct clfcn_loss_how *how, int c)
 {
@@ -119,4 +120,38 @@ double clfcn_loss_sum_mean(const struct clfcn_loss_sum *s,
         loss += weight_of(how, c) * s->apart[c] / (s->size[c] + CLFCN_DICE_SMOOTH);
     }
     return loss / clfcn_loss_weight_sum(how->weights, classes);
+}
+
+enum { PLAIN_NUMBERS = 3 };
+
+int clfcn_loss_sum_width(const struct clfcn_loss_how *how, int classes)
+{
+    return PLAIN_NUMBERS + (how->kind == CLFCN_LOSS_DICE ? 2 * classes : 0);
+}
+
+void clfcn_loss_sum_pack(const struct clfcn_loss_sum *s, int classes, double *numbers,
+                         int width)
+{
+    const size_t bytes = (size_t)classes * sizeof(*numbers);
+    numbers[0] = (double)s->labelled;
+    numbers[1] = s->sum;
+    numbers[2] = s->terms;
+    if (width > PLAIN_NUMBERS) {
+        memcpy(numbers + PLAIN_NUMBERS, s->apart, bytes);
+        memcpy(numbers + PLAIN_NUMBERS + classes, s->size, bytes);
+    }
+}
+
+void clfcn_loss_sum_unpack(struct clfcn_loss_sum *s, int classes, const double *numbers,
+                           int width)
+{
+    const size_t bytes = (size_t)classes * sizeof(*numbers);
+    memset(s, 0, sizeof(*s));
+    s->labelled = (int64_t)numbers[0];
+    s->sum = numbers[1];
+    s->terms = numbers[2];
+    if (width > PLAIN_NUMBERS) {
+        memcpy(s->apart, numbers + PLAIN_NUMBERS, bytes);
+        memcpy(s->size, numbers + PLAIN_NUMBERS + classes, bytes);
+    }
 }

@@ -4,6 +4,8 @@
 
 #include "../ops/loss.h"
 
+enum { CLFCN_LOSS_NUMBERS_MAX = 3 + 2 * CLFCN_MAX_CLASSES };
+
 /* Zero-initialised: nothing yet. */
 struct clfcn_loss_sum {
     int64_t labelled;  /* pixels */
@@ -23,5 +25,13 @@ void clfcn_loss_sum_merge(struct clfcn_loss_sum *s, const struct clfcn_loss_sum 
  * labelled. */
 double clfcn_loss_sum_mean(const struct clfcn_loss_sum *s,
                            const struct clfcn_loss_how *how, int classes);
+
+/* A sum as numbers, all of them exact: labelled, sum, terms, and for dice apart [classes]
+ * and size [classes]. How many they are, and there and back. */
+int clfcn_loss_sum_width(const struct clfcn_loss_how *how, int classes);
+void clfcn_loss_sum_pack(const struct clfcn_loss_sum *s, int classes, double *numbers,
+                         int width);
+void clfcn_loss_sum_unpack(struct clfcn_loss_sum *s, int classes, const double *numbers,
+                           int width);
 
 #endif

@@ -28,7 +28,7 @@ int clfcn_measure(struct clfcn_net *net, const struct clfcn_dataset *set,
         rc = clfcn_net_wait(net, s, NULL, err);
     }
     if (rc == CLFCN_OK) {
-        rc = clfcn_evaluate(net, set, loader, &options, &result, err);
+        rc = clfcn_evaluate(NULL, net, set, loader, &options, &result, err);
     }
     if (rc == CLFCN_OK) {
         *out = result.metrics;

@@ -1,4 +1,6 @@
 /* run_data.c - the data sets of a run, their split, and their loaders. */
+#include "../comm/comm.h"
+#include "../data/share.h"
 #include "../util/hash.h"
 #include "class_weights.h"
 #include "config.h"
@@ -128,36 +130,73 @@ static int check_training_set(struct clfcn_run *run, const int *train,
     return CLFCN_OK;
 }
 
-/* What the options ask for that not every set allows. A run that is resumed has its
- * weights. */
-static int settle_options(struct clfcn_run *run, const int *train, struct clfcn_err *err)
+/* What the options ask for that not every set allows. */
+static int check_options(const struct clfcn_run *run, struct clfcn_err *err)
+{
+    return run->config.early_stop == 0 || run->val_count > 0
+               ? CLFCN_OK
+               : clfcn_err_set(
+                     err, CLFCN_EINVAL, 0,
+                     "--early-stop goes by the mean IoU in validation, and there is "
+                     "none: give --val or --val-fraction");
+}
+
+/* What ranks have found each by itself is compared, class weights are found together, and
+ * the batch is divided. rc: how it went so far. A run that is resumed has its weights. */
+static int settle(struct clfcn_run *run, const int *train, int rc, struct clfcn_err *err)
 {
     const struct clfcn_train_config *config = &run->config;
     struct clfcn_train_state *s = &run->state;
-    if (config->early_stop > 0 && run->val_count == 0) {
-        return clfcn_err_set(
-            err, CLFCN_EINVAL, 0,
-            "--early-stop goes by the mean IoU in validation, and there is "
-            "none: give --val or --val-fraction");
+    rc = clfcn_comm_agree(config->comm, rc, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_run_same_data(run, err);
     }
-    return run->resumed ? CLFCN_OK
-                        : clfcn_class_weights_find(config->class_weights, run->set, train,
-                                                   run->train_count, s->class_weights,
-                                                   &s->class_weight_count, err);
+    if (rc == CLFCN_OK && !run->resumed) {
+        rc = clfcn_class_weights_find(config->comm, config->class_weights, run->set,
+                                      train, run->train_count, s->class_weights,
+                                      &s->class_weight_count, err);
+        rc = clfcn_comm_agree(config->comm, rc, err);
+    }
+    return rc < 0 ? rc : clfcn_run_share_out(run, err);
+}
+
+/* Which of count images to evaluate are this rank's, where there is validation; the first
+ * rank has those that are shown, too, though others may judge them. Without validation
+ * nothing is judged. */
+static void choose_part(struct clfcn_run *run, int count, int *first, int *part)
+{
+    const struct clfcn_comm *comm = run->config.comm;
+    const bool writes = clfcn_comm_rank(comm) == 0;
+    *first = 0;
+    *part = run->val_count > 0 || writes ? count : 0;
+    if (run->val_count > 0) {
+        clfcn_share_range(count, run->ranks.shares, clfcn_comm_size(comm),
+                          clfcn_comm_rank(comm), first, part);
+    }
+    const int shown = count < CLFCN_RUN_SAMPLES ? count : CLFCN_RUN_SAMPLES;
+    run->only_shown = writes && *part < shown ? shown - *part : 0;
+    *part += run->only_shown;
 }
 
 static int start_loaders(struct clfcn_run *run, const int *train, const int *eval,
                          int eval_count, struct clfcn_err *err)
 {
     const struct clfcn_train_config *config = &run->config;
-    const size_t share = config->cache_bytes / (size_t)(run->train_count + eval_count);
+    int first, part;
+    choose_part(run, eval_count, &first, &part);
+    /* Of all ranks on this host: each sees other pictures in every epoch. */
+    const size_t cache =
+        config->cache_bytes / (size_t)clfcn_comm_local_size(config->comm);
+    const size_t share = cache / (size_t)(run->train_count + eval_count);
     struct clfcn_loader_desc desc = {
         .set = run->set,
         .items = train,
         .item_count = run->train_count,
         .width = config->width,
         .height = config->height,
-        .batch = config->batch,
+        .batch = clfcn_run_share(run),
+        .of_batch = config->batch,
+        .first = run->ranks.first,
         .resize = config->resize,
         .augment = config->augment,
         .shuffle = config->shuffle,
@@ -172,12 +211,13 @@ static int start_loaders(struct clfcn_run *run, const int *train, const int *eva
     }
     run->steps = clfcn_loader_steps(run->train_loader);
     desc.set = run->eval_set;
-    desc.items = eval;
-    desc.item_count = eval_count;
+    desc.items = eval + first;
+    desc.item_count = part;
+    desc.of_batch = desc.first = 0;
     desc.augment = (struct clfcn_augment){ 0 };
     desc.shuffle = false;
     desc.drop_last = false;
-    desc.cache_bytes = share * (size_t)eval_count;
+    desc.cache_bytes = share * (size_t)part;
     return clfcn_loader_create(&desc, &run->eval_loader, err);
 }
 
@@ -195,8 +235,9 @@ int clfcn_run_open_data(struct clfcn_run *run, struct clfcn_err *err)
         rc = check_training_set(run, train, err);
     }
     if (rc == CLFCN_OK) {
-        rc = settle_options(run, train, err);
+        rc = check_options(run, err);
     }
+    rc = settle(run, train, rc, err);
     if (rc == CLFCN_OK && run->val_count > 0) {
         rc = start_loaders(run, train, val, run->val_count, err);
     } else if (rc == CLFCN_OK) {

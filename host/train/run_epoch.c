@@ -1,5 +1,7 @@
 /* run_epoch.c - what follows an epoch's last step: validation, samples, events,
  * checkpoints. */
+#include "../comm/comm.h"
+#include "../net/unite.h"
 #include "../util/path.h"
 #include "evaluate.h"
 #include "run.h"
@@ -48,7 +50,8 @@ static int take_image(void *user, int item, const float *logits, size_t plane_st
                       int height, struct clfcn_err *err)
 {
     struct epoch_eval *eval = user;
-    if (eval->sampled == CLFCN_RUN_SAMPLES) {
+    if (eval->sampled == CLFCN_RUN_SAMPLES ||
+        clfcn_comm_rank(eval->run->config.comm) != 0) {
         return CLFCN_OK;
     }
     eval->sampled++;
@@ -66,6 +69,13 @@ static void show_progress(void *user, int done, int total)
                                                 .validating = true });
 }
 
+int clfcn_run_unite_statistics(struct clfcn_run *run, struct clfcn_err *err)
+{
+    const double part = (double)clfcn_run_share(run) / run->config.batch;
+    return run->ranks.sync_batchnorm ? CLFCN_OK
+                                     : clfcn_net_unite_statistics(run->net, part, err);
+}
+
 static int evaluate(struct clfcn_run *run, struct clfcn_eval_result *out,
                     struct clfcn_err *err)
 {
@@ -76,16 +86,22 @@ static int evaluate(struct clfcn_run *run, struct clfcn_eval_result *out,
         .progress = show_progress,
         .stop = run->callbacks.stop,
         .user = &eval,
+        .only_shown = run->only_shown,
     };
-    int rc =
-        clfcn_evaluate(run->net, run->eval_set, run->eval_loader, &options, out, err);
+    int rc = clfcn_run_unite_statistics(run, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = clfcn_evaluate(run->config.comm, run->net, run->eval_set, run->eval_loader,
+                        &options, out, err);
     if (rc < 0) {
         return rc;
     }
     run->eval_s = out->seconds;
     if (out->labelled > 0 && !isfinite(out->loss)) {
         clfcn_confusion_finish(&out->confusion);
-        return clfcn_run_not_finite(run, "evaluation loss", err);
+        rc = clfcn_run_not_finite(run, "evaluation loss", err);
+        return clfcn_comm_agree(run->config.comm, rc, err); /* it is so in all */
     }
     return CLFCN_OK;
 }
@@ -175,12 +191,14 @@ int clfcn_run_end_epoch(struct clfcn_run *run, struct clfcn_err *err)
     const struct clfcn_eval_result *result = run->val_count > 0 ? &evaluated : NULL;
     const double train_loss = s->epoch_loss_sum / run->steps;
     json_t *event = epoch_event(run, train_loss, evaluated.seconds, result);
+    rc = clfcn_run_ranks_event(run, event, err);
     s->epoch++;
     s->epoch_step = 0;
     s->epoch_loss_sum = s->epoch_seconds = s->epoch_wait = 0;
     run->unsaved = true;
     const bool best = is_best(run, train_loss, result);
-    rc = clfcn_runlog_event(run->log, "epoch", event, err);
+    const int logged = clfcn_runlog_event(run->log, "epoch", event, err);
+    rc = rc < 0 ? rc : clfcn_comm_agree(run->config.comm, logged, err);
     if (rc == CLFCN_OK) {
         rc = save_epoch(run, best, err);
     }

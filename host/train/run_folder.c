@@ -1,4 +1,5 @@
 /* run_folder.c - a run's folder: taken into use, resumed from. */
+#include "../comm/comm.h"
 #include "../util/path.h"
 #include "config.h"
 #include "run.h"
@@ -139,6 +140,9 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
     run->config.cache_bytes = requested->cache_bytes;
     run->config.workspace_bytes = requested->workspace_bytes;
     run->config.mem_bytes = requested->mem_bytes;
+    run->config.balance = requested->balance;
+    run->config.exchange = requested->exchange;
+    run->config.comm = requested->comm;
     run->config.pause_on_battery = requested->pause_on_battery;
     run->config.max_celsius = requested->max_celsius;
     return rc;
@@ -164,43 +168,56 @@ static int take_folder(struct clfcn_run *run, struct clfcn_err *err)
     return rc;
 }
 
+/* Make the folder and what lies in it. */
+static int make_folders(struct clfcn_run *run, struct clfcn_err *err)
+{
+    int rc = make_folder(run, "checkpoints", err);
+    return rc < 0 ? rc : make_folder(run, "samples", err);
+}
+
+/* The part of the one that writes. */
+static int open_to_write(struct clfcn_run *run, const struct clfcn_train_config *config,
+                         bool resume, struct clfcn_err *err)
+{
+    int rc = CLFCN_OK;
+    if (resume && !clfcn_path_is_dir(config->out)) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "cannot resume: there is no folder %s",
+                             config->out);
+    }
+    if (!resume) {
+        rc = clfcn_path_mkdir(config->out, 0777, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = take_folder(run, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = resume ? read_run(run, config, err) : refuse_existing_run(run, err);
+    }
+    return rc < 0 ? rc : make_folders(run, err);
+}
+
 int clfcn_run_open_folder(struct clfcn_run *run, const struct clfcn_train_config *config,
                           bool resume, struct clfcn_err *err)
 {
+    const bool writes = clfcn_comm_rank(config->comm) == 0;
     run->config = *config;
+    int rc = CLFCN_OK;
     if (config->out == NULL) {
-        return clfcn_err_set(err, CLFCN_EINVAL, 0, "no run folder: give --out DIR");
-    }
-    int rc;
-    if (resume) {
-        if (!clfcn_path_is_dir(config->out)) {
-            return clfcn_err_set(err, CLFCN_EDATA, 0,
-                                 "cannot resume: there is no folder %s", config->out);
-        }
-    } else {
+        rc = clfcn_err_set(err, CLFCN_EINVAL, 0, "no run folder: give --out DIR");
+    } else if (!resume) {
         rc = clfcn_config_check(config, err);
-        if (rc < 0) {
-            return rc;
-        }
-        rc = clfcn_path_mkdir(config->out, 0777, err);
-        if (rc < 0) {
-            return rc;
-        }
     }
-    rc = take_folder(run, err);
-    if (rc == CLFCN_OK) {
-        rc = resume ? read_run(run, config, err) : refuse_existing_run(run, err);
+    if (rc == CLFCN_OK && writes) {
+        rc = open_to_write(run, config, resume, err);
+    }
+    rc = clfcn_comm_agree(config->comm, rc, err);
+    if (rc == CLFCN_OK && resume && !writes) {
+        rc = read_run(run, config, err);
     }
     if (rc == CLFCN_OK && resume) {
         rc = clfcn_config_check(&run->config, err);
     }
-    if (rc == CLFCN_OK) {
-        rc = make_folder(run, "checkpoints", err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = make_folder(run, "samples", err);
-    }
-    return rc;
+    return clfcn_comm_agree(config->comm, rc, err);
 }
 
 int clfcn_run_write_config(const struct clfcn_run *run, struct clfcn_err *err)

@@ -1,4 +1,7 @@
 /* run_save.c - checkpoints of a run, brought to the disk while it goes on. */
+#include "../comm/comm.h"
+#include "../net/unite.h"
+#include "../util/log.h"
 #include "../util/trace.h"
 #include "run.h"
 
@@ -42,12 +45,35 @@ int clfcn_run_save_end(struct clfcn_run *run, struct clfcn_err *err)
     return rc;
 }
 
+/* What all ranks go on with is what the checkpoint holds. */
+static int unite(struct clfcn_run *run, struct clfcn_err *err)
+{
+    int changed = 0;
+    int rc = clfcn_run_unite_statistics(run, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_net_unite(run->net, &changed, err);
+    }
+    if (rc == CLFCN_OK && changed > 0) {
+        clfcn_debug("%d tensors were rounded otherwise in some rank: now as in rank 0",
+                    changed);
+    }
+    return rc;
+}
+
 int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *err)
 {
     struct clfcn_save *save = &run->save;
     int rc = clfcn_run_save_end(run, err);
+    if (rc == CLFCN_OK) {
+        rc = unite(run, err);
+    }
     if (rc < 0) {
         return rc;
+    }
+    clfcn_comm_be_patient(run->config.comm);
+    if (clfcn_comm_rank(run->config.comm) != 0) {
+        run->unsaved = run->unsaved && strcmp(name, "last") != 0;
+        return CLFCN_OK;
     }
     char file[64];
     snprintf(file, sizeof(file), "checkpoints/%s.safetensors", name);
@@ -62,7 +88,7 @@ int clfcn_run_save(struct clfcn_run *run, const char *name, struct clfcn_err *er
     }
     rc = clfcn_checkpoint_write(run->net, save->path, &run->config,
                                 clfcn_dataset_get_classes(run->set), &run->state,
-                                &save->writer, err);
+                                clfcn_run_ranks_to_checkpoint(run), &save->writer, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_thread_start(&save->thread, commit, save, err);
     }

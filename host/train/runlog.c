@@ -103,6 +103,10 @@ static char *to_line(const char *event, json_t *object)
 int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *object,
                        struct clfcn_err *err)
 {
+    if (log == NULL) {
+        json_decref(object);
+        return CLFCN_OK;
+    }
     char *text = to_line(event, object);
     json_decref(object);
     if (text == NULL) {
@@ -127,10 +131,10 @@ int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *obje
 
 uint64_t clfcn_runlog_bytes(const struct clfcn_runlog *log)
 {
-    return log->bytes;
+    return log != NULL ? log->bytes : 0;
 }
 
 int clfcn_runlog_sync(struct clfcn_runlog *log, struct clfcn_err *err)
 {
-    return clfcn_file_sync(log->f, log->path, err);
+    return log != NULL ? clfcn_file_sync(log->f, log->path, err) : CLFCN_OK;
 }

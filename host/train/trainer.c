@@ -1,5 +1,6 @@
 /* trainer.c - the steps of a run, two under way at a time, from start event to end event.
  */
+#include "../comm/comm.h"
 #include "../device/dev.h"
 #include "../util/log.h"
 #include "../util/sys.h"
@@ -58,6 +59,8 @@ void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progr
     progress.lr = lr_of_step(run, run->state.step > 0 ? run->state.step - 1 : 0);
     progress.images_per_s = run->step_s > 0 ? run->config.batch / run->step_s : 0;
     progress.remaining_s = remaining_seconds(run);
+    progress.ranks = clfcn_comm_size(run->config.comm);
+    progress.rank = progress.ranks > 1 ? run->ranks.progress : NULL;
     run->callbacks.progress(run->callbacks.user, &progress);
 }
 
@@ -102,15 +105,18 @@ static int start_step(struct clfcn_run *run, struct clfcn_err *err)
     }
     if (rc == CLFCN_OK) {
         run->queued++;
+        run->exchanged[slot] = clfcn_clock();
     }
     return rc;
 }
 
-/* The clock of the step just done; returns its seconds. */
-static double take_step_time(struct clfcn_run *run, bool first)
+/* The clock of the step just done; returns its seconds. Among several ranks a step is as
+ * good as done when its gradients are exchanged, which enqueueing it has waited for. */
+static double take_step_time(struct clfcn_run *run, int slot, bool first)
 {
     clfcn_trace_end("step", run->last_done);
-    const double now = clfcn_clock(), seconds = now - run->last_done;
+    const double now = run->config.comm != NULL ? run->exchanged[slot] : clfcn_clock();
+    const double seconds = now - run->last_done;
     run->last_done = now;
     run->state.epoch_seconds += seconds;
     run->state.epoch_wait += clfcn_loader_take_wait(run->train_loader);
@@ -151,7 +157,8 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     s->epoch_step++;
     s->epoch_loss_sum += loss;
     run->unsaved = true;
-    const double seconds = take_step_time(run, first);
+    const double seconds = take_step_time(run, slot, first);
+    clfcn_run_note_step(run, seconds);
     rc = clfcn_run_save_end(run, err);
     if (rc < 0) {
         return rc;
@@ -159,7 +166,14 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     const double norm =
         run->config.clip_grad > 0 ? (double)clfcn_net_gradient_norm(run->net, slot) : 0;
     if (!isfinite(loss) || !isfinite(norm)) {
-        return clfcn_run_not_finite(run, isfinite(loss) ? "gradient norm" : "loss", err);
+        rc = clfcn_run_not_finite(run, isfinite(loss) ? "gradient norm" : "loss", err);
+    }
+    /* The loss is the same in all ranks, a norm is each device's own. */
+    if (!isfinite(loss) || run->config.clip_grad > 0) {
+        rc = clfcn_comm_agree(run->config.comm, rc, err);
+    }
+    if (rc < 0) {
+        return rc;
     }
     rc = clfcn_runlog_event(run->log, "step",
                             step_event(run, (double)loss, norm, seconds), err);
@@ -175,10 +189,14 @@ static int train_steps(struct clfcn_run *run, int64_t until, struct clfcn_err *e
 {
     bool first = true;
     run->last_done = clfcn_clock();
+    clfcn_comm_take_wait(run->config.comm);
     while (run->state.step < until) {
-        int rc = CLFCN_OK;
-        const bool rest = clfcn_pause_due(&run->pause);
-        if (clfcn_run_stopped(run)) {
+        int rc = clfcn_run_look(run, err);
+        const bool rest = run->rest != CLFCN_PAUSE_NONE;
+        if (rc < 0) {
+            return rc;
+        }
+        if (run->stopped) {
             until = run->queued; /* what is under way is still waited for */
         } else if (rest && run->queued == run->state.step) {
             rc = clfcn_run_pause(run, err);
@@ -249,8 +267,9 @@ static int train_epochs(struct clfcn_run *run, struct clfcn_err *err)
 {
     int rc = CLFCN_OK;
     while (rc == CLFCN_OK && !is_complete(run)) {
-        if (clfcn_run_stopped(run)) {
-            return CLFCN_EINTR;
+        rc = clfcn_run_look(run, err);
+        if (rc < 0 || run->stopped) {
+            return rc < 0 ? rc : clfcn_comm_agree(run->config.comm, CLFCN_EINTR, err);
         }
         if (run->state.epoch_step == run->steps) {
             rc = clfcn_run_end_epoch(run, err);
@@ -296,13 +315,14 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
     const struct clfcn_device_info *info = clfcn_dev_get_info(run->dev);
     const struct clfcn_train_config *config = &run->config;
     struct clfcn_net_memory memory;
-    char time[32];
+    char time[32], title[256];
+    clfcn_dev_title(run->dev, title, sizeof(title));
     clfcn_net_get_memory(run->net, &memory);
     clfcn_clock_iso(time, sizeof(time));
     json_t *event = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, "
         "s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I}",
-        "version", clfcn_version(), "time", time, "device", info->name, "driver",
+        "version", clfcn_version(), "time", time, "device", title, "driver",
         info->driver, "platform", info->platform, "resumed", (int)run->resumed, "arch",
         clfcn_arch_name(config->arch), "backbone", clfcn_backbone_name(config->backbone),
         "size", json_sprintf("%dx%d", config->width, config->height), "batch",
@@ -315,6 +335,12 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
     if (event != NULL && run->state.class_weight_count > 0) {
         json_object_set_new(event, "class_weights",
                             clfcn_class_weights_to_json(&run->state));
+    }
+    if (event != NULL && config->comm != NULL) {
+        json_object_set_new(event, "ranks", clfcn_run_ranks_to_json(run));
+        json_object_set_new(event, "sync_bn", json_boolean(run->ranks.sync_batchnorm));
+        json_object_set_new(event, "exchange",
+                            json_string(clfcn_wire_name(config->exchange)));
     }
     return clfcn_runlog_event(run->log, "start", event, err);
 }
@@ -341,17 +367,23 @@ static int log_end(struct clfcn_run *run, int rc, const char *message, double se
 /* Network and log at the state's position; a new run's first checkpoint. */
 static int begin(struct clfcn_run *run, struct clfcn_err *err)
 {
-    int rc = clfcn_run_write_config(run, err);
+    const bool writes = clfcn_comm_rank(run->config.comm) == 0;
+    int rc = writes ? clfcn_run_write_config(run, err) : CLFCN_OK;
+    rc = clfcn_comm_agree(run->config.comm, rc, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_run_open_net(run, err);
     }
-    if (rc == CLFCN_OK) {
+    if (rc < 0) {
+        return rc; /* the others know, or will hear of it when this one leaves */
+    }
+    if (writes) {
         rc = clfcn_runlog_open(run->config.out, run->state.log_bytes, &run->callbacks,
                                &run->log, err);
     }
     if (rc == CLFCN_OK) {
         rc = log_start(run, err);
     }
+    rc = clfcn_comm_agree(run->config.comm, rc, err);
     if (rc == CLFCN_OK && !run->resumed) {
         rc = clfcn_run_save(run, "last", err);
     }
@@ -370,6 +402,11 @@ static int settle(struct clfcn_run *run, int rc, struct clfcn_err *cause)
     }
     if (saved == CLFCN_OK) {
         saved = clfcn_run_save_end(run, failed ? &ignored : cause);
+    }
+    if (rc == CLFCN_ECOMM && cause->code == rc) {
+        clfcn_err_add(cause, "; the last checkpoint is %s/checkpoints/last.safetensors: go "
+                             "on with --resume %s, with as many ranks as there are",
+                      run->config.out, run->config.out);
     }
     if (rc == CLFCN_EINTR && saved == CLFCN_OK) {
         return clfcn_err_set(cause, CLFCN_EINTR, 0,
@@ -415,8 +452,7 @@ static int train(struct clfcn_run *run, struct clfcn_err *err)
 static void finish(struct clfcn_run *run)
 {
     for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
-        if (run->batch[s] !=
-            NULL) { /* after an error: the device may still use its memory */
+        if (run->batch[s]) { /* after an error: the device may still use its memory */
             clfcn_net_wait(run->net, s, NULL, NULL);
             clfcn_loader_release(run->train_loader, run->batch[s]);
         }
@@ -431,6 +467,7 @@ static void finish(struct clfcn_run *run)
     clfcn_weights_close(&run->last);
     clfcn_checkpoint_info_free(&run->info);
     json_decref(run->config_json);
+    clfcn_run_ranks_free(&run->ranks);
     clfcn_lock_release(&run->lock);
 }
 
@@ -438,12 +475,18 @@ int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
                 bool resume, const struct clfcn_train_callbacks *callbacks,
                 struct clfcn_err *err)
 {
-    struct clfcn_run run = { .dev = dev, .lock = { .fd = -1 } };
+    const struct clfcn_train_callbacks none = { 0 };
+    struct clfcn_run run = { .dev = dev,
+                             .callbacks = callbacks != NULL ? *callbacks : none,
+                             .lock = { .fd = -1 } };
     run.state.best_mean_iou = run.state.best_train_loss = NAN;
-    if (callbacks != NULL) {
-        run.callbacks = *callbacks;
-    }
     int rc = clfcn_pause_start(&run.pause, config, run.callbacks.pause, err);
+    rc = clfcn_comm_agree(config->comm, rc, err);
+    if (rc == CLFCN_OK) {
+        char title[256];
+        clfcn_dev_title(dev, title, sizeof(title));
+        rc = clfcn_comm_introduce(config->comm, title, err);
+    }
     if (rc == CLFCN_OK) {
         rc = clfcn_run_open_folder(&run, config, resume, err);
     }

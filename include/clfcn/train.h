@@ -65,7 +65,15 @@ struct clfcn_train_config {
     size_t cache_bytes;     /**< host memory for decoded images */
     size_t workspace_bytes; /**< see struct clfcn_net_options */
     size_t mem_bytes;       /**< likewise */
+    /** How ranks share out a batch, `batch` being that of all together: "auto", by measured
+     * speed, "equal", or in a proportion such as "2:1:1"; NULL: auto. */
+    const char *balance;
+    enum clfcn_sync_bn sync_bn; /**< auto: where the smallest share has fewer than 8 images */
+    enum clfcn_wire exchange;   /**< how gradients travel */
     /* What follows is about this machine at this time, and not kept with the run. */
+    /** Ranks that train together: all call clfcn_train() with the same configuration, and
+     * rank 0 alone writes. Borrowed, for the call; NULL: this process alone. */
+    struct clfcn_comm *comm;
     bool pause_on_battery;  /**< wait while the machine runs on battery */
     double max_celsius;     /**< wait while its hottest sensor is above, until it is 5
                                degrees below; 0: no limit */
@@ -76,6 +84,12 @@ CLFCN_API void clfcn_train_defaults(struct clfcn_train_config *config);
 /** One line of the run's log as JSON text, without newline. Borrowed for the call. */
 typedef void (*clfcn_event_fn)(void *user, const char *event, const char *json);
 
+/** What one of several ranks does, lately. */
+struct clfcn_rank_progress {
+    double images_per_s; /**< of its share, while it does not wait; 0: not known yet */
+    double wait;         /**< 0 .. 1: the part of its time that it waits for others */
+};
+
 /** Progress of the current epoch, called after every step. */
 struct clfcn_progress {
     int epoch, epochs; /**< epoch counts from 0 */
@@ -85,6 +99,8 @@ struct clfcn_progress {
     double images_per_s;
     double remaining_s; /**< of the whole run, validation included; < 0: not known yet */
     bool validating;
+    int ranks; /**< 1: this process alone */
+    const struct clfcn_rank_progress *rank; /**< [ranks]; NULL for one. For the call. */
 };
 typedef void (*clfcn_progress_fn)(void *user, const struct clfcn_progress *progress);
 
@@ -105,10 +121,11 @@ struct clfcn_train_callbacks {
  * @param dev     Borrowed.
  * @param config  Copied. With resume, only out, set, val_set, epochs, max_steps,
  * save_every, save_steps, early_stop, gemm, workers, cache_bytes, workspace_bytes,
- * mem_bytes, pause_on_battery and max_celsius are taken from it. A run that was killed
- * before its first checkpoint starts anew with its config.json.
+ * mem_bytes, balance, exchange, comm, pause_on_battery and max_celsius are taken from it.
+ * A run that was killed before its first checkpoint starts anew with its config.json.
  * @return CLFCN_OK; CLFCN_EINTR if stopped, the state being saved; CLFCN_EINVAL also if
- *         the machine shows no sensor that an option needs; else the first error.
+ *         the machine shows no sensor that an option needs; CLFCN_ECOMM if another rank
+ *         is gone or failed; else the first error.
  */
 CLFCN_API int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
                           bool resume, const struct clfcn_train_callbacks *callbacks,

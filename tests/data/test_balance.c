@@ -30,7 +30,7 @@ static void assert_weights(const struct clfcn_dataset *set, const int *items, in
 {
     float weights[4] = { NAN, NAN, NAN, NAN };
     struct clfcn_err err;
-    if (clfcn_balance(set, items, count, weights, &err) < 0) {
+    if (clfcn_balance(NULL, set, items, count, weights, &err) < 0) {
         fail_msg("%s", err.msg);
     }
     for (int c = 0; c < 4; ++c) {
@@ -68,10 +68,10 @@ static void test_bad_masks(void **state)
     const int item = 0;
     assert_int_equal(clfcn_dataset_open(dir, &set, NULL), CLFCN_OK);
     make_gray_file(in(dir, "masks/0.png"), 4, 2, nothing);
-    assert_int_equal(clfcn_balance(set, &item, 1, weights, &err), CLFCN_EDATA);
+    assert_int_equal(clfcn_balance(NULL, set, &item, 1, weights, &err), CLFCN_EDATA);
     assert_contains(err.msg, "no pixel");
     make_text_file(in(dir, "masks/0.png"), "not a picture");
-    assert_int_equal(clfcn_balance(set, &item, 1, weights, &err), CLFCN_EDATA);
+    assert_int_equal(clfcn_balance(NULL, set, &item, 1, weights, &err), CLFCN_EDATA);
     assert_contains(err.msg, "0.png");
     clfcn_dataset_destroy(&set);
     remove_dir(dir);

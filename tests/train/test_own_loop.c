@@ -3,6 +3,7 @@
 #include <clfcn/clfcn.h>
 
 #include "../../host/net/weights_file.h"
+#include "../../host/train/evaluate.h"
 #include "scratch.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -168,6 +169,64 @@ static void test_same_bits_as_a_run(void **state)
     clfcn_weights_close(&b);
 }
 
+/* What a range of the pictures comes to. shown: of them, at the end, to be shown only. */
+static void evaluate_range(struct clfcn_net *net, const struct clfcn_loss_how *how,
+                           int first, int count, int shown,
+                           struct clfcn_eval_part *part)
+{
+    static const int items[PICTURES + 1] = { 0, 1, 2, 3, 4, 5, 6 };
+    const struct clfcn_loader_desc load = { .set = set,
+                                            .items = items + first,
+                                            .item_count = count,
+                                            .width = SIDE,
+                                            .height = SIDE,
+                                            .batch = BATCH };
+    const struct clfcn_eval_options options = { .loss = *how, .only_shown = shown };
+    struct clfcn_loader *loader;
+    struct clfcn_err err;
+    ok(clfcn_loader_create(&load, &loader, &err), &err);
+    ok(clfcn_eval_part_init(part, how, 2, first == 0, &err), &err);
+    ok(clfcn_evaluate_part(net, set, loader, &options, part, &err), &err);
+    clfcn_loader_destroy(&loader);
+}
+
+/* Ranges evaluated one by one have the bits of all at once, though a picture lies in
+ * another place of another batch. */
+static void test_ranges_make_the_whole(void **state)
+{
+    static const int cuts[][2] = { { 1, 4 }, { 3, 3 }, { 0, 5 }, { 2, 7 } };
+    struct clfcn_net *net = new_net(false);
+    for (int kind = 0; kind <= CLFCN_LOSS_FOCAL; ++kind) {
+        const struct clfcn_loss_how how = { .kind = (enum clfcn_loss)kind, .gamma = 2 };
+        struct clfcn_eval_part whole, parts[3];
+        evaluate_range(net, &how, 0, PICTURES, 0, &whole);
+        for (int v = 0; v < 4; ++v) {
+            const int a = cuts[v][0], b = cuts[v][1];
+            const int shown = PICTURES - a < 2 ? PICTURES - a : 2;
+            evaluate_range(net, &how, 0, a + shown, shown, &parts[0]);
+            evaluate_range(net, &how, a, b - a, 0, &parts[1]);
+            evaluate_range(net, &how, b, PICTURES - b, 0, &parts[2]);
+            if (a == 0) { /* the ranges that begin at 0 have kept nothing apart */
+                clfcn_loss_sum_merge(&parts[0].loss, &parts[1].loss, 2);
+            }
+            for (int r = 1; r < 3; ++r) {
+                clfcn_eval_part_fold(&parts[r], &parts[0].loss);
+                clfcn_confusion_merge(&parts[0].confusion, &parts[r].confusion);
+                parts[0].images += parts[r].images;
+            }
+            assert_int_equal(parts[0].images, PICTURES);
+            assert_memory_equal(&parts[0].loss, &whole.loss, sizeof(whole.loss));
+            assert_memory_equal(parts[0].confusion.counts, whole.confusion.counts,
+                                4 * sizeof(uint64_t));
+            for (int r = 0; r < 3; ++r) {
+                clfcn_eval_part_finish(&parts[r]);
+            }
+        }
+        clfcn_eval_part_finish(&whole);
+    }
+    clfcn_net_destroy(&net);
+}
+
 static void refused(int rc, const struct clfcn_err *err, const char *why)
 {
     assert_int_equal(rc, CLFCN_EINVAL);
@@ -219,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits_as_a_run),
+        cmocka_unit_test(test_ranges_make_the_whole),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, make, unmake);
