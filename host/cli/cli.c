@@ -1,10 +1,13 @@
 /* cli.c - what every subcommand shares: messages, devices, inputs, output. */
 #include "cli.h"
+#include "../comm/comm.h"
 #include "../util/sys.h"
+#include "job.h"
 #include "profile.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void log_line(void *user, enum clfcn_log_level level, const char *msg)
 {
@@ -18,7 +21,11 @@ static void log_line(void *user, enum clfcn_log_level level, const char *msg)
         [CLFCN_LOG_INFO] = { CLFCN_TERM_PLAIN, "" },
         [CLFCN_LOG_DEBUG] = { CLFCN_TERM_PLAIN, "debug: " },
     };
-    cli_screen_print(&env->screen, stderr, "%s%s%s%s\n",
+    char rank[32] = "";
+    if (!cli_job_leads(env)) {
+        snprintf(rank, sizeof(rank), "rank %d: ", clfcn_comm_rank(env->comm));
+    }
+    cli_screen_print(&env->screen, stderr, "%s%s%s%s%s\n", rank,
                      clfcn_term_style(stderr, prefix[level].style), prefix[level].text,
                      clfcn_term_style(stderr, CLFCN_TERM_PLAIN), msg);
 }
@@ -28,23 +35,31 @@ void cli_log_start(struct cli_env *env)
     enum clfcn_log_level level = env->verbose ? CLFCN_LOG_DEBUG
                                  : env->quiet ? CLFCN_LOG_WARN
                                               : CLFCN_LOG_INFO;
-    clfcn_log_set(level, log_line, env);
+    env->quiet = env->quiet || !cli_job_leads(env);
+    clfcn_log_set(level, cli_job_leads(env) || env->verbose ? log_line : NULL, env);
 }
 
-int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_err *err)
+static int check_options(struct cli_env *env, struct clfcn_err *err)
 {
     const double ms = env->max_kernel_ms;
-    *dev = NULL;
     if (!(ms >= 0) && ms != CLI_KERNEL_MS_DEFAULT) {
         return clfcn_err_set(err, CLFCN_EINVAL, 0,
                              "--max-kernel-ms must be at least 0, not %g", ms);
     }
-    int rc = cli_profile_check(env, err);
-    if (rc == CLFCN_OK) {
+    return cli_profile_check(env, err);
+}
+
+int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_err *err)
+{
+    *dev = NULL;
+    int rc = check_options(env, err);
+    if (env->comm) {
+        rc = cli_job_device_open(env, rc, dev, err);
+    } else if (rc == CLFCN_OK) {
         rc = clfcn_dev_open(env->device, dev, err);
     }
-    if (rc == CLFCN_OK && ms >= 0) {
-        rc = clfcn_dev_limit_kernels(*dev, ms, err);
+    if (rc == CLFCN_OK && env->max_kernel_ms >= 0) {
+        rc = clfcn_dev_limit_kernels(*dev, env->max_kernel_ms, err);
     }
     if (rc < 0) {
         return rc;
@@ -54,7 +69,8 @@ int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_er
         clfcn_dev_describe(clfcn_dev_get_info(*dev), text, sizeof(text));
         cli_screen_print(
             &env->screen, stderr,
-            "device: %s; choose another with --device, see 'clfcn devices'\n", text);
+            "device: %s%s%s; choose another with --device, see 'clfcn devices'\n", text,
+            (*dev)->part[0] ? ", " : "", (*dev)->part);
     }
     return CLFCN_OK;
 }

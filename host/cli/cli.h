@@ -5,6 +5,7 @@
 #include "../data/dataset.h"
 #include "../device/dev.h"
 #include "screen.h"
+#include <clfcn/comm.h>
 #include <jansson.h>
 
 struct cli_env;
@@ -35,6 +36,8 @@ struct cli_env {
     const struct cli_command *command; /* NULL before it is known */
     cli_help_fn help;
     const char *device; /* --device */
+    struct clfcn_comm *comm; /* the other ranks (job.h); NULL: this process alone */
+    bool told;               /* the command's error has been printed already */
     bool json, quiet, verbose;
     double max_kernel_ms; /* --max-kernel-ms, or CLI_KERNEL_MS_DEFAULT */
     struct cli_screen screen;
@@ -63,7 +66,9 @@ int cmd_tune(struct cli_env *env, int argc, char **argv, struct clfcn_err *err);
 /* Send the library's messages to stderr, as many as --quiet and -v ask for. */
 void cli_log_start(struct cli_env *env);
 
-/* Open the device that --device names and say once which it is. */
+/* Open the device that --device names, or this rank's one of those that it names, and say
+ * once which it is. Collective where env->comm is set: fails in all ranks if it does in
+ * one. */
 int cli_device_open(struct cli_env *env, struct clfcn_dev **dev, struct clfcn_err *err);
 
 /* An error's one line on stderr. */

@@ -1,8 +1,10 @@
 /* cmd_train.c - clfcn train: a new run, or on with one that was stopped. */
+#include "../comm/comm.h"
 #include "../train/checkpoint.h"
 #include "../train/config.h"
 #include "../util/path.h"
 #include "../util/sys.h"
+#include "job.h"
 #include "options.h"
 #include "profile.h"
 #include "train_view.h"
@@ -199,7 +201,7 @@ static int train(struct train_view *view, const struct clfcn_train_config *confi
     }
     int rc = clfcn_train(dev, config, resume, &callbacks, err);
     cli_screen_clear(&env->screen);
-    if (rc == CLFCN_OK || rc == CLFCN_EINTR) {
+    if ((rc == CLFCN_OK || rc == CLFCN_EINTR) && cli_job_leads(env)) {
         train_view_report(view);
     }
     if (rc == CLFCN_EINTR) {
@@ -213,12 +215,25 @@ static int train(struct train_view *view, const struct clfcn_train_config *confi
     return rc;
 }
 
-static int run(struct train_view *view, const struct clfcn_train_config *config,
-               bool resume, struct clfcn_err *err)
+/* What only one of several ranks does. */
+static int start_view(struct train_view *view, const struct clfcn_train_config *config,
+                      struct clfcn_err *err)
+{
+    int rc = view->tensorboard_dir
+                 ? clfcn_tensorboard_open(view->tensorboard_dir, config->out,
+                                          &view->tensorboard, err)
+                 : CLFCN_OK;
+    return rc < 0 ? rc
+                  : train_dashboard_start(&view->dashboard, view->env, config->out, err);
+}
+
+static int run(struct train_view *view, struct clfcn_train_config *config, bool resume,
+               struct clfcn_err *err)
 {
     struct cli_env *env = view->env;
     struct clfcn_dataset *set = NULL;
     struct clfcn_dev *dev = NULL;
+    config->comm = env->comm;
     view->run = config->out;
     view->epochs = config->epochs;
     view->last_plain = clfcn_clock();
@@ -226,19 +241,17 @@ static int run(struct train_view *view, const struct clfcn_train_config *config,
     if (rc == CLFCN_OK) {
         rc = check_inputs(config, &set, err);
     }
-    if (rc == CLFCN_OK && view->tensorboard_dir) {
-        rc = clfcn_tensorboard_open(view->tensorboard_dir, config->out,
-                                    &view->tensorboard, err);
+    if (rc == CLFCN_OK && cli_job_leads(env)) {
+        rc = start_view(view, config, err);
     }
-    if (rc == CLFCN_OK) {
-        rc = train_dashboard_start(&view->dashboard, env, config->out, err);
-    }
+    rc = clfcn_comm_agree(env->comm, rc, err);
     if (rc == CLFCN_OK) {
         rc = cli_device_open(env, &dev, err);
     }
     if (rc == CLFCN_OK) {
         rc = cli_profile_start(env, dev, err);
     }
+    rc = clfcn_comm_agree(env->comm, rc, err);
     if (rc == CLFCN_OK) {
         view->classes = clfcn_dataset_get_classes(set);
         rc = train(view, config, resume, set, dev, err);
@@ -253,12 +266,14 @@ static int run(struct train_view *view, const struct clfcn_train_config *config,
 static int begin(struct train_view *view, struct clfcn_train_config *config,
                  struct clfcn_err *err)
 {
-    char out_name[64];
+    char out_name[64] = "";
+    int rc = CLFCN_OK;
     if (!config->out) {
         default_out(out_name, sizeof(out_name));
         config->out = out_name;
+        rc = clfcn_comm_broadcast(view->env->comm, out_name, sizeof(out_name), err);
     }
-    return run(view, config, false, err);
+    return rc < 0 ? rc : run(view, config, false, err);
 }
 
 /* On with the run in dir: config is where line's options point. */
@@ -274,6 +289,7 @@ static int go_on(struct train_view *view, struct cli_line *line, const char *dir
         *config = begun.config;
         rc = cli_line_apply(line, err); /* over what the checkpoint says */
     }
+    rc = clfcn_comm_agree(view->env->comm, rc, err);
     if (rc == CLFCN_OK) {
         rc = run(view, config, true, err);
     }
@@ -281,7 +297,8 @@ static int go_on(struct train_view *view, struct cli_line *line, const char *dir
     return rc;
 }
 
-int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
+static int train_or_resume(struct cli_env *env, int argc, char **argv,
+                           struct clfcn_err *err)
 {
     struct clfcn_train_config config;
     const char *resume = NULL, *list = NULL;
@@ -367,6 +384,16 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
           .help = "go on with the run in DIR, bit for bit" },
         TRAIN_DASHBOARD_ROWS(&view.dashboard),
         CLI_OPT_TENSORBOARD(&view.tensorboard_dir),
+        CLI_GROUP_ROW("Several ranks (mpirun, srun)"),
+        { .name = "balance", .kind = CLI_STRING, .target = &config.balance,
+          .resume = true, .arg = "auto|equal|A:B:...", .dflt = "auto",
+          .help = "how they share a batch: by measured speed, alike, or so" },
+        { .name = "sync-bn", .kind = CLI_CHOICE, .target = &config.sync_bn,
+          .choice = cli_choice_sync_bn,
+          .help = "batch norm over all their images; auto: if one has fewer than 8" },
+        { .name = "exchange", .kind = CLI_CHOICE, .target = &config.exchange,
+          .resume = true, .choice = cli_choice_wire,
+          .help = "how gradients travel" },
         CLI_GROUP_ROW("Device and machine"),
         CLI_OPT_GEMM(&config.gemm),
         { .name = "workers", .kind = CLI_INT, .target = &config.workers, .resume = true,
@@ -395,11 +422,22 @@ int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         config.own_split = !is_given(options, "val-fraction");
         rc = cli_data_take_list(list, &config.data, &config.format, err);
     }
+    rc = rc == CLI_HELPED ? rc : clfcn_comm_agree(env->comm, rc, err);
     if (rc == CLFCN_OK) {
+        env->profile.path = cli_job_leads(env) ? env->profile.path : NULL;
         view.dashboard.wanted = is_given(options, "dashboard");
         rc = resume ? go_on(&view, &line, resume, &config, err)
                     : begin(&view, &config, err);
     }
     cli_line_free(&line);
     return rc;
+}
+
+int cmd_train(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
+{
+    int rc = cli_job_open(env, err);
+    if (rc == CLFCN_OK) {
+        rc = train_or_resume(env, argc, argv, err);
+    }
+    return cli_job_close(env, rc, err);
 }

@@ -220,7 +220,7 @@ int main(int argc, char **argv)
     struct clfcn_err err = { 0 };
     cli_screen_init(&env.screen);
     const int rc = run(&env, argc, argv, &err);
-    if (rc < 0) {
+    if (rc < 0 && !env.told) {
         cli_print_error(&env, &err);
     }
     clfcn_log_set(CLFCN_LOG_ERROR, NULL, NULL);

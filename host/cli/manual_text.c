@@ -23,6 +23,9 @@ const struct cli_manual_pair cli_manual_files[] = {
 const struct cli_manual_pair cli_manual_variables[] = {
     { "CLFCN_CACHE_DIR", "The folder of cache files." },
     { "XDG_CACHE_HOME", "Without CLFCN_CACHE_DIR, cache files lie in its folder clfcn." },
+    { "CLFCN_COMM_TIMEOUT",
+      "After how many seconds without an answer a rank of train counts as lost, 300 by "
+      "default." },
     { "CLFCN_PROBE",
       "The program that tries OpenCL drivers, in place of the installed one." },
     { "CLFCN_PROBE_SECONDS", "How long a driver may take to answer it, 10 by default." },
@@ -63,12 +66,19 @@ static const struct cli_manual manuals[] = {
       "list file, or 'demo', which is built in.\n\n"
       "One seed on one device and build gives the same bits. A run that was stopped, by "
       "Ctrl-C, a signal or a power failure, goes on with --resume as if it had never "
-      "been stopped.",
+      "been stopped.\n\n"
+      "Under mpirun or srun each process is a rank, which drives one device and takes its "
+      "share of every batch; --batch is that of all ranks together. Program, data set and "
+      "run folder must be there under the same paths on all machines. Rank 0 alone writes "
+      "and prints. If a rank fails, all end with one line that names it; --resume goes on "
+      "with as many ranks as there are then, or with one process.",
       { { "clfcn train --data DIR --out runs/first", "Train with the defaults:" },
         { "clfcn train --resume runs/first --epochs 80", "Go on, for longer:" },
         { "clfcn train --data DIR --init vgg16.pth --freeze-backbone",
           "Start from an ImageNet backbone, and train the decoder only:" },
         { "clfcn train --data DIR --dashboard", "With a page to watch it on:" },
+        { "mpirun -n 2 clfcn train --data DIR --batch 16",
+          "On two devices of this machine:" },
         { "clfcn train --data DIR --pause-on-battery --max-temp 85", "On a laptop:" } },
       { { "RUN/config.json", "Every option." },
         { "RUN/log.jsonl", "What happened, an object a line." },
@@ -141,9 +151,18 @@ static const struct cli_manual manuals[] = {
     { "plan",
       "Says how much device memory a network takes, by its parts, and how long a step "
       "will take, before anything is allocated. With --mem it says how it could take "
-      "less, and what that costs.",
+      "less, and what that costs.\n\n"
+      "With --ranks it also says what a step takes on several ranks, each of which has a "
+      "share of the batch and a device of its own, and what limits them: by a step that "
+      "was estimated or measured, and a model of the exchange of gradients over links of "
+      "the given bandwidth and latency, part of which goes on during the backward pass. "
+      "What is assumed is said to be.",
       { { "clfcn plan --size 160x160 --batch 4", "What training takes:" },
-        { "clfcn plan --size 160x160 --batch 4 --mem 210M", "In so much memory:" } },
+        { "clfcn plan --size 160x160 --batch 4 --mem 210M", "In so much memory:" },
+        { "clfcn plan --batch 64 --ranks 8,64 --bandwidth 10Gbit/s --latency 20us",
+          "On 8 and on 64 ranks:" },
+        { "clfcn plan --measured bench.json --ranks 8",
+          "By a step that clfcn bench --json measured:" } },
       { { 0 } },
       { "train", "tune" } },
     { "diverge",

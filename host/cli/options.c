@@ -20,7 +20,8 @@ static void add_common(struct cli_line *line, struct cli_env *env, bool *help)
         line->common[n++] = (struct cli_option){
             .name = "device", .kind = CLI_STRING, .target = &env->device, .arg = "SPEC",
             .help = "where to compute: auto, cpu, gpu, a number from 'clfcn devices', or "
-                    "part of a name",
+                    "part of a name; under mpirun also a list as 0,2, one for each rank "
+                    "on a host",
         };
     }
     line->common[n++] = (struct cli_option){

@@ -90,6 +90,8 @@ const char *cli_choice_loss(int i);
 const char *cli_choice_optimizer(int i);
 const char *cli_choice_gemm(int i);
 const char *cli_choice_lr_policy(int i);
+const char *cli_choice_sync_bn(int i);
+const char *cli_choice_wire(int i);
 const char *cli_choice_resize(int i);
 
 /* The network that commands about devices take unless options say otherwise. */

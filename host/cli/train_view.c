@@ -2,6 +2,7 @@
 #include "train_view.h"
 #include "../report/report.h"
 #include "../util/log.h"
+#include "../util/strbuf.h"
 #include "../util/sys.h"
 #include <math.h>
 #include <string.h>
@@ -20,6 +21,32 @@ static void format_eta(double s, char *buf, size_t n)
     snprintf(buf, n, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
 }
 
+/* " (3.1+3.0, waiting 2+5 %)": what each rank does; of many, from what to what. */
+static void format_ranks(const struct clfcn_progress *p, char *buf, size_t n)
+{
+    enum { MANY = 4 };
+    double least = INFINITY, most = 0, low = 1, high = 0;
+    struct clfcn_strbuf speeds = { 0 }, waits = { 0 };
+    *buf = '\0';
+    for (int i = 0; p->ranks > 1 && i < p->ranks; ++i) {
+        const struct clfcn_rank_progress *r = &p->rank[i];
+        clfcn_strbuf_add(&speeds, "%s%.1f", i ? "+" : "", r->images_per_s);
+        clfcn_strbuf_add(&waits, "%s%.0f", i ? "+" : "", 100 * r->wait);
+        least = fmin(least, r->images_per_s);
+        most = fmax(most, r->images_per_s);
+        low = fmin(low, r->wait);
+        high = fmax(high, r->wait);
+    }
+    if (p->ranks > MANY) {
+        snprintf(buf, n, " (%d ranks, each %.1f to %.1f, waiting %.0f to %.0f %%)",
+                 p->ranks, least, most, 100 * low, 100 * high);
+    } else if (p->ranks > 1 && speeds.str && waits.str) {
+        snprintf(buf, n, " (%s, waiting %s %%)", speeds.str, waits.str);
+    }
+    clfcn_strbuf_free(&speeds);
+    clfcn_strbuf_free(&waits);
+}
+
 void train_view_progress(void *user, const struct clfcn_progress *p)
 {
     struct train_view *view = user;
@@ -27,7 +54,7 @@ void train_view_progress(void *user, const struct clfcn_progress *p)
     if (view->env->json || view->env->quiet) {
         return;
     }
-    char eta[32], speed[32] = "-", text[256];
+    char eta[32], speed[32] = "-", ranks[128] = "", text[384];
     format_eta(p->remaining_s, eta, sizeof(eta));
     if (p->images_per_s > 0) {
         snprintf(speed, sizeof(speed), "%.1f", p->images_per_s);
@@ -36,9 +63,11 @@ void train_view_progress(void *user, const struct clfcn_progress *p)
         snprintf(text, sizeof(text), "epoch %d/%d validating %d/%d ETA %s", p->epoch + 1,
                  p->epochs, p->step, p->steps, eta);
     } else {
+        format_ranks(p, ranks, sizeof(ranks));
         snprintf(text, sizeof(text),
-                 "epoch %d/%d step %d/%d loss %.4f lr %.4g %s img/s ETA %s", p->epoch + 1,
-                 p->epochs, p->step, p->steps, p->loss, p->lr, speed, eta);
+                 "epoch %d/%d step %d/%d loss %.4f lr %.4g %s img/s%s ETA %s",
+                 p->epoch + 1, p->epochs, p->step, p->steps, p->loss, p->lr, speed, ranks,
+                 eta);
     }
     if (view->env->screen.terminal) {
         cli_screen_live(&view->env->screen, text);
@@ -97,6 +126,21 @@ static void print_epoch(struct train_view *view, const json_t *e)
     }
 }
 
+/* Who the ranks are, where there are several. */
+static void print_ranks(struct train_view *view, const json_t *start)
+{
+    const json_t *ranks = json_object_get(start, "ranks");
+    for (size_t i = 0; i < json_array_size(ranks); ++i) {
+        const json_t *r = json_array_get(ranks, i);
+        cli_screen_print(&view->env->screen, stderr,
+                         "rank %d: %s, %s: %d of %d images a step\n",
+                         (int)number(r, "rank"),
+                         json_string_value(json_object_get(r, "host")),
+                         json_string_value(json_object_get(r, "device")),
+                         (int)number(r, "batch"), (int)number(start, "batch"));
+    }
+}
+
 /* The run is worth more than its event file: after a failure it goes on without. */
 static void log_event(struct train_view *view, const json_t *event)
 {
@@ -123,13 +167,16 @@ void train_view_event(void *user, const char *event, const char *json)
     if (view->env->json) {
         cli_screen_print(&view->env->screen, stdout, "%s\n", json);
     }
-    const bool epoch = strcmp(event, "epoch") == 0;
-    if (!epoch && !view->tensorboard) {
+    const bool epoch = strcmp(event, "epoch") == 0, start = strcmp(event, "start") == 0;
+    if (!epoch && !start && !view->tensorboard) {
         return;
     }
     json_t *e = json_loads(json, 0, NULL);
     if (e && view->tensorboard) {
         log_event(view, e);
+    }
+    if (e && start && !view->env->json && !view->env->quiet) {
+        print_ranks(view, e);
     }
     if (e && epoch && !view->env->json && !view->env->quiet) {
         print_epoch(view, e);

@@ -34,6 +34,16 @@ const char *cli_choice_gemm(int i)
     return clfcn_gemm_name((enum clfcn_gemm_kind)i);
 }
 
+const char *cli_choice_sync_bn(int i)
+{
+    return clfcn_sync_bn_name((enum clfcn_sync_bn)i);
+}
+
+const char *cli_choice_wire(int i)
+{
+    return clfcn_wire_name((enum clfcn_wire)i);
+}
+
 const char *cli_choice_lr_policy(int i)
 {
     return clfcn_lr_policy_name((enum clfcn_lr_policy)i);

@@ -172,6 +172,7 @@ void clfcn_history_close(struct clfcn_history *h)
     json_decref(h->config);
     json_decref(h->start);
     json_decref(h->why);
+    json_decref(h->ranks);
     if (h->log) {
         fclose(h->log);
     }

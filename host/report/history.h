@@ -67,6 +67,7 @@ struct clfcn_history {
     int epoch_total;  /* with those that are gone */
     double seconds;   /* of all of them */
     int best;         /* the epoch with the best mean IoU, -1: none was validated */
+    json_t *ranks;    /* "ranks" of the last epoch's event, or NULL */
 
     struct clfcn_history_sample *samples; /* of the first and the last epoch */
     int sample_count;

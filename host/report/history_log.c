@@ -141,6 +141,8 @@ static int take_epoch(struct clfcn_history *h, const json_t *event, struct clfcn
         h->best = h->epoch_count;
     }
     h->seconds += isfinite(e->seconds) ? e->seconds : 0;
+    json_decref(h->ranks);
+    h->ranks = json_incref(json_object_get(event, "ranks"));
     ++h->epoch_count;
     ++h->epoch_total;
     return CLFCN_OK;

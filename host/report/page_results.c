@@ -205,6 +205,39 @@ static void epoch_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
     }
 }
 
+static void text_cell(struct clfcn_strbuf *out, const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    clfcn_strbuf_add(out, "<td>");
+    clfcn_html_text(out, text ? text : "");
+    clfcn_strbuf_add(out, "</td>");
+}
+
+/* Who trained together, and what each did in the last epoch. */
+static void rank_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
+{
+    const json_t *ranks = json_object_get(h->start, "ranks");
+    if (json_array_size(ranks) == 0) {
+        return;
+    }
+    clfcn_strbuf_add(
+        out, "<h2>Ranks</h2>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" "
+             "aria-label=\"Ranks\"><table><thead><tr><th>rank</th><th>host</th>"
+             "<th>device</th><th>images a step</th><th>images/s</th><th>waiting, s</th>"
+             "</tr></thead><tbody>\n");
+    for (size_t i = 0; i < json_array_size(ranks); ++i) {
+        const json_t *rank = json_array_get(ranks, i), *did = json_array_get(h->ranks, i);
+        clfcn_strbuf_add(out, "<tr><td>%d</td>", (int)i);
+        text_cell(out, rank, "host");
+        text_cell(out, rank, "device");
+        value_cell(out, clfcn_history_number(rank, "batch"), "%.0f");
+        value_cell(out, clfcn_history_number(did, "images_per_s"), "%.1f");
+        value_cell(out, clfcn_history_number(did, "wait_s"), "%.1f");
+        clfcn_strbuf_add(out, "</tr>\n");
+    }
+    clfcn_strbuf_add(out, "</tbody></table></div>\n");
+}
+
 static void configuration(struct clfcn_strbuf *out, const struct clfcn_history *h)
 {
     const char *key;
@@ -235,5 +268,6 @@ void clfcn_page_results(struct clfcn_strbuf *out, const struct clfcn_history *h,
     class_table(out, h);
     pictures(out, h, link);
     epoch_table(out, h);
+    rank_table(out, h);
     configuration(out, h);
 }

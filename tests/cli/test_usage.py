@@ -124,6 +124,13 @@ class Devices(h.Case):
                 self.fails(h.NO_DEVICE, [spec],
                            *h.train_args(data, self.tmp / "r", "--device", spec))
 
+    def test_a_list_is_for_ranks(self):
+        data = h.make_dataset(self.tmp / "d", count=2)
+        for spec in ["0,1", "cpu,cpu"]:
+            with self.subTest(spec=spec):
+                self.fails(h.USAGE, [spec, "names 2 devices", "mpirun"],
+                           *h.train_args(data, self.tmp / "r", "--device", spec))
+
     def test_sees_every_device_of_a_platform(self):
         r = self.ok("devices", "--json", env={"POCL_DEVICES": "pthread basic"})
         pocl = [d for d in r.events if "Portable" in json.dumps(d)]

@@ -87,6 +87,22 @@ static int count(const char *text, const char *word)
     return n;
 }
 
+static void test_ranks_are_shown(void **state)
+{
+    put_run(
+        "{\"event\":\"start\",\"ranks\":[{\"rank\":0,\"host\":\"a\",\"device\":\"<D>\","
+        "\"batch\":3},{\"rank\":1,\"host\":\"b\",\"device\":\"E\",\"batch\":1}]}\n"
+        "{\"event\":\"epoch\",\"epoch\":0,\"train_loss\":1,\"ranks\":[{\"rank\":0,"
+        "\"images_per_s\":12.25,\"wait_s\":0.5}]}\n");
+    char *page = report();
+    assert_non_null(strstr(page, "<tr><td>0</td><td>a</td><td>&lt;D&gt;</td><td>3</td>"
+                                 "<td>12.2</td><td>0.5</td></tr>"));
+    /* What the log does not tell is left open. */
+    assert_non_null(strstr(page, "<tr><td>1</td><td>b</td><td>E</td><td>1</td>"
+                                 "<td>\xe2\x80\x93</td><td>\xe2\x80\x93</td></tr>"));
+    free(page);
+}
+
 static void test_history_reads_what_is_whole(void **state)
 {
     struct clfcn_history h;
@@ -394,6 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, enter_folder, leave_folder)
+        IN_FOLDER(test_ranks_are_shown),
         IN_FOLDER(test_history_reads_what_is_whole),
         IN_FOLDER(test_long_runs_are_thinned),
         IN_FOLDER(test_many_epochs_are_thinned),
