@@ -5,21 +5,27 @@
 #include "../ops/peak.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
-#include "options.h"
+#include "ranks.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
 struct plan {
     struct clfcn_net_desc desc;
     struct clfcn_net_options how;
+    struct cli_ranks ranks;
 };
+
+bool cli_plan_fits(const struct clfcn_net_memory *m, size_t limit,
+                   const struct clfcn_device_info *info)
+{
+    return m->total <= info->global_bytes && m->largest_buffer <= info->max_alloc_bytes &&
+           (limit == 0 || m->total <= limit);
+}
 
 static bool fits(const struct clfcn_net_memory *m, const struct plan *plan,
                  const struct clfcn_device_info *info)
 {
-    const size_t limit = plan->how.mem_bytes;
-    return m->total <= info->global_bytes && m->largest_buffer <= info->max_alloc_bytes &&
-           (limit == 0 || m->total <= limit);
+    return cli_plan_fits(m, plan->how.mem_bytes, info);
 }
 
 /* The largest batch up to the asked one that fits, 0 if not even one image does. */
@@ -50,25 +56,22 @@ static size_t host_bytes(const struct plan *plan, const struct clfcn_net_memory 
            m->host + (info->unified_memory ? m->total : 0);
 }
 
-static int print_json(const struct plan *plan, const struct clfcn_net_forecast *f,
-                      const struct clfcn_device_info *info, int batch,
-                      struct clfcn_err *err)
+/* A new reference, or NULL if memory is exhausted. */
+static json_t *to_json(const struct plan *plan, const struct clfcn_net_forecast *f,
+                       const struct clfcn_device_info *info, int batch)
 {
     const struct clfcn_net_memory *m = &f->memory;
-    return cli_print_json(
-        json_pack("{ss sI sI sI sI sI sI sI sI sI sI sI sf sf sb sf ss* sb si}", "device",
-                  info->name, "weights", (json_int_t)m->weights, "gradients",
-                  (json_int_t)m->gradients, "optimizer", (json_int_t)m->optimizer,
-                  "activations", (json_int_t)m->activations, "workspace",
-                  (json_int_t)m->workspace, "io", (json_int_t)m->io, "total",
-                  (json_int_t)m->total, "largest_buffer", (json_int_t)m->largest_buffer,
-                  "device_bytes", (json_int_t)info->global_bytes, "max_alloc_bytes",
-                  (json_int_t)info->max_alloc_bytes, "host_bytes",
-                  (json_int_t)host_bytes(plan, m, info), "flop", f->flop, "expected_ms",
-                  f->ms, "expected_from_tuning", (int)f->measured, "usual_ms",
-                  f->usual_ms, "to_fit", f->thrift, "fits", fits(m, plan, info),
-                  "largest_batch", batch),
-        err);
+    return json_pack(
+        "{ss sI sI sI sI sI sI sI sI sI sI sI sf sf sb sf ss* sb si}", "device",
+        info->name, "weights", (json_int_t)m->weights, "gradients",
+        (json_int_t)m->gradients, "optimizer", (json_int_t)m->optimizer, "activations",
+        (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "io",
+        (json_int_t)m->io, "total", (json_int_t)m->total, "largest_buffer",
+        (json_int_t)m->largest_buffer, "device_bytes", (json_int_t)info->global_bytes,
+        "max_alloc_bytes", (json_int_t)info->max_alloc_bytes, "host_bytes",
+        (json_int_t)host_bytes(plan, m, info), "flop", f->flop, "expected_ms", f->ms,
+        "expected_from_tuning", (int)f->measured, "usual_ms", f->usual_ms, "to_fit",
+        f->thrift, "fits", fits(m, plan, info), "largest_batch", batch);
 }
 
 static void print_row(const char *what, uint64_t bytes, uint64_t of)
@@ -141,10 +144,36 @@ static int refuse(const struct plan *plan, struct clfcn_dev *dev, int batch,
                          mem);
 }
 
+/* f: NULL if not even that could be planned; ranks: NULL if they are not asked for. */
+static int print(struct cli_env *env, const struct plan *plan,
+                 const struct clfcn_net_forecast *f,
+                 const struct cli_ranks_forecast *ranks, struct clfcn_dev *dev, int batch,
+                 struct clfcn_err *err)
+{
+    if (env->json && (f || ranks)) {
+        json_t *o = f ? to_json(plan, f, &dev->info, batch) : json_object();
+        if (ranks &&
+            json_object_set_new(o, "ranks", cli_ranks_to_json(&plan->ranks, ranks)) < 0) {
+            json_decref(o);
+            o = NULL;
+        }
+        return cli_print_json(o, err);
+    }
+    if (f && !env->json) {
+        print_text(plan, f, &dev->info);
+    }
+    if (ranks && !env->json) {
+        cli_ranks_print(&plan->ranks, ranks);
+    }
+    return CLFCN_OK;
+}
+
 static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *err)
 {
+    const bool several = plan->ranks.list != NULL;
     struct clfcn_dev *dev = NULL;
     struct clfcn_net_forecast f = { 0 };
+    struct cli_ranks_forecast ranks = { 0 };
     int rc = cli_device_open(env, &dev, err);
     if (rc < 0) {
         return rc;
@@ -156,13 +185,14 @@ static int run(struct cli_env *env, const struct plan *plan, struct clfcn_err *e
     }
     bool planned = rc == CLFCN_OK, fit = planned && fits(&f.memory, plan, &dev->info);
     int batch = fit ? plan->desc.batch : largest_batch(plan, dev);
-    rc = CLFCN_OK;
-    if (planned && env->json) {
-        rc = print_json(plan, &f, &dev->info, batch, err);
-    } else if (planned) {
-        print_text(plan, &f, &dev->info);
+    rc = several
+             ? cli_ranks_forecast(&plan->ranks, dev, &plan->desc, &plan->how, &ranks, err)
+             : CLFCN_OK;
+    if (rc == CLFCN_OK) {
+        rc = print(env, plan, planned ? &f : NULL, several ? &ranks : NULL, dev, batch,
+                   err);
     }
-    if (rc == CLFCN_OK && !fit) {
+    if (rc == CLFCN_OK && !fit && !cli_ranks_any_fits(&ranks)) {
         rc = refuse(plan, dev, batch, err);
     }
 out:
@@ -176,6 +206,7 @@ int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
     struct plan plan = {
         .desc = CLI_REFERENCE_NET,
         .how = { .training = true, .focal_gamma = 2 },
+        .ranks = CLI_RANKS_DEFAULTS,
     };
     struct cli_option options[] = {
         CLI_OPT_ARCH(&plan.desc.arch),
@@ -193,10 +224,14 @@ int cmd_plan(struct cli_env *env, int argc, char **argv, struct clfcn_err *err)
         CLI_OPT_GEMM(&plan.how.gemm),
         CLI_OPT_WORKSPACE(&plan.how.workspace_bytes),
         CLI_OPT_MEM(&plan.how.mem_bytes),
+        CLI_RANKS_ROWS(&plan.ranks),
         { 0 },
     };
     struct cli_line line;
     int rc = cli_line_read(&line, env, options, argc, argv, err);
+    if (rc == CLFCN_OK) {
+        rc = cli_ranks_read(&plan.ranks, options, err);
+    }
     if (rc == CLFCN_OK) {
         rc = clfcn_net_check_desc(&plan.desc, err);
     }
