@@ -10,7 +10,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import tapunit  # noqa: E402
-from table import Row, markdown  # noqa: E402
+import ranks_table  # noqa: E402
+from table import NotMeasured, Row, markdown  # noqa: E402
 
 CLFCN = os.environ.get("CLFCN")
 GEMM_BENCH = os.environ.get("CLFCN_GEMM_BENCH")
@@ -48,6 +49,69 @@ class Verdict(unittest.TestCase):
         self.assertIn("11.0 ms (10.0-12.0) | PyTorch: 33.0 ms (30.0-36.0) | 3.00 (3.00-3.00) | "
                       "2.5× | 4× | met", lines[2])
         self.assertIn("not measured: no folder", lines[3])
+
+
+def log_of(*epochs, ranks=()):
+    """A run's log whose epochs took these milliseconds in their steps."""
+    events = [{"event": "start"}]
+    for number, steps in enumerate(epochs):
+        events += [{"event": "step", "epoch": number, "ms": ms} for ms in steps]
+        events.append({"event": "epoch", "epoch": number, "ranks": list(ranks)})
+    return events
+
+
+def a_rank(wait_s, exchange_s, hidden):
+    return {"wait_s": wait_s, "exchange_s": exchange_s, "exchange_hidden": hidden}
+
+
+def side(title, images, *ms):
+    return ranks_table.Side(title, images, [ranks_table.Sample(v) for v in ms])
+
+
+class Ranks(unittest.TestCase):
+    def test_the_last_epoch_counts(self):
+        ranks = [a_rank(0.3, 0.6, 0.5), a_rank(0.1, 0.3, 0.7)]
+        found = ranks_table.sample(log_of([900, 800, 700], [300, 500, 200], ranks=ranks))
+        self.assertEqual(found.step_ms, 300)
+        self.assertAlmostEqual(found.wait, 0.2)
+        self.assertAlmostEqual(found.exchange_ms, 150)
+        self.assertAlmostEqual(found.hidden, 0.6)
+
+    def test_one_process_exchanges_nothing(self):
+        found = ranks_table.sample(log_of([5, 4]))
+        self.assertEqual((found.step_ms, found.wait, found.hidden), (4.5, None, None))
+        self.assertIsNone(ranks_table.sample(log_of([1], ranks=[a_rank(0, 0, None)])).exchange_ms)
+
+    def test_a_log_without_an_epoch(self):
+        with self.assertRaises(NotMeasured):
+            ranks_table.sample([{"event": "start"}, {"event": "step", "epoch": 0, "ms": 1}])
+
+    def test_link_without_its_latency(self):
+        # 4 MB at 100 MB/s behind a round trip of 10 ms.
+        rate, latency = ranks_table.link_of(10, 4e6 / 0.05 / 1e6, 4e6)
+        self.assertAlmostEqual(rate, 100e6, delta=1)
+        self.assertAlmostEqual(latency, 0.005)
+
+    def test_images_a_second_are_compared(self):
+        row = ranks_table.Row(side("2 ranks", 8, 400, 500), side("alone", 4, 360, 400), 2, "weak")
+        self.assertEqual(row.speedups(), [1.8, 1.6])
+        self.assertEqual(row.efficiencies(), [0.9, 0.8])
+        row.plan_ms = 200
+        self.assertEqual(row.plan_ratios(), [2, 2.5])
+        self.assertIn("450 ms (400-500) | alone: 380 ms (360-400) | 1.70 (1.60-1.80)",
+                      ranks_table.markdown({}, [row]))
+
+    def test_what_is_missing_is_said(self):
+        row = ranks_table.Row(side("2 ranks", 4), side("1 process", 4, 300), 1, "strong",
+                              note="oversubscribed")
+        row.side.problem = "mpirun: status 1"
+        text = ranks_table.markdown({}, [row], ["test hosts: none"])
+        line = next(t for t in text.splitlines() if "2 ranks" in t)
+        self.assertIn("not measured: mpirun: status 1", line)
+        self.assertEqual(line.count("|"), len(ranks_table.HEAD) + 1)
+        self.assertIn("oversubscribed", line)
+        self.assertIn("Left out: test hosts: none", text)
+        self.assertEqual(row.as_json()["problem"], "not measured: mpirun: status 1")
 
 
 @unittest.skipUnless(CLFCN and GEMM_BENCH, "CLFCN and CLFCN_GEMM_BENCH name the programs")

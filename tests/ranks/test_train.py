@@ -1,0 +1,296 @@
+"""clfcn train in several ranks: the results of one, one writer, failures, other numbers of ranks."""
+
+import json
+import math
+import os
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import rig  # noqa: E402
+import mpirun  # noqa: E402
+import tapunit  # noqa: E402
+import harness as h  # noqa: E402
+
+STEPS = 10
+# vgg11, 8 images a batch: what two cores do in moments.
+TRAIN = ["train", "--data", "demo", "--backbone", "vgg11", "--size", "64x64", "--batch", "6",
+         "--seed", "3", "--augment", "flip"]
+
+
+def setUpModule():
+    rig.need_mpi()
+
+
+def train(ranks, *args, **settings):
+    return mpirun.run(ranks, [h.CLFCN, *TRAIN, *args], **settings)
+
+
+def losses(folder):
+    return [e["loss"] for e in h.log_events(folder) if e["event"] == "step"]
+
+
+def tensors(folder):
+    return h.read_safetensors(Path(folder) / "checkpoints" / "last.safetensors")[1]
+
+
+def state(folder):
+    metadata = h.read_safetensors(Path(folder) / "checkpoints" / "last.safetensors")[0]
+    return json.loads(metadata["clfcn"])["state"]
+
+
+class Ranks(rig.Case, h.Case):
+    def out(self, name):
+        return str(Path(self.tmp) / name)
+
+    def alone(self, name, *args):
+        done = h.run(*TRAIN, "--out", self.out(name), *args)
+        self.assertEqual(done.code, 0, str(done))
+        return self.out(name)
+
+    def together(self, ranks, name, *args, **settings):
+        done = train(ranks, "--out", self.out(name), *args, **settings)
+        self.assertEqual(done.code, 0, str(done))
+        self.assertEqual(done.left_over, [], str(done))
+        return self.out(name)
+
+    def small_set(self, count=24):
+        folder = self.tmp / "data"
+        if not folder.exists():
+            self.ok("data", "demo", "--write", folder, "--count", count)
+        return folder
+
+    def evaluated(self, folder, checkpoint, data):
+        """What one process finds on the part for validation."""
+        r = self.ok("eval", Path(folder) / "checkpoints" / f"{checkpoint}.safetensors",
+                    "--data", data, "--split", "val", "--json")
+        return r.events[-1]
+
+    def assert_same_losses(self, got, want):
+        self.assertEqual(len(got), len(want))
+        for i, (a, b) in enumerate(zip(got, want)):
+            self.assertLessEqual(abs(a - b), (1e-5 if i == 0 else 1e-2) * abs(b),
+                                 f"step {i + 1}: {got} {want}")
+
+    def assert_same_bits(self, a, b):
+        a, b = tensors(a), tensors(b)
+        self.assertEqual(sorted(a), sorted(b))
+        for name, tensor in a.items():
+            self.assertTrue(tensor == b[name], name)
+
+
+class Results(Ranks):
+    def test_losses_are_those_of_one_process(self):
+        limit = ["--max-steps", STEPS, "--val-fraction", "0"]
+        want = losses(self.alone("one", *limit))
+        self.assertEqual(len(want), STEPS)
+        for ranks in (2, 4):
+            got = losses(self.together(ranks, f"ranks{ranks}", "--sync-bn", "on", *limit))
+            self.assert_same_losses(got, want)
+
+    def test_one_rank_is_one_process(self):
+        limit = ["--max-steps", "3", "--val-fraction", "0"]
+        alone, job = self.alone("alone", *limit), self.together(1, "job", *limit)
+        self.assertEqual(losses(alone), losses(job))
+        self.assert_same_bits(alone, job)
+
+    def test_the_same_bits_every_time(self):
+        for name in ("first", "second"):
+            self.together(2, name, "--max-steps", "6", "--balance", "equal")
+        self.assert_same_bits(self.out("first"), self.out("second"))
+
+    def test_evaluation_is_that_of_one_process(self):
+        data = self.small_set()
+        folder = self.together(3, "run", "--data", data, "--epochs", "1", "--val-fraction", "0.3",
+                               "--sync-bn", "on", "--balance", "3:1:2")
+        epoch = [e for e in h.log_events(folder) if e["event"] == "epoch"][0]
+        alone = self.evaluated(folder, "last", data)
+        self.assertEqual(alone["images"], 7)  # of 24: each rank has some
+        # Counts of pixels, whoever counts them, by weights that are the same bits.
+        for name in ("pixel_acc", "mean_acc", "mean_iou", "fw_iou"):
+            self.assertAlmostEqual(epoch[name], alone[name], delta=1e-6)
+        self.assertGreater(epoch["pixel_acc"], 0)
+
+    def test_statistics_of_each_rank_alone(self):
+        """Without synchronised batch norm each rank's running statistics differ: saved is their
+        mean, and it is what the epoch's evaluation used."""
+        data = self.small_set()
+        folder = self.together(3, "run", "--data", data, "--epochs", "1", "--val-fraction", "0.3",
+                               "--sync-bn", "off")
+        epoch = [e for e in h.log_events(folder) if e["event"] == "epoch"][0]
+        found = 0
+        for name, (_, _, data_bytes) in tensors(folder).items():
+            if "running_" in name:
+                values = struct.unpack(f"<{len(data_bytes) // 4}f", data_bytes)
+                self.assertTrue(all(map(math.isfinite, values)), name)
+                self.assertTrue("mean" in name or min(values) > 0, name)
+                found += 1
+        self.assertGreater(found, 0)
+        for which in ("last", "best"):
+            alone = self.evaluated(folder, which, data)
+            self.assertAlmostEqual(epoch["pixel_acc"], alone["pixel_acc"], delta=1e-6)
+            self.assertAlmostEqual(epoch["mean_iou"], alone["mean_iou"], delta=1e-6)
+
+    def test_gradients_travel_as_halves(self):
+        limit = ["--data", self.small_set(), "--epochs", "4", "--val-fraction", "0", "--lr", "0.1"]
+        folder = self.together(2, "half", "--exchange", "fp16", *limit)
+        self.assertEqual(h.log_events(folder)[0]["exchange"], "fp16")
+        found = losses(folder)
+        self.assertLess(sum(found[-4:]), 0.9 * sum(found[:4]))
+        full = losses(self.together(2, "full", "--max-steps", "4", *limit))
+        self.assertEqual(full[0], found[0])
+        self.assertNotEqual(full, found[:4])
+        self.assert_same_losses(found[:4], full)
+
+    def test_class_weights_are_those_of_one_process(self):
+        limit = ["--data", self.small_set(), "--class-weights", "auto", "--max-steps", "2",
+                 "--val-fraction", "0"]
+        alone = self.alone("alone", *limit)
+        job = self.together(3, "job", "--sync-bn", "on", *limit)
+        weights = [state(folder)["class-weights"] for folder in (alone, job)]
+        self.assertEqual(len(weights[0]), 5)
+        self.assertEqual(*weights)
+        self.assert_same_losses(losses(job), losses(alone))
+
+    def test_shares_of_a_batch(self):
+        folder = self.together(3, "run", "--balance", "1:3:2", "--max-steps", "2")
+        start = h.log_events(folder)[0]
+        self.assertEqual([r["batch"] for r in start["ranks"]], [1, 3, 2])
+        self.assertEqual([r["rank"] for r in start["ranks"]], [0, 1, 2])
+
+
+class OneWriter(Ranks):
+    def test_timeline_and_dashboard(self):
+        timeline = self.tmp / "timeline.json"
+        with_page = ["--dashboard=0"] if os.environ.get("CLFCN_DASHBOARD") == "1" else []
+        done = train(2, "--out", self.out("run"), "--data", self.small_set(), "--max-steps", "2",
+                     "--profile", timeline, *with_page)
+        self.assertEqual(done.code, 0, str(done))
+        self.assertEqual(done.err.count("dashboard: "), len(with_page), done.err)
+        events = json.loads(timeline.read_text())["traceEvents"]
+        self.assertEqual(len([e for e in events if e.get("name") == "step"
+                              and e.get("ph") == "X"]), 2)
+        # Nothing else was written by anybody.
+        self.assertEqual({p.name for p in self.tmp.iterdir()}, {"data", "run", "timeline.json"})
+
+    def test_log_and_screen(self):
+        done = train(3, "--out", self.out("run"), "--epochs", "1", "--json")
+        self.assertEqual(done.code, 0, str(done))
+        printed = rig.objects(done.out)
+        logged = h.log_events(self.out("run"))
+        self.assertEqual(printed, logged)
+        self.assertEqual([e["event"] for e in logged].count("start"), 1)
+        start = logged[0]
+        self.assertEqual(len(start["ranks"]), 3)
+        self.assertTrue(all(r["host"] and r["device"] for r in start["ranks"]))
+        epoch = [e for e in logged if e["event"] == "epoch"][0]
+        for r in epoch["ranks"]:
+            self.assertGreater(r["images_per_s"], 0)
+            self.assertGreaterEqual(r["wait_s"], 0)
+            self.assertGreater(r["exchange_s"], 0)
+            self.assertLessEqual(r["exchange_hidden"], 1)
+
+    def test_progress_tells_of_each_rank(self):
+        done = train(2, "--out", self.out("run"), "--epochs", "1")
+        self.assertEqual(done.code, 0, str(done))
+        self.assertRegex(done.err, r"img/s \([0-9.]+\+[0-9.]+, waiting [0-9]+\+[0-9]+ %\)")
+        self.assertEqual(done.err.count("run: "), 1, done.err)
+        self.assertEqual(done.out.count("done: "), 1, done.out)
+
+
+class GoingOn(Ranks):
+    def test_resume_is_bit_exact_with_as_many(self):
+        self.together(2, "whole", "--max-steps", "6", "--balance", "equal", "--save-steps", "3")
+        self.together(2, "parts", "--max-steps", "3", "--balance", "equal", "--save-steps", "3")
+        done = mpirun.run(2, [h.CLFCN, "train", "--resume", self.out("parts"), "--max-steps", "6"])
+        self.assertEqual(done.code, 0, str(done))
+        self.assert_same_bits(self.out("whole"), self.out("parts"))
+
+    def test_shares_stay(self):
+        self.together(3, "run", "--balance", "1:3:2", "--max-steps", "2")
+        done = mpirun.run(3, [h.CLFCN, "train", "--resume", self.out("run"), "--max-steps", "3"])
+        self.assertEqual(done.code, 0, str(done))
+        starts = [e for e in h.log_events(self.out("run"))
+                  if "ranks" in e and e["event"] != "epoch"]
+        self.assertEqual([[r["batch"] for r in e["ranks"]] for e in starts], [[1, 3, 2]] * 2)
+
+    def test_resume_with_other_numbers(self):
+        limit = ["--val-fraction", "0", "--save-steps", "3"]
+        want = losses(self.alone("one", "--max-steps", "9", *limit))
+        self.together(2, "run", "--max-steps", "3", "--sync-bn", "on", *limit)
+        for ranks, until in ((3, 6), (1, 9)):
+            done = mpirun.run(ranks, [h.CLFCN, "train", "--resume", self.out("run"),
+                                      "--max-steps", until])
+            self.assertEqual(done.code, 0, str(done))
+        steps = [e["step"] for e in h.log_events(self.out("run")) if e["event"] == "step"]
+        self.assertEqual(steps, list(range(1, 10)))
+        self.assert_same_losses(losses(self.out("run")), want)
+
+
+class Failures(Ranks):
+    def begun(self, job, name, steps=3):
+        """Wait until the run has done some steps."""
+        path = Path(self.out(name)) / "log.jsonl"
+        return job.wait_for(lambda: path.exists() and
+                            path.read_text().count('"event":"step"') >= steps)
+
+    def kill(self, rank):
+        argv = [h.CLFCN, *TRAIN, "--out", self.out("run"), "--save-steps", "2"]
+        with mpirun.start(3, argv) as job:
+            self.assertTrue(self.begun(job, "run"), job.err())
+            os.kill(job.pid(rank), signal.SIGKILL)
+            killed = time.monotonic()
+            done = job.wait(timeout=60)
+        self.assertLess(time.monotonic() - killed, 15)
+        self.assertNotEqual(done.code, 0)
+        self.assertEqual(done.left_over, [], str(done))
+        line = [text for text in done.err.splitlines() if text.startswith("clfcn: train: ")]
+        self.assertEqual(len(line), 1, done.err)
+        self.assertRegex(line[0], rf"rank {rank} \(.+\) died")
+        self.assertIn("--resume", line[0])
+        until = len(losses(self.out("run"))) + 4
+        again = mpirun.run(2, [h.CLFCN, "train", "--resume", self.out("run"),
+                               "--max-steps", until])
+        self.assertEqual(again.code, 0, str(again))
+        steps = [e["step"] for e in h.log_events(self.out("run")) if e["event"] == "step"]
+        self.assertEqual(steps, list(range(1, until + 1)))
+
+    def test_a_rank_dies(self):
+        self.kill(1)
+
+    def test_the_writing_rank_dies(self):
+        self.kill(0)
+
+    def test_an_interrupt_saves(self):
+        argv = [h.CLFCN, *TRAIN, "--out", self.out("run")]
+        with mpirun.start(2, argv) as job:
+            self.assertTrue(self.begun(job, "run"), job.err())
+            os.kill(job.pid(1), signal.SIGINT)
+            done = job.wait(timeout=60)
+        self.assertEqual(done.code, 130, str(done))
+        events = h.log_events(self.out("run"))
+        self.assertEqual(events[-1]["event"], "end")
+        self.assertEqual(events[-1]["reason"], "interrupted")
+        self.assertEqual(done.err.count("interrupted: state saved"), 1, done.err)
+
+    def test_wrong_usage_is_said_once(self):
+        for args, code, text in (
+                (["--batch", "2"], h.USAGE, "3 ranks"),
+                (["--balance", "1:2"], h.USAGE, "--balance 1:2"),
+                (["--data", "/nowhere"], h.BAD_INPUT, "/nowhere"),
+                (["--no-such-option"], h.USAGE, "no-such-option")):
+            with self.subTest(args=args):
+                done = train(3, "--out", self.out("run"), *args)
+                self.assertEqual(done.code, code, str(done))
+                lines = [t for t in done.err.splitlines() if t.startswith("clfcn: train: ")]
+                self.assertEqual(len(lines), 1, done.err)
+                self.assertIn(text, lines[0])
+                self.assertFalse((Path(self.out("run")) / "log.jsonl").exists())
+
+
+if __name__ == "__main__":
+    tapunit.main()
