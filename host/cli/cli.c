@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void log_line(void *user, enum clfcn_log_level level, const char *msg)
 {

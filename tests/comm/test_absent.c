@@ -41,7 +41,8 @@ static void test_alone_is_no_job(void **state)
 static void test_one_of_several_is_refused_with_advice(void **state)
 {
     for (int i = 0; i < LAUNCHERS; ++i) {
-        struct clfcn_comm *comm = (struct clfcn_comm *)state;
+        char anything;
+        struct clfcn_comm *comm = (struct clfcn_comm *)&anything;
         struct clfcn_err err;
         setenv(launchers[i], "3", 1);
         assert_int_equal(clfcn_comm_open(&comm, &err), CLFCN_EINVAL);

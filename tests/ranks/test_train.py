@@ -109,7 +109,7 @@ class Results(Ranks):
                                "--sync-bn", "on", "--balance", "3:1:2")
         epoch = [e for e in h.log_events(folder) if e["event"] == "epoch"][0]
         alone = self.evaluated(folder, "last", data)
-        self.assertEqual(alone["images"], 7)  # of 24: each rank has some
+        self.assertEqual(alone["images"], 7)  # of 24
         # Counts of pixels, whoever counts them, by weights that are the same bits.
         for name in ("pixel_acc", "mean_acc", "mean_iou", "fw_iou"):
             self.assertAlmostEqual(epoch[name], alone[name], delta=1e-6)
