@@ -195,6 +195,7 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
                 : count_labelled(in->labels,
                                  clfcn_tensor_row(&net->graph.values[0].tensor));
         s->own_terms = clfcn_loss_terms(&net->loss, in->labels, labelled);
+        s->terms = s->own_terms;
     }
     return check(clFlush(net->dev->transfer), "uploading images", err);
 }

@@ -60,6 +60,9 @@ class Agree(h.Case):
                 self.assertEqual(r.code, h.OK, str(r))
                 o = r.events[0]
                 self.assertEqual(len(o["trajectory"]), 3)
+                for step in o["trajectory"]:
+                    self.assertGreater(step["loss"][0], 0.1)
+                    self.assertGreater(step["gradient_norm"][0], 0)
                 self.assertTrue(all(row["relative"] == 0 for row in o["rows"]))
 
     def test_running_free_shows_how_the_difference_grows(self):

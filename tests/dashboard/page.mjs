@@ -129,6 +129,7 @@ const tests = {
     await page.getByRole('button', { name: 'Pause' }).click();
     await stateIs(page, 'paused');
     assert.equal(await page.locator('#state').innerText(), 'Paused');
+    await page.waitForTimeout(1500); // the count may follow the state
     const at = await stepsDone(page);
     await page.waitForTimeout(1500);
     assert.equal(await stepsDone(page), at);
