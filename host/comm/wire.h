@@ -10,10 +10,6 @@
 
 #include "allreduce.h"
 
-/* IEEE 754 binary16. */
-uint16_t clfcn_half_from_float(float x);
-float clfcn_half_to_float(uint16_t half);
-
 /* Bytes of a message of so many floats. */
 size_t clfcn_wire_bytes(enum clfcn_wire wire, size_t count);
 

@@ -1,4 +1,6 @@
-/* test_wire.c - half floats against their definition, and messages of them. */
+/* test_wire.c - half floats against their definition, arrays of them against single ones,
+ * and messages of them. */
+#include "../../host/comm/half.h"
 #include "../../host/comm/wire.h"
 #include <float.h>
 #include <math.h>
@@ -14,8 +16,8 @@ static double value_of(unsigned half)
 {
     const int exponent = (int)(half >> 10 & 31);
     const double fraction = (double)(half & 1023) / 1024.0;
-    const double size = exponent == 0 ? ldexp(fraction, -14)
-                                      : ldexp(1.0 + fraction, exponent - 15);
+    const double size =
+        exponent == 0 ? ldexp(fraction, -14) : ldexp(1.0 + fraction, exponent - 15);
     return half & 0x8000 ? -size : size;
 }
 
@@ -84,6 +86,116 @@ static void test_special_values_stay(void **state)
     assert_true(isnan(clfcn_half_to_float(clfcn_half_from_float(NAN))));
 }
 
+/* --- arrays --- */
+
+static const float scales[] = { 1.0f, 0x1p-126f, 0x1p-24f, 0x1p100f };
+
+static void assert_same_bits(float a, float b)
+{
+    assert_memory_equal(&a, &b, sizeof(a));
+}
+
+/* All halves, from every place in a vector register on. */
+static void check_halves(const struct clfcn_half_ops *ops, float scale)
+{
+    enum { ALL = 0x10000, PLACES = 9 };
+    uint16_t *halves = malloc((ALL + PLACES) * sizeof(*halves));
+    float *values = malloc((ALL + PLACES) * sizeof(*values));
+    double *sums = malloc((ALL + PLACES) * sizeof(*sums));
+    assert_true(halves && values && sums);
+    for (int place = 0; place < PLACES; ++place) {
+        const size_t count = (size_t)(ALL - place);
+        for (int i = 0; i < ALL + PLACES; ++i) {
+            halves[i] = (uint16_t)i;
+            values[i] = -1.0f;
+            sums[i] = 0.5;
+        }
+        ops->decode(halves + place, count, scale, values + place);
+        ops->add(halves + place, count, scale, sums + place);
+        for (int i = 0; i < ALL + PLACES; ++i) {
+            const bool within = i >= place && i < ALL;
+            const float half = clfcn_half_to_float(halves[i]);
+            assert_same_bits(values[i], within ? half * scale : -1.0f);
+            const double sum = within ? 0.5 + (double)half * (double)scale : 0.5;
+            assert_true(isnan(sum) ? isnan(sums[i]) : sums[i] == sum);
+        }
+    }
+    free(halves);
+    free(values);
+    free(sums);
+}
+
+/* Floats of all exponents, with the bits that decide how they are rounded. */
+static void check_floats(const struct clfcn_half_ops *ops, float scale)
+{
+    enum { N = 1 << 18 };
+    float *values = malloc(N * sizeof(*values));
+    uint16_t *halves = malloc((N + 1) * sizeof(*halves));
+    float largest = 0.0f;
+    assert_true(values && halves);
+    for (uint32_t i = 0; i < N; ++i) {
+        const uint32_t bits = i << 14 | (i * 2654435761u >> 30) << 12 | (i % 3 == 0);
+        memcpy(&values[i], &bits, sizeof(bits));
+        largest = isfinite(values[i]) ? fmaxf(largest, values[i]) : largest;
+    }
+    for (size_t count = N - 9; count <= N; ++count) {
+        halves[count] = 0x1234;
+        ops->encode(values, count, scale, halves);
+        assert_int_equal(halves[count], 0x1234);
+        for (size_t i = count - 64; i < count; ++i) {
+            assert_int_equal(halves[i], clfcn_half_from_float(values[i] * scale));
+        }
+        assert_same_bits(ops->largest(values, count), largest);
+    }
+    for (size_t i = 0; i < N; ++i) {
+        assert_int_equal(halves[i], clfcn_half_from_float(values[i] * scale));
+    }
+    free(values);
+    free(halves);
+}
+
+static void check_ops(const struct clfcn_half_ops *ops)
+{
+    for (size_t i = 0; i < sizeof(scales) / sizeof(scales[0]); ++i) {
+        check_halves(ops, scales[i]);
+        check_floats(ops, scales[i]);
+    }
+}
+
+static void test_arrays_in_plain_c(void **state)
+{
+    check_ops(&clfcn_half_plain);
+}
+
+static void test_arrays_with_f16c(void **state)
+{
+    if (!clfcn_half_f16c()) {
+        print_message("no F16C here\n");
+        skip();
+    }
+    check_ops(clfcn_half_f16c());
+}
+
+/* The largest wherever it is, among what is not finite. */
+static void test_largest_of_few(void **state)
+{
+    const struct clfcn_half_ops *const all[] = { &clfcn_half_plain, clfcn_half_f16c() };
+    for (int k = 0; k < 2 && all[k]; ++k) {
+        assert_same_bits(all[k]->largest(NULL, 0), 0.0f);
+        for (size_t count = 3; count < 20; ++count) {
+            for (size_t at = 0; at < count; ++at) {
+                float values[20] = { 0.0f };
+                values[(at + 1) % count] = NAN;
+                values[(at + 2) % count] = -INFINITY;
+                values[at] = at % 2 ? 2.5f : -2.5f;
+                assert_same_bits(all[k]->largest(values, count), 2.5f);
+            }
+        }
+    }
+}
+
+/* --- messages --- */
+
 /* A message of n values at a scale; returns its factor and what comes back of it. */
 static float pass(const float *values, size_t n, float *back)
 {
@@ -115,8 +227,8 @@ static void test_error_is_bounded_at_every_scale(void **state)
         float values[N], back[N], largest = 0.0f;
         for (int i = 0; i < N; ++i) {
             /* From the scale down to 2^-40 of it, both signs. */
-            values[i] = ldexpf((float)(i % 2 ? 1 : -1) * (1.0f + (float)i / N),
-                               scale - i % 41);
+            values[i] =
+                ldexpf((float)(i % 2 ? 1 : -1) * (1.0f + (float)i / N), scale - i % 41);
             largest = fmaxf(largest, fabsf(values[i]));
         }
         const float factor = pass(values, N, back);
@@ -174,6 +286,9 @@ int main(void)
         cmocka_unit_test(test_every_half_comes_back),
         cmocka_unit_test(test_rounds_to_nearest_even),
         cmocka_unit_test(test_special_values_stay),
+        cmocka_unit_test(test_arrays_in_plain_c),
+        cmocka_unit_test(test_arrays_with_f16c),
+        cmocka_unit_test(test_largest_of_few),
         cmocka_unit_test(test_error_is_bounded_at_every_scale),
         cmocka_unit_test(test_message_keeps_what_is_not_finite),
         cmocka_unit_test(test_messages_of_zeros_and_of_tiny_numbers),
