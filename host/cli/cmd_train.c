@@ -297,6 +297,23 @@ static int go_on(struct train_view *view, struct cli_line *line, const char *dir
     return rc;
 }
 
+/* Whether all ranks go the same way from here; rc is how the reading of options ended. */
+static int same_way(struct cli_env *env, int rc, const char *resume, const char *out,
+                    struct clfcn_err *err)
+{
+    int same = clfcn_comm_agree(env->comm, rc == CLI_HELPED ? CLFCN_OK : rc, err);
+    if (same == CLFCN_OK) {
+        same = cli_job_same(env, "help", rc == CLI_HELPED ? "it" : NULL, err);
+    }
+    if (same == CLFCN_OK) {
+        same = cli_job_same(env, "resume", resume, err);
+    }
+    if (same == CLFCN_OK) {
+        same = cli_job_same(env, "out", out, err);
+    }
+    return same == CLFCN_OK ? rc : same;
+}
+
 static int train_or_resume(struct cli_env *env, int argc, char **argv,
                            struct clfcn_err *err)
 {
@@ -422,7 +439,7 @@ static int train_or_resume(struct cli_env *env, int argc, char **argv,
         config.own_split = !is_given(options, "val-fraction");
         rc = cli_data_take_list(list, &config.data, &config.format, err);
     }
-    rc = rc == CLI_HELPED ? rc : clfcn_comm_agree(env->comm, rc, err);
+    rc = same_way(env, rc, resume, config.out, err);
     if (rc == CLFCN_OK) {
         env->profile.path = cli_job_leads(env) ? env->profile.path : NULL;
         view.dashboard.wanted = is_given(options, "dashboard");

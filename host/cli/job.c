@@ -20,6 +20,25 @@ bool cli_job_leads(const struct cli_env *env)
     return clfcn_comm_rank(env->comm) == 0;
 }
 
+int cli_job_same(const struct cli_env *env, const char *option, const char *value,
+                 struct clfcn_err *err)
+{
+    char **all = NULL;
+    int rc = env->comm ? clfcn_comm_gather_text(env->comm, value, &all, err) : CLFCN_OK;
+    for (int r = 1; rc == CLFCN_OK && r < clfcn_comm_size(env->comm); ++r) {
+        const char *theirs = all[r] ? all[r] : "nothing";
+        const char *first = all[0] ? all[0] : "nothing";
+        if (strcmp(theirs, first) != 0) {
+            rc = clfcn_err_set(err, CLFCN_EINVAL, 0,
+                               "--%s: rank %d (%s) was given %s, rank 0 %s: start all "
+                               "ranks with the same options",
+                               option, r, clfcn_comm_host(env->comm, r), theirs, first);
+        }
+    }
+    free(all);
+    return clfcn_comm_agree(env->comm, rc, err);
+}
+
 /* What each rank on this host, by its number there, says of its processors: an array to
  * be freed. Collective. */
 static int gather_cpus(struct clfcn_comm *comm, uint64_t **out, struct clfcn_err *err)

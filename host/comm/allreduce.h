@@ -32,8 +32,4 @@ int clfcn_allreduce_test(struct clfcn_allreduce *sum, bool *done, struct clfcn_e
  * CLFCN_ECOMM if nothing has come for too long. */
 int clfcn_comm_rest(struct clfcn_comm *comm, bool waits, struct clfcn_err *err);
 
-/* Bytes that this rank has sent to others and received from them so far, notices of
- * failures apart. */
-double clfcn_comm_traffic(const struct clfcn_comm *comm);
-
 #endif

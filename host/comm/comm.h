@@ -60,5 +60,8 @@ void clfcn_comm_be_patient(struct clfcn_comm *comm);
 
 /* Seconds spent waiting for other ranks since the last call of this. */
 double clfcn_comm_take_wait(struct clfcn_comm *comm);
+/* Bytes sent to others and received from them since the last call of this, notices of
+ * failures apart. */
+double clfcn_comm_take_traffic(struct clfcn_comm *comm);
 
 #endif

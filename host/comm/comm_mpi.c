@@ -260,11 +260,6 @@ bool clfcn_comm_speaks(const struct clfcn_comm *comm)
     return !comm || first == comm->rank;
 }
 
-double clfcn_comm_traffic(const struct clfcn_comm *comm)
-{
-    return comm ? comm->bytes_moved : 0.0;
-}
-
 double clfcn_comm_take_wait(struct clfcn_comm *comm)
 {
     if (!comm) {
@@ -273,4 +268,14 @@ double clfcn_comm_take_wait(struct clfcn_comm *comm)
     const double waited = comm->waited;
     comm->waited = 0.0;
     return waited;
+}
+
+double clfcn_comm_take_traffic(struct clfcn_comm *comm)
+{
+    if (!comm) {
+        return 0.0;
+    }
+    const double moved = comm->bytes_moved;
+    comm->bytes_moved = 0.0;
+    return moved;
 }

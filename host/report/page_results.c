@@ -224,7 +224,7 @@ static void rank_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
         out, "<h2>Ranks</h2>\n<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" "
              "aria-label=\"Ranks\"><table><thead><tr><th>rank</th><th>host</th>"
              "<th>device</th><th>images a step</th><th>images/s</th><th>waiting, s</th>"
-             "</tr></thead><tbody>\n");
+             "<th>exchanged, MB</th></tr></thead><tbody>\n");
     for (size_t i = 0; i < json_array_size(ranks); ++i) {
         const json_t *rank = json_array_get(ranks, i), *did = json_array_get(h->ranks, i);
         clfcn_strbuf_add(out, "<tr><td>%d</td>", (int)i);
@@ -233,6 +233,7 @@ static void rank_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
         value_cell(out, clfcn_history_number(rank, "batch"), "%.0f");
         value_cell(out, clfcn_history_number(did, "images_per_s"), "%.1f");
         value_cell(out, clfcn_history_number(did, "wait_s"), "%.1f");
+        value_cell(out, 1e-6 * clfcn_history_number(did, "bytes"), "%.1f");
         clfcn_strbuf_add(out, "</tr>\n");
     }
     clfcn_strbuf_add(out, "</tbody></table></div>\n");

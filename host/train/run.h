@@ -27,6 +27,7 @@ struct clfcn_rank_epoch {
     double images, seconds;      /* of its share, and since when */
     double wait_s;               /* of these, waiting for other ranks */
     double exchange_s, exposed_s; /* struct clfcn_exchange_time */
+    double bytes;                 /* sent and received */
 };
 
 /* The ranks of config.comm, or this process alone as one rank. (run_ranks.c) */
@@ -117,8 +118,15 @@ int clfcn_run_share_out(struct clfcn_run *run, struct clfcn_err *err);
 /* By itself: the images of a batch that this rank takes. */
 int clfcn_run_share(const struct clfcn_run *run);
 void clfcn_run_ranks_free(struct clfcn_run_ranks *r);
+/* CLFCN_EINVAL unless all have the same run->config, but for what concerns a rank's own
+ * machine, and the same resume. (run_alike.c) */
+int clfcn_run_same_config(const struct clfcn_run *run, bool resume,
+                          struct clfcn_err *err);
 /* CLFCN_EDATA unless all have the same training images. */
 int clfcn_run_same_data(struct clfcn_run *run, struct clfcn_err *err);
+/* By itself: what a rank is called in messages; buf, of n bytes, is returned. */
+const char *clfcn_run_rank_name(const struct clfcn_run *run, int rank, char *buf,
+                                size_t n);
 /* Whether to go on: sets run->stopped and run->rest. */
 int clfcn_run_look(struct clfcn_run *run, struct clfcn_err *err);
 /* By itself: a step took so long. */

@@ -207,7 +207,14 @@ int clfcn_run_open_folder(struct clfcn_run *run, const struct clfcn_train_config
     } else if (!resume) {
         rc = clfcn_config_check(config, err);
     }
-    if (rc == CLFCN_OK && writes) {
+    rc = clfcn_comm_agree(config->comm, rc, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_run_same_config(run, resume, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    if (writes) {
         rc = open_to_write(run, config, resume, err);
     }
     rc = clfcn_comm_agree(config->comm, rc, err);

@@ -11,15 +11,6 @@
 
 /* --- shares --- */
 
-/* What rank i drives, for messages; buf is returned. */
-static const char *describe(const struct clfcn_run *run, int i, char *buf, size_t n)
-{
-    const struct clfcn_comm *comm = run->config.comm;
-    snprintf(buf, n, "rank %d (%s, %s)", i, clfcn_comm_host(comm, i),
-             clfcn_comm_device(comm, i));
-    return buf;
-}
-
 /* The speeds of all ranks, each with an equal share of the batch: all at once, as they
  * may share what they run on. */
 static int measure(struct clfcn_run *run, double *speeds, struct clfcn_err *err)
@@ -42,7 +33,7 @@ static void warn_of_drag(const struct clfcn_run *run, const double *speeds)
         clfcn_warn(
             "%s makes the whole slower: about %.0f ms a step with it, %.0f without: "
             "leave it out, or raise --batch",
-            describe(run, drag, name, sizeof(name)),
+            clfcn_run_rank_name(run, drag, name, sizeof(name)),
             1e3 * clfcn_shares_seconds(run->ranks.shares, speeds, ranks), 1e3 * without);
     }
 }
@@ -182,31 +173,6 @@ int clfcn_run_gather_tunings(struct clfcn_run *run, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
-/* --- what all must have alike --- */
-
-int clfcn_run_same_data(struct clfcn_run *run, struct clfcn_err *err)
-{
-    struct clfcn_comm *comm = run->config.comm;
-    const int ranks = clfcn_comm_size(comm);
-    uint64_t *hashes = calloc((size_t)ranks, sizeof(*hashes));
-    int rc = hashes != NULL ? CLFCN_OK : clfcn_err_nomem(err);
-    if (rc == CLFCN_OK) {
-        rc = clfcn_comm_gather(comm, &run->state.data_hash, sizeof(*hashes), hashes, err);
-    }
-    for (int i = 1; rc == CLFCN_OK && i < ranks; ++i) {
-        if (hashes[i] != hashes[0]) {
-            char name[512];
-            rc =
-                clfcn_err_set(err, CLFCN_EDATA, 0,
-                              "%s finds other training images than rank 0: let all ranks "
-                              "see the same data, as on a shared file system",
-                              describe(run, i, name, sizeof(name)));
-        }
-    }
-    free(hashes);
-    return rc;
-}
-
 /* --- every step --- */
 
 /* What each rank tells the others before it goes on. */
@@ -289,6 +255,7 @@ int clfcn_run_ranks_event(struct clfcn_run *run, json_t *event, struct clfcn_err
     clfcn_net_take_exchange(run->net, &exchange);
     mine.exchange_s = exchange.busy_s;
     mine.exposed_s = exchange.exposed_s;
+    mine.bytes = clfcn_comm_take_traffic(comm);
     struct clfcn_rank_epoch *all = calloc((size_t)ranks, sizeof(*all));
     json_t *list = json_array();
     int rc = all != NULL && list != NULL ? CLFCN_OK : clfcn_err_nomem(err);
@@ -301,11 +268,12 @@ int clfcn_run_ranks_event(struct clfcn_run *run, json_t *event, struct clfcn_err
         const double hidden =
             r->exchange_s > 0 ? 1 - r->exposed_s / r->exchange_s : (double)NAN;
         json_array_append_new(
-            list, json_pack("{s:i, s:i, s:o, s:f, s:f, s:o}", "rank", i, "batch",
-                            run->ranks.shares[i], "images_per_s",
-                            clfcn_json_number(busy > 0 ? r->images / busy : (double)NAN),
-                            "wait_s", r->wait_s, "exchange_s", r->exchange_s,
-                            "exchange_hidden", clfcn_json_number(hidden)));
+            list,
+            json_pack("{s:i, s:i, s:o, s:f, s:f, s:o, s:I}", "rank", i, "batch",
+                      run->ranks.shares[i], "images_per_s",
+                      clfcn_json_number(busy > 0 ? r->images / busy : (double)NAN),
+                      "wait_s", r->wait_s, "exchange_s", r->exchange_s, "exchange_hidden",
+                      clfcn_json_number(hidden), "bytes", (json_int_t)r->bytes));
     }
     free(all);
     if (rc == CLFCN_OK && event != NULL) {

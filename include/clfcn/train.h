@@ -71,8 +71,9 @@ struct clfcn_train_config {
     enum clfcn_sync_bn sync_bn; /**< auto: where the smallest share has fewer than 8 images */
     enum clfcn_wire exchange;   /**< how gradients travel */
     /* What follows is about this machine at this time, and not kept with the run. */
-    /** Ranks that train together: all call clfcn_train() with the same configuration, and
-     * rank 0 alone writes. Borrowed, for the call; NULL: this process alone. */
+    /** Ranks that train together: all call clfcn_train() with the same configuration, but
+     * for what concerns their own device and machine, which is checked, and rank 0 alone
+     * writes. Borrowed, for the call; NULL: this process alone. */
     struct clfcn_comm *comm;
     bool pause_on_battery;  /**< wait while the machine runs on battery */
     double max_celsius;     /**< wait while its hottest sensor is above, until it is 5

@@ -193,6 +193,12 @@ class OneWriter(Ranks):
             self.assertGreaterEqual(r["wait_s"], 0)
             self.assertGreater(r["exchange_s"], 0)
             self.assertLessEqual(r["exchange_hidden"], 1)
+        # Each sends and receives 2 (K-1)/K of the gradients in a step; the rest is little.
+        elements = sum(math.prod(shape) for name, (_, shape, _) in tensors(self.out("run")).items()
+                       if not name.startswith("optim.") and "running_" not in name)
+        steps = sum(e["event"] == "step" for e in logged)
+        exchanged = sum(r["bytes"] for r in epoch["ranks"]) / 3
+        self.assertAlmostEqual(exchanged / (4 * 2 / 3 * 4 * elements * steps), 1, delta=0.1)
 
     def test_progress_tells_of_each_rank(self):
         done = train(2, "--out", self.out("run"), "--epochs", "1")
@@ -290,6 +296,36 @@ class Failures(Ranks):
                 self.assertEqual(len(lines), 1, done.err)
                 self.assertIn(text, lines[0])
                 self.assertFalse((Path(self.out("run")) / "log.jsonl").exists())
+
+    def test_ranks_with_other_options(self):
+        before = self.together(2, "before", "--max-steps", "1")
+        for options, text in (
+                ("--batch 4", "--batch 4, rank 0 6"),
+                ("--lr 0.5", "--lr 0.5, rank 0 0.01"),
+                ("--data /nowhere", "/nowhere"),
+                (f"--resume {before}", "--resume: rank 1 "),
+                (f"--out {before}", "--out: rank 1 "),
+                ("--help", "--help: rank 1 ")):
+            with self.subTest(options=options):
+                argv = ["sh", "-c", 'exec "$0" "$@" $MORE', h.CLFCN, *TRAIN, "--out",
+                        self.out("run")]
+                done = mpirun.run(2, argv, per_rank=[mpirun.Rank(env={"MORE": ""}),
+                                                     mpirun.Rank(env={"MORE": options})])
+                code = h.BAD_INPUT if "--data" in options else h.USAGE
+                self.assertEqual(done.code, code, str(done))
+                lines = [t for t in done.err.splitlines() if t.startswith("clfcn: train: ")]
+                self.assertEqual(len(lines), 1, done.err)
+                self.assertIn(text, lines[0])
+                self.assertFalse(Path(self.out("run")).exists())
+
+    def test_what_each_rank_may_have_of_its_own(self):
+        argv = ["sh", "-c", 'exec "$0" "$@" $MORE', h.CLFCN, *TRAIN, "--out", self.out("run"),
+                "--max-steps", "2"]
+        done = mpirun.run(2, argv, per_rank=[
+            mpirun.Rank(env={"MORE": "--workers 1"}),
+            mpirun.Rank(env={"MORE": "--gemm native --cache-mem 1M --verbose"})])
+        self.assertEqual(done.code, 0, str(done))
+        self.assertEqual(len(losses(self.out("run"))), 2)
 
 
 if __name__ == "__main__":

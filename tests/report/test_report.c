@@ -93,13 +93,14 @@ static void test_ranks_are_shown(void **state)
         "{\"event\":\"start\",\"ranks\":[{\"rank\":0,\"host\":\"a\",\"device\":\"<D>\","
         "\"batch\":3},{\"rank\":1,\"host\":\"b\",\"device\":\"E\",\"batch\":1}]}\n"
         "{\"event\":\"epoch\",\"epoch\":0,\"train_loss\":1,\"ranks\":[{\"rank\":0,"
-        "\"images_per_s\":12.25,\"wait_s\":0.5}]}\n");
+        "\"images_per_s\":12.25,\"wait_s\":0.5,\"bytes\":2500000}]}\n");
     char *page = report();
     assert_non_null(strstr(page, "<tr><td>0</td><td>a</td><td>&lt;D&gt;</td><td>3</td>"
-                                 "<td>12.2</td><td>0.5</td></tr>"));
+                                 "<td>12.2</td><td>0.5</td><td>2.5</td></tr>"));
     /* What the log does not tell is left open. */
     assert_non_null(strstr(page, "<tr><td>1</td><td>b</td><td>E</td><td>1</td>"
-                                 "<td>\xe2\x80\x93</td><td>\xe2\x80\x93</td></tr>"));
+                                 "<td>\xe2\x80\x93</td><td>\xe2\x80\x93</td>"
+                                 "<td>\xe2\x80\x93</td></tr>"));
     free(page);
 }
 
