@@ -32,7 +32,8 @@ static json_t *to_json(const struct clfcn_history *h)
         text_of(h->config, "arch"), "backbone", text_of(h->config, "backbone"), "size",
         text_of(h->config, "size"), "batch", number_of(h->config, "batch"), "epochs",
         number_of(h->config, "epochs"), "epoch", last ? last->number : 0, "step",
-        (json_int_t)h->step_count, "train_loss", clfcn_json_number(last ? last->train_loss : NAN),
+        (json_int_t)h->step_count, "train_loss",
+        clfcn_json_number(last ? last->train_loss : NAN),
         "mean_iou", clfcn_json_number(last ? last->mean_iou : NAN), "best_mean_iou",
         clfcn_json_number(best ? best->mean_iou : NAN), "best_epoch",
         best ? json_integer(best->number) : json_null());

@@ -14,7 +14,7 @@ struct cli_manual_pair {
 struct cli_manual {
     const char *command;
     const char *text; /* the description; an empty line parts paragraphs */
-    struct cli_manual_pair examples[CLI_MANUAL_EXAMPLES]; /* a line to type; its purpose */
+    struct cli_manual_pair examples[CLI_MANUAL_EXAMPLES]; /* a line, its purpose */
     struct cli_manual_pair files[CLI_MANUAL_FILES];
     const char *see[CLI_MANUAL_SEE]; /* other commands */
 };

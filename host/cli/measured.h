@@ -14,8 +14,8 @@ struct cli_measured {
     double backward_share; /* of its forward and backward pass; NaN: not known */
 };
 
-/* Read what bench --json printed of one network, or the log of the run in a folder. Also a
- * failure to open it is CLFCN_EDATA. */
+/* Read what bench --json printed of one network, or the log of the run in a folder. Also
+ * a failure to open it is CLFCN_EDATA. */
 int cli_measured_read(const char *path, struct cli_measured *out, struct clfcn_err *err);
 
 /* Where options do not describe the network, let it be the one that was measured at path.

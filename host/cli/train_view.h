@@ -21,7 +21,8 @@ struct train_view {
 void train_view_event(void *user, const char *event, const char *json);
 void train_view_progress(void *user, const struct clfcn_progress *p);
 
-/* Show how the run ended on the page and end the event file; a failure is only a warning. */
+/* Show how the run ended on the page and end the event file; a failure is only a
+ * warning. */
 void train_view_finish(struct train_view *view);
 
 /* Bring the run's report.html up to date; a failure is only a warning. */

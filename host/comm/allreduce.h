@@ -12,16 +12,17 @@
 /* One vector's sum: its buffers and what is under way. Opaque. */
 struct clfcn_allreduce;
 
-/* For vectors of count floats. comm is borrowed, and not NULL. Collective in so far as all
- * ranks create the same ones in the same order. Free with clfcn_allreduce_destroy(). */
+/* For vectors of count floats. comm is borrowed, and not NULL. Collective in so far as
+ * all ranks create the same ones in the same order. Free with
+ * clfcn_allreduce_destroy(). */
 int clfcn_allreduce_create(struct clfcn_comm *comm, size_t count, enum clfcn_wire wire,
                            struct clfcn_allreduce **out, struct clfcn_err *err);
-/* Takes a pointer to NULL, and comes before clfcn_comm_close(). Waits for nothing: what is
- * under way is cancelled, and the values are the caller's again. */
+/* Takes a pointer to NULL, and comes before clfcn_comm_close(). Waits for nothing: what
+ * is under way is cancelled, and the values are the caller's again. */
 void clfcn_allreduce_destroy(struct clfcn_allreduce **sum);
 
-/* Begin to replace values [count] by their sums over the ranks. They are not to be touched
- * until it is done. */
+/* Begin to replace values [count] by their sums over the ranks. They are not to be
+ * touched until it is done. */
 int clfcn_allreduce_start(struct clfcn_allreduce *sum, float *values,
                           struct clfcn_err *err);
 /* Go on with it as far as that goes without waiting; *done: it is finished, or was never

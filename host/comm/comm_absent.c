@@ -87,7 +87,7 @@ bool clfcn_comm_is_common(const struct clfcn_comm *comm)
     return false;
 }
 
-bool clfcn_comm_speaks(const struct clfcn_comm *comm)
+bool clfcn_comm_speaks(struct clfcn_comm *comm)
 {
     return true;
 }

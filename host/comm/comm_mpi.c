@@ -251,15 +251,6 @@ bool clfcn_comm_is_common(const struct clfcn_comm *comm)
     return comm && comm->agreed && comm->failure.code == CLFCN_OK;
 }
 
-bool clfcn_comm_speaks(const struct clfcn_comm *comm)
-{
-    int first = 0;
-    while (comm && first < comm->rank && comm->peers[first].lost) {
-        ++first;
-    }
-    return !comm || first == comm->rank;
-}
-
 double clfcn_comm_take_wait(struct clfcn_comm *comm)
 {
     if (!comm) {

@@ -2,8 +2,8 @@
  *
  * Ranks share the cores with the OpenCL devices that they drive, so nothing here waits
  * inside of MPI, which waits by asking again and again: whatever a rank needs from others
- * is begun, tested, and slept for (clfcn_comm_rest()). Each sleep looks also whether those
- * others are still there. */
+ * is begun, tested, and slept for (clfcn_comm_rest()). Each sleep looks also whether
+ * those others are still there. */
 #ifndef CLFCN_COMM_JOB_H
 #define CLFCN_COMM_JOB_H
 
@@ -21,6 +21,7 @@ enum {
 enum clfcn_notice_kind { CLFCN_NOTICE_FAILED, CLFCN_NOTICE_LEAVES };
 struct clfcn_notice {
     int32_t kind, status;
+    int32_t spoke;   /* it has told the user why the job ends */
     char text[1024]; /* why it failed */
 };
 
@@ -33,6 +34,7 @@ struct clfcn_peer {
     bool leaves;     /* it has sent CLFCN_NOTICE_LEAVES */
     double left_at;  /* when that was seen */
     bool failed;     /* it has sent CLFCN_NOTICE_FAILED */
+    bool spoke;      /* and told the user */
     bool lost;       /* it has died, or is silent for too long */
 };
 
@@ -53,7 +55,7 @@ struct clfcn_comm {
     size_t stage_bytes;
     MPI_Request *requests; /* [2*size]: of its messages */
 
-    struct clfcn_allreduce *sums, *abandoned; /* lists; the second may still be in MPI's use */
+    struct clfcn_allreduce *sums, *abandoned; /* lists; MPI may still use the second */
     int next_tag, last_tag;
 
     double limit;   /* seconds of silence that are too long */
@@ -61,11 +63,12 @@ struct clfcn_comm {
     double nap;     /* the next sleep's seconds */
     double waited, bytes_moved;
     double looked_at, counted_at; /* when notices and processes were last looked at */
-    bool terminated;              /* the end of this process may be near: SIGTERM has come */
+    bool terminated;              /* SIGTERM has come: this process may end soon */
     bool patient; /* rank 0 does something long, until it is heard of again */
 
     struct clfcn_err failure; /* of another rank, or told to the others; code 0: none */
     bool told;                /* the others know that this rank fails */
+    bool spoke;               /* this rank tells the user */
     bool agreed;              /* all ranks know of a failure (clfcn_comm_agree()) */
     struct clfcn_notice notices[2]; /* by kind; they are not to change while under way */
     MPI_Request *notice_requests;   /* [2][size] */
@@ -96,8 +99,8 @@ bool clfcn_job_all_leave(struct clfcn_comm *comm, bool expected);
  * (parcels.c) */
 int clfcn_job_stage(struct clfcn_comm *comm, size_t bytes, struct clfcn_err *err);
 /* Send comm->out[r] to each other rank r, and fill comm->in[r], of at least as many bytes
- * as r sends, with what it sends; sleep until all is done. All lie in comm->stage, and are
- * forgotten. (parcels.c) */
+ * as r sends, with what it sends; sleep until all is done. All lie in comm->stage, and
+ * are forgotten. (parcels.c) */
 int clfcn_job_exchange(struct clfcn_comm *comm, struct clfcn_err *err);
 
 /* Go on with all sums under way; *moved: something was done. (allreduce.c) */

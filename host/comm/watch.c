@@ -21,6 +21,11 @@
 #define TERMINATED_LIMIT 0.5
 /* For others to notice that this rank has failed, before the job is ended by force. */
 #define FAILED_GRACE 1.0
+/* For what a process said before it ended to arrive. */
+#define LAST_WORDS 20e-3
+/* For those that listen to say that they know of a failure; the latter after SIGTERM. */
+#define ANSWER_GRACE 0.5
+#define TERMINATED_ANSWER_GRACE 0.2
 
 const char *clfcn_job_name(const struct clfcn_comm *comm, int rank,
                            char buf[CLFCN_RANK_LEN])
@@ -40,16 +45,26 @@ static int say_failure(const struct clfcn_comm *comm, struct clfcn_err *err)
     return comm->failure.code;
 }
 
-static void count_processes(struct clfcn_comm *comm)
+/* A rank whose process has ended without a word; -1: none. */
+static int find_dead(const struct clfcn_comm *comm)
 {
-    char name[CLFCN_RANK_LEN];
-    for (int r = 0; r < comm->size && comm->failure.code == CLFCN_OK; ++r) {
-        struct clfcn_peer *peer = &comm->peers[r];
+    for (int r = 0; r < comm->size; ++r) {
+        const struct clfcn_peer *peer = &comm->peers[r];
         if (peer->visible && !peer->leaves && !clfcn_process_runs(&peer->process)) {
-            peer->lost = true;
-            clfcn_err_set(&comm->failure, CLFCN_ECOMM, 0, "%s died",
-                          clfcn_job_name(comm, r, name));
+            return r;
         }
+    }
+    return -1;
+}
+
+static void blame_the_dead(struct clfcn_comm *comm)
+{
+    const int dead = find_dead(comm);
+    char name[CLFCN_RANK_LEN];
+    if (dead >= 0 && comm->failure.code == CLFCN_OK) {
+        comm->peers[dead].lost = true;
+        clfcn_err_set(&comm->failure, CLFCN_ECOMM, 0, "%s died",
+                      clfcn_job_name(comm, dead, name));
     }
 }
 
@@ -58,6 +73,7 @@ static void take_notice(struct clfcn_comm *comm, int rank,
 {
     struct clfcn_peer *peer = &comm->peers[rank];
     char name[CLFCN_RANK_LEN];
+    peer->spoke = peer->spoke || notice->spoke;
     if (notice->kind == CLFCN_NOTICE_LEAVES) {
         peer->leaves = true;
         peer->left_at = clfcn_clock();
@@ -99,13 +115,25 @@ static int receive_notices(struct clfcn_comm *comm, struct clfcn_err *err)
     }
 }
 
+/* Whether a process has ended. If it has said why, that may still be under way. */
+static void count_processes(struct clfcn_comm *comm)
+{
+    const double begin = clfcn_clock();
+    while (find_dead(comm) >= 0 && comm->failure.code == CLFCN_OK &&
+           clfcn_clock() - begin < LAST_WORDS &&
+           receive_notices(comm, NULL) == CLFCN_OK) {
+        clfcn_sleep(NAP_LONGEST);
+    }
+    blame_the_dead(comm);
+}
+
 int clfcn_job_refused(struct clfcn_comm *comm, int mpi_rc, const char *call,
                       struct clfcn_err *err)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
     int len = 0;
     if (comm->failure.code == CLFCN_OK && comm->peers) {
-        count_processes(comm); /* a better reason */
+        blame_the_dead(comm); /* a better reason */
     }
     if (comm->failure.code == CLFCN_OK) {
         MPI_Error_string(mpi_rc, text, &len);
@@ -233,7 +261,8 @@ void clfcn_job_notify(struct clfcn_comm *comm, enum clfcn_notice_kind kind, int 
                       const char *text)
 {
     struct clfcn_notice *notice = &comm->notices[kind];
-    *notice = (struct clfcn_notice){ .kind = kind, .status = status };
+    *notice =
+        (struct clfcn_notice){ .kind = kind, .status = status, .spoke = comm->spoke };
     snprintf(notice->text, sizeof(notice->text), "%s", text ? text : "");
     for (int r = 0; r < comm->size; ++r) {
         MPI_Request *request = &comm->notice_requests[(int)kind * comm->size + r];
@@ -255,6 +284,44 @@ void clfcn_comm_fail(struct clfcn_comm *comm, const struct clfcn_err *why)
         clfcn_err_set(&comm->failure, CLFCN_ECOMM, 0, "this rank has failed: %s",
                       why->msg);
     }
+}
+
+/* Whether another rank speaks or has spoken: one before this that knows of the failure,
+ * or one behind that was quicker. */
+static bool is_led(const struct clfcn_comm *comm)
+{
+    bool led = false;
+    for (int r = 0; r < comm->size; ++r) {
+        const struct clfcn_peer *peer = &comm->peers[r];
+        const bool before = r < comm->rank && !peer->lost;
+        led = led || peer->spoke || (before && (peer->failed || peer->leaves));
+    }
+    return led;
+}
+
+/* Whether one before this one may still be heard of. */
+static bool may_be_led(const struct clfcn_comm *comm)
+{
+    bool may_be = false;
+    for (int r = 0; r < comm->rank; ++r) {
+        may_be = may_be || !comm->peers[r].lost;
+    }
+    return may_be;
+}
+
+bool clfcn_comm_speaks(struct clfcn_comm *comm)
+{
+    if (!comm) {
+        return true;
+    }
+    const double begin = clfcn_clock();
+    const double grace = comm->terminated ? TERMINATED_ANSWER_GRACE : ANSWER_GRACE;
+    while (may_be_led(comm) && !is_led(comm) && clfcn_clock() - begin < grace &&
+           receive_notices(comm, NULL) == CLFCN_OK) {
+        clfcn_sleep(NAP_LONGEST);
+    }
+    comm->spoke = !is_led(comm);
+    return comm->spoke;
 }
 
 /* Whether all other ranks leave and what was sent to them is out. */

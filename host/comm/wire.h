@@ -3,8 +3,9 @@
  * fp32: the floats as they are. fp16: a float factor, then for each float the half of
  * float / factor, rounded to nearest even. The factor is a power of two such that the
  * largest finite magnitude lies in [2^14, 2^15), so scaling loses nothing and no sum of
- * roundings reaches infinity: an element x of a message whose largest magnitude is m comes
- * back within max(|x| * 2^-11, m * 2^-39). Infinities and NaN stay what they are. */
+ * roundings reaches infinity: an element x of a message whose largest magnitude is m
+ * comes back within max(|x| * 2^-11, m * 2^-39). Infinities and NaN stay what they
+ * are. */
 #ifndef CLFCN_COMM_WIRE_H
 #define CLFCN_COMM_WIRE_H
 

@@ -4,9 +4,9 @@
 
 #include "loader.h"
 
-/* An item before augmentation. Where that only mirrors it or changes its colours, the item
- * is at the network's size already; where it zooms or turns, it is the decoded picture, but
- * no larger than the largest zoom can show. Zero-initialised is empty. */
+/* An item before augmentation. Where that only mirrors it or changes its colours, the
+ * item is at the network's size already; where it zooms or turns, it is the decoded
+ * picture, but no larger than the largest zoom can show. Zero-initialised is empty. */
 struct clfcn_sample {
     size_t bytes;    /* of memory, 0: empty */
     float *image;    /* [3][height][width], normalised; NULL: it is pair */

@@ -5,9 +5,9 @@
 #include <clfcn/loader.h>
 
 /* Divide items 0 .. n-1 into one contiguous range a rank, in their order, as long as
- * shares [ranks] (at least 0, not all 0) are large: each range is less than one item longer
- * or shorter than its part of n, and all of them cover every item once. Where shares are
- * equal the earlier ranks take what is left over. */
+ * shares [ranks] (at least 0, not all 0) are large: each range is less than one item
+ * longer or shorter than its part of n, and all of them cover every item once. Where
+ * shares are equal the earlier ranks take what is left over. */
 void clfcn_share_range(int n, const int *shares, int ranks, int rank, int *first,
                        int *count);
 

@@ -21,12 +21,13 @@ struct clfcn_warp clfcn_warp_of(const struct clfcn_draw *draw, int full_width,
                                 int full_height, int from_width, int from_height,
                                 int width, int height);
 
-/* Which pixels of a row of the frame have their centre in the picture: begin .. end - 1. */
+/* Which pixels of a row of the frame have their centre in the picture: begin .. end -
+ * 1. */
 void clfcn_warp_row(const struct clfcn_warp *warp, int y, int *begin, int *end);
 
 /* The network's input, as clfcn_resize_to_input() has it: bilinear samples, several to a
- * pixel where a pixel spans more than two of the picture's (`area`: more than one), and 0,
- * the mean colour, where the picture does not reach. */
+ * pixel where a pixel spans more than two of the picture's (`area`: more than one), and
+ * 0, the mean colour, where the picture does not reach. */
 void clfcn_warp_to_input(const struct clfcn_warp *warp, const struct clfcn_image *im,
                          enum clfcn_resize how, float *out, size_t plane_stride);
 

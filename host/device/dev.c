@@ -117,9 +117,6 @@ int clfcn_dev_create(const struct clfcn_probe *probe, cl_device_id sub_device,
     struct clfcn_dev *dev = calloc(1, sizeof(*dev));
     *out = NULL;
     if (!dev) {
-        if (sub_device) {
-            clReleaseDevice(sub_device);
-        }
         return clfcn_err_nomem(err);
     }
     dev->info = probe->info;
@@ -173,9 +170,9 @@ void clfcn_dev_close(struct clfcn_dev **dev)
     if (d->context) {
         clReleaseContext(d->context);
     }
-    if (d->sub_device) {
-        clReleaseDevice(d->sub_device);
-    }
+    /* A sub-device is kept until the process ends: in PoCL (seen in 3.1) a thread that ends
+     * a command late may let go of the queue last, then of its context and device, and looks
+     * at the device after that. */
     const int live = atomic_load(&d->live_objects);
     if (live != 0) {
         clfcn_debug("device '%s' is closed with %d objects alive", d->info.name, live);

@@ -22,7 +22,7 @@ struct clfcn_dev {
     atomic_int live_objects;         /* buffers, programs, kernels, events made on it */
     atomic_size_t bytes, peak_bytes; /* of buffers, views not counted */
     double gflops; /* of multiply-adds at best, by ops/peak.h; 0: not measured */
-    cl_device_id sub_device; /* id, where it is one: owned; else NULL */
+    cl_device_id sub_device; /* id, where it is one; else NULL */
     bool is_part; /* info.compute_units are a part of the device's */
     char part[64]; /* "part 1 of 2: 1 compute unit", "shared by 2 ranks", or "" */
 };

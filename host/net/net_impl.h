@@ -112,8 +112,8 @@ struct clfcn_net {
 size_t clfcn_net_align(const struct clfcn_dev *dev);
 
 /* A network of which all is known, but nothing allocated or compiled: memory planned
- * without thrift. parts may be NULL; level: of the message if the device's tuning is of no
- * use. Also after an error *out is for clfcn_net_destroy(). (net.c) */
+ * without thrift. parts may be NULL; level: of the message if the device's tuning is of
+ * no use. Also after an error *out is for clfcn_net_destroy(). (net.c) */
 int clfcn_net_plan(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                    const struct clfcn_net_options *options,
                    const struct clfcn_parts *parts, enum clfcn_log_level level,

@@ -25,11 +25,11 @@ struct clfcn_onnx_options {
 };
 
 /* Write the network that desc describes, with the weights sd, as path. Input "image"
- * [N][3][height][width], output "logits" [N][classes][height][width], both float32, desc's
- * batch being of no account. Initialisers have the parameters' names; what folding left of
- * a batch norm is bn1.scale and bn1.shift, [C][1][1]. *tensors receives their number. CLFCN_EINVAL if
- * this build has no protobuf-c, or the model exceeds protobuf's 2 GiB. sd must be checked
- * to be complete. */
+ * [N][3][height][width], output "logits" [N][classes][height][width], both float32,
+ * desc's batch being of no account. Initialisers have the parameters' names; what folding
+ * left of a batch norm is bn1.scale and bn1.shift, [C][1][1]. *tensors receives their
+ * number. CLFCN_EINVAL if this build has no protobuf-c, or the model exceeds protobuf's 2
+ * GiB. sd must be checked to be complete. */
 int clfcn_onnx_save(const struct clfcn_state_dict *sd, const struct clfcn_net_desc *desc,
                     const struct clfcn_onnx_options *options, const char *path,
                     int *tensors, struct clfcn_err *err);

@@ -3,22 +3,23 @@
  *
  * Computing is what one rank's share takes alone. Gradients are summed over all ranks by
  * reduce-scatter and all-gather, in which each of K ranks sends 2 (K-1) messages and
- * 2 (K-1)/K of the vector (Thakur, Rabenseifner, Gropp, 2005, section 4.5), the least that
- * any algorithm can do with (Patarasu, Yuan, 2009). A vector of n bytes so takes
+ * 2 (K-1)/K of the vector (Thakur, Rabenseifner, Gropp, 2005, section 4.5), the least
+ * that any algorithm can do with (Patarasu, Yuan, 2009). A vector of n bytes so takes
  *
  *     2 (K-1) latency + 2 (K-1)/K n / bandwidth + 2 n / copies
  *
  * where the last term brings it from the device to the host and back. The backward pass
- * makes gradients layer by layer. They go in buckets (exchange.h); a bucket begins when the
- * last of its layers is done and the bucket before has left the link, and
- * the update waits for the last bucket. What so happens during the backward pass is hidden.
+ * makes gradients layer by layer. They go in buckets (exchange.h); a bucket begins when
+ * the last of its layers is done and the bucket before has left the link, and the update
+ * waits for the last bucket. What so happens during the backward pass is hidden.
  *
- * Synchronised batch norm waits, once in each pass of each such layer, until three (in the
- * forward pass) or two numbers a channel, in double precision, have come from every other
- * rank: (K-1) (latency + 24 or 16 channels / bandwidth).
+ * Synchronised batch norm waits, once in each pass of each such layer, until three (in
+ * the forward pass) or two numbers a channel, in double precision, have come from every
+ * other rank: (K-1) (latency + 24 or 16 channels / bandwidth).
  *
- * Not in the model: that several buckets are copied and sent at a time, ranks that differ or disturb each other, links that cross, what the
- * exchange takes from a device that computes on the host's cores. */
+ * Not in the model: that several buckets are copied and sent at a time, ranks that differ
+ * or disturb each other, links that cross, what the exchange takes from a device that
+ * computes on the host's cores. */
 #ifndef CLFCN_NET_SCALING_H
 #define CLFCN_NET_SCALING_H
 
@@ -44,9 +45,9 @@ struct clfcn_step_times {
     double rest_ms; /* update, and what it takes to keep to a limit of memory */
 };
 
-/* The parts of a step that a network would make, by the estimate that clfcn_net_forecast()
- * gives the sum of, and the memory that it would take; memory may be NULL. CLFCN_EDEVMEM
- * as there. (estimate.c) */
+/* The parts of a step that a network would make, by the estimate that
+ * clfcn_net_forecast() gives the sum of, and the memory that it would take; memory may be
+ * NULL. CLFCN_EDEVMEM as there. (estimate.c) */
 int clfcn_step_times_forecast(struct clfcn_dev *dev, const struct clfcn_net_desc *desc,
                               const struct clfcn_net_options *options,
                               struct clfcn_step_times *out,
@@ -93,7 +94,8 @@ struct clfcn_scaled_step {
 void clfcn_scale_step(const struct clfcn_step_times *share, const struct clfcn_link *link,
                       int ranks, struct clfcn_scaled_step *out);
 
-/* What keeps a step from taking ideal_ms, the share's part of what the whole takes alone. */
+/* What keeps a step from taking ideal_ms, the share's part of what the whole takes
+ * alone. */
 enum clfcn_scaling_limit {
     CLFCN_LIMIT_SHARE, /* small or uneven shares, and what does not get less with them */
     CLFCN_LIMIT_LATENCY,

@@ -120,7 +120,8 @@ struct clfcn_op_impl {
      */
     struct clfcn_conv *(*conv)(const struct clfcn_op *op, enum clfcn_pass pass);
     /* For inference: make what depends on the parameters alone, in op->state. Runs before
-     * the first forward pass, and again when parameters have changed. The slot may be NULL.
+     * the first forward pass, and again when parameters have changed. The slot may be
+     * NULL.
      */
     int (*derive)(struct clfcn_op *op, const struct clfcn_op_run *run,
                   struct clfcn_err *err);
@@ -146,7 +147,7 @@ struct clfcn_op {
     struct clfcn_param params[CLFCN_OP_MAX_PARAMS];
     int param_count;
     size_t columns_bytes, scratch_bytes;
-    size_t state_bytes; /* of memory that lasts from forward to backward, or from derive */
+    size_t state_bytes; /* memory that lasts from forward to backward, or from derive */
     cl_mem state;       /* given by the net; NULL if state_bytes is 0 */
     bool absorbed;      /* the op that makes x does this one's work */
     bool frozen;        /* its parameters are not trained */

@@ -53,8 +53,8 @@ void clfcn_ref_batchnorm_backward(int c, size_t row, const double *x, const doub
                                   double *dbeta);
 /* The loss over labelled pixels and its gradient; 0 where nothing is labelled. Of bce the
  * mean over pixels and classes; of ce the mean over pixels, weighted by their labels'
- * classes; of dice the weighted mean over classes; of focal the mean over pixels, to which
- * each gives its label's weight times as much. */
+ * classes; of dice the weighted mean over classes; of focal the mean over pixels, to
+ * which each gives its label's weight times as much. */
 double clfcn_ref_loss(const struct clfcn_loss_how *how, int classes, size_t row,
                       const double *logits, const uint8_t *labels, double *dlogits);
 /* One update in place; s0, s1 as in optim.h. */

@@ -37,7 +37,8 @@ void clfcn_dashboard_run_started(struct clfcn_dashboard *d);
 void clfcn_dashboard_progress(struct clfcn_dashboard *d,
                               const struct clfcn_page_now *now);
 
-/* The run is over: show everybody how it ended, close, free. Takes two seconds at most. */
+/* The run is over: show everybody how it ended, close, free. Takes two seconds at
+ * most. */
 void clfcn_dashboard_finish(struct clfcn_dashboard **d);
 
 #endif

@@ -8,8 +8,8 @@
 #include "live.h"
 #include <microhttpd.h>
 
-/* Connections at a time, and how many of them may listen to events; seconds after which one
- * that does not move is closed. */
+/* Connections at a time, and how many of them may listen to events; seconds after which
+ * one that does not move is closed. */
 enum { CLFCN_DASHBOARD_CONNECTIONS = 48, CLFCN_DASHBOARD_CLIENTS = 24,
        CLFCN_DASHBOARD_TIMEOUT = 30 };
 

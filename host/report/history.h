@@ -73,13 +73,14 @@ struct clfcn_history {
     int sample_count;
 };
 
-/* Take up the run in dir: its configuration, none of its log yet. CLFCN_EDATA if dir holds
- * no readable config.json or log.jsonl. Free with clfcn_history_close() in every case. */
+/* Take up the run in dir: its configuration, none of its log yet. CLFCN_EDATA if dir
+ * holds no readable config.json or log.jsonl. Free with clfcn_history_close() in every
+ * case. */
 int clfcn_history_open(struct clfcn_history *h, const char *dir, struct clfcn_err *err);
 /* Hand the events that the log has gained since to take, at most so many lines (< 0: all
  * of them), until it returns an error, which is returned then. Lines that are no JSON
- * object are left out, and a last one without an end is left for later. Returns the number
- * of lines. (history_log.c) */
+ * object are left out, and a last one without an end is left for later. Returns the
+ * number of lines. (history_log.c) */
 typedef int (*clfcn_history_event_fn)(void *user, json_t *event, struct clfcn_err *err);
 int clfcn_history_events(struct clfcn_history *h, int lines, clfcn_history_event_fn take,
                          void *user, struct clfcn_err *err);

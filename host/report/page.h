@@ -15,8 +15,8 @@ struct clfcn_page_now {
     double remaining_s; /* of the whole run; < 0: not known */
 };
 
-/* Append the whole report. Whether memory sufficed is in out->failed, as it is with all of
- * the following. */
+/* Append the whole report. Whether memory sufficed is in out->failed, as it is with all
+ * of the following. */
 void clfcn_page_report(struct clfcn_strbuf *out, const struct clfcn_history *h);
 /* Append the dashboard's page: the sections' places, which its script fills. */
 void clfcn_page_dashboard(struct clfcn_strbuf *out, const char *name);

@@ -20,8 +20,8 @@ int clfcn_config_from_json(const json_t *json, struct clfcn_train_config *config
  */
 int clfcn_config_check(const struct clfcn_train_config *config, struct clfcn_err *err);
 
-/* The fraction that clfcn_dataset_split() is to split set by: CLFCN_OWN_SPLIT where the run
- * takes the set's own. */
+/* The fraction that clfcn_dataset_split() is to split set by: CLFCN_OWN_SPLIT where the
+ * run takes the set's own. */
 double clfcn_config_split(const struct clfcn_train_config *config,
                           const struct clfcn_dataset *set);
 

@@ -1,5 +1,5 @@
-/* measure.c - metrics of a network on pictures of a set, for programs with a training loop
- * of their own. */
+/* measure.c - metrics of a network on pictures of a set, for programs with a training
+ * loop of their own. */
 #include "evaluate.h"
 
 int clfcn_measure(struct clfcn_net *net, const struct clfcn_dataset *set,

@@ -26,8 +26,8 @@ struct clfcn_pause {
 /* Degrees below the limit at which a run goes on: else it would stop and go. */
 enum { CLFCN_PAUSE_COOLING = 5 };
 
-/* Take the options, and the flag that requests a pause, which may be NULL. CLFCN_EINVAL if
- * an option makes no sense, or the machine does not show what it asks for. */
+/* Take the options, and the flag that requests a pause, which may be NULL. CLFCN_EINVAL
+ * if an option makes no sense, or the machine does not show what it asks for. */
 int clfcn_pause_start(struct clfcn_pause *pause, const struct clfcn_train_config *config,
                       const volatile bool *request, struct clfcn_err *err);
 /* Look at the request and the sensors. */

@@ -56,7 +56,7 @@ struct clfcn_run {
     struct clfcn_checkpoint_info
         info;                  /* of the checkpoint resumed from; config points into it */
     json_t *config_json;       /* or into this, a config.json */
-    struct clfcn_weights_file last; /* that checkpoint, open until its weights are loaded */
+    struct clfcn_weights_file last; /* that checkpoint, until its weights are loaded */
     struct clfcn_save save;
 
     struct clfcn_run_ranks ranks;
@@ -158,8 +158,8 @@ int clfcn_run_measure(struct clfcn_run *run, int batch, double *images_per_s,
  * it anew when resumed. CLFCN_EINTR if stopped: the state is as before. (run_epoch.c) */
 int clfcn_run_end_epoch(struct clfcn_run *run, struct clfcn_err *err);
 
-/* Wait while run->pause says so, or until stopped; no step may be under way. Says and logs
- * that it does, and saves the state before: batteries run empty. (run_pause.c) */
+/* Wait while run->pause says so, or until stopped; no step may be under way. Says and
+ * logs that it does, and saves the state before: batteries run empty. (run_pause.c) */
 int clfcn_run_pause(struct clfcn_run *run, struct clfcn_err *err);
 
 /* Let the running statistics be those of all ranks' shares, if batch norm is not

@@ -13,8 +13,8 @@ enum clfcn_balance {
 
 /* Read "auto", "equal" (also for NULL: auto) or numbers such as "2:1:1", of which there
  * must be as many as ranks, each at least 1: those go to weights [ranks], which is all 1
- * otherwise; weights may be NULL, and ranks 0: then only the text is checked. CLFCN_EINVAL
- * says what is wrong. */
+ * otherwise; weights may be NULL, and ranks 0: then only the text is checked.
+ * CLFCN_EINVAL says what is wrong. */
 int clfcn_balance_parse(const char *text, int ranks, double *weights,
                         enum clfcn_balance *kind, struct clfcn_err *err);
 
@@ -27,7 +27,8 @@ void clfcn_shares_divide(int batch, const double *speeds, int ranks, int *shares
 double clfcn_shares_seconds(const int *shares, const double *speeds, int ranks);
 
 /* Speeds that differ by less than this part of the larger are taken for equal: devices of
- * one kind then have equal shares, and a run its bits, whatever the measurement's noise. */
+ * one kind then have equal shares, and a run its bits, whatever the measurement's
+ * noise. */
 #define CLFCN_SHARES_NOISE 0.15
 
 /* Make all speeds the same where they are so by that measure. */

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /* Room for at least need items of item_bytes each in list, which has room for *room; new
- * ones are zero. Returns the list, which may have moved; NULL, with list and *room as they
- * were, if memory is exhausted. list may be NULL if *room is 0. */
+ * ones are zero. Returns the list, which may have moved; NULL, with list and *room as
+ * they were, if memory is exhausted. list may be NULL if *room is 0. */
 void *clfcn_array_grow(void *list, size_t need, size_t *room, size_t item_bytes);
 
 #endif

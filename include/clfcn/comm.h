@@ -25,7 +25,7 @@ CLFCN_BEGIN_DECLS
 /** How gradients travel from rank to rank. Sums are made of what arrives. */
 enum clfcn_wire {
     CLFCN_WIRE_FP32,
-    CLFCN_WIRE_FP16 /**< half floats with one factor a part, that of its largest element */
+    CLFCN_WIRE_FP16 /**< half floats with one factor a part, by its largest element */
 };
 
 /** The name of an enumerator, "fp16", or NULL. */
@@ -35,22 +35,22 @@ CLFCN_API const char *clfcn_wire_name(enum clfcn_wire wire);
 struct clfcn_comm;
 
 /**
- * Join the job that this process was started in, by mpirun, mpiexec or srun. Collective: it
- * returns when all ranks have called it. To be called once, by the thread that trains.
+ * Join the job that this process was started in, by mpirun, mpiexec or srun. Collective:
+ * it returns when all ranks have called it. To be called once, by the thread that trains.
  *
  * @param out  Receives the ranks, or NULL where the process was started alone, and on
  *             error. Close with clfcn_comm_close().
- * @return CLFCN_OK; CLFCN_EINVAL if it was started as one of several ranks and the library
- *         was built without MPI; CLFCN_ECOMM; CLFCN_ENOMEM.
+ * @return CLFCN_OK; CLFCN_EINVAL if it was started as one of several ranks and the
+ *         library was built without MPI; CLFCN_ECOMM; CLFCN_ENOMEM.
  */
 CLFCN_API int clfcn_comm_open(struct clfcn_comm **out, struct clfcn_err *err);
 
 /**
  * Leave the job, close *comm and set it to NULL. Takes a pointer to NULL.
  *
- * @param status  What the rank's work came to, CLFCN_OK or an error. After an error that the
- *                other ranks cannot know of they are told before, so that none waits for
- *                this one, and have a second to say so; then the job is ended by
+ * @param status  What the rank's work came to, CLFCN_OK or an error. After an error that
+ *                the other ranks cannot know of they are told before, so that none waits
+ *                for this one, and have a second to say so; then the job is ended by
  *                MPI_Abort() with exit status 1, and this call does not return: print
  *                before it what is to be said. Otherwise each process goes on to an exit
  *                status of its own.

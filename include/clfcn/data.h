@@ -10,10 +10,10 @@ CLFCN_BEGIN_DECLS
 struct clfcn_dataset;
 
 /**
- * Open a data set: a folder that holds `images/`, `masks/` and `classes.txt` ("plain"), one
- * as PASCAL VOC, CamVid or Cityscapes have it, a text file that lists pictures and masks,
- * or "demo", the built-in synthetic set. Reads no pixel yet. A folder whose name is "demo"
- * is "./demo".
+ * Open a data set: a folder that holds `images/`, `masks/` and `classes.txt` ("plain"),
+ * one as PASCAL VOC, CamVid or Cityscapes have it, a text file that lists pictures and
+ * masks, or "demo", the built-in synthetic set. Reads no pixel yet. A folder whose name
+ * is "demo" is "./demo".
  *
  * @param out  Receives the set, or NULL on error. Free with clfcn_dataset_destroy().
  * @return CLFCN_OK; CLFCN_EDATA with the file and the reason, which may be that it is

@@ -1,4 +1,5 @@
-/* loader.h - threads that keep batches of a data set ready, so that a device never waits. */
+/* loader.h - threads that keep batches of a data set ready, so that a device never
+ * waits. */
 #ifndef CLFCN_LOADER_H
 #define CLFCN_LOADER_H
 
@@ -49,8 +50,8 @@ struct clfcn_loader;
 CLFCN_API int clfcn_loader_create(const struct clfcn_loader_desc *desc,
                                   struct clfcn_loader **out, struct clfcn_err *err);
 
-/** Stop the threads and set *loader to NULL. Batches that were not released are freed too.
- * Takes a pointer to NULL. */
+/** Stop the threads and set *loader to NULL. Batches that were not released are freed
+ * too. Takes a pointer to NULL. */
 CLFCN_API void clfcn_loader_destroy(struct clfcn_loader **loader);
 
 /** Batches an epoch; the same for all parts of a batch. */
@@ -60,8 +61,8 @@ CLFCN_API int clfcn_loader_steps(const struct clfcn_loader *loader);
  * Go to the position before batch `index` of `epoch`, from where the threads go on. What
  * is ready for another position is dropped, what is held stays. index ==
  * clfcn_loader_steps() means the next epoch's start. One thread seeks and takes. The
- * content of a whole batch depends only on (seed, epoch, index), not on how it was reached
- * nor on how it is divided into parts.
+ * content of a whole batch depends only on (seed, epoch, index), not on how it was
+ * reached nor on how it is divided into parts.
  */
 CLFCN_API int clfcn_loader_seek(struct clfcn_loader *loader, int epoch, int index,
                                 struct clfcn_err *err);
@@ -72,8 +73,8 @@ CLFCN_API int clfcn_loader_seek(struct clfcn_loader *loader, int epoch, int inde
  *
  * @param batch  Receives the batch, which stays the loader's and is valid until it is
  *               released; at least three may be held at once.
- * @return CLFCN_OK; CLFCN_EDATA for an unreadable picture, in place of its batch, the next
- *         call giving the batch after it, or if the items do not fill one batch;
+ * @return CLFCN_OK; CLFCN_EDATA for an unreadable picture, in place of its batch, the
+ *         next call giving the batch after it, or if the items do not fill one batch;
  *         CLFCN_ENOMEM.
  */
 CLFCN_API int clfcn_loader_next(struct clfcn_loader *loader,

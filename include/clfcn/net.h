@@ -162,9 +162,9 @@ struct clfcn_net_hyper {
 CLFCN_API int clfcn_net_upload(struct clfcn_net *net, int slot,
                                const struct clfcn_net_input *in, struct clfcn_err *err);
 
-/** Enqueue forward pass, backward pass and update on the slot's batch. CLFCN_EINVAL if the
- * network was built for inference, or no batch with labels was uploaded. With other ranks it
- * waits for their gradients, and CLFCN_ECOMM says which of them is gone. */
+/** Enqueue forward pass, backward pass and update on the slot's batch. CLFCN_EINVAL if
+ * the network was built for inference, or no batch with labels was uploaded. With other
+ * ranks it waits for their gradients, and CLFCN_ECOMM says which of them is gone. */
 CLFCN_API int clfcn_net_step(struct clfcn_net *net, int slot,
                              const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
 

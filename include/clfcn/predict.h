@@ -79,8 +79,8 @@ typedef int (*clfcn_predict_row_fn)(void *user, int y, const float *probs,
  * A picture and where its results go. Everything is borrowed until it is collected.
  *
  * Probabilities are softmax over the logits where that was trained (ce, dice, focal), and
- * where every class was trained by itself (bce) their sigmoids, divided by their sum. The label is
- * the class that is largest, the lower one of equals.
+ * where every class was trained by itself (bce) their sigmoids, divided by their sum. The
+ * label is the class that is largest, the lower one of equals.
  */
 struct clfcn_predict_job {
     const uint8_t *rgb; /**< 8 bits a sample, rows from the top */

@@ -35,8 +35,8 @@ struct clfcn_train_config {
                           change the learning-rate schedule, which spans all epochs. */
     enum clfcn_loss loss;
     double focal_gamma; /**< exponent of loss focal */
-    /** "auto": by median frequency balancing of the training masks, or numbers with commas
-     * between them, one a class; NULL or "none": all are 1. */
+    /** "auto": by median frequency balancing of the training masks, or numbers with
+     * commas between them, one a class; NULL or "none": all are 1. */
     const char *class_weights;
     enum clfcn_optimizer optimizer;
     double clip_grad; /**< limit of the norm of all gradients together; 0: none */
@@ -65,10 +65,10 @@ struct clfcn_train_config {
     size_t cache_bytes;     /**< host memory for decoded images */
     size_t workspace_bytes; /**< see struct clfcn_net_options */
     size_t mem_bytes;       /**< likewise */
-    /** How ranks share out a batch, `batch` being that of all together: "auto", by measured
-     * speed, "equal", or in a proportion such as "2:1:1"; NULL: auto. */
+    /** How ranks share out a batch, `batch` being that of all together: "auto", by
+     * measured speed, "equal", or in a proportion such as "2:1:1"; NULL: auto. */
     const char *balance;
-    enum clfcn_sync_bn sync_bn; /**< auto: where the smallest share has fewer than 8 images */
+    enum clfcn_sync_bn sync_bn; /**< auto: where the smallest share has less than 8 images */
     enum clfcn_wire exchange;   /**< how gradients travel */
     /* What follows is about this machine at this time, and not kept with the run. */
     /** Ranks that train together: all call clfcn_train() with the same configuration, but

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import machine
 from rows import CPU_ROWS, GPU_ROWS, ROWS
-from runner import Runner, note
+from runner import Runner, note, positive
 from table import NotMeasured, Row, markdown
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
@@ -39,13 +39,6 @@ def row_names(text):
         if name not in ROWS:
             raise argparse.ArgumentTypeError(f"no row '{name}': there are {', '.join(ROWS)}")
     return names
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def parse():

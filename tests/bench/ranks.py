@@ -10,11 +10,15 @@ Prints a table as Markdown. For each number of ranks K, in alternating rounds:
     weak     K ranks with K batches, against one rank alone on its part with one batch
 
 and for the first K that the processors are enough for, the gradients as fp16 numbers, and ranks on
-test hosts (tests/ranks/hosts.py) whose links have a latency and a rate. `clfcn plan --ranks` is
-asked about each with the measured step of a rank alone and the measured link between ranks. More
-ranks than processors are labelled: there is no rank alone to hold them against, but one that has
-a whole processor, which they share. For devices of the type CPU; needs Open MPI. Exit status 1 if
-a row could not be measured.
+test hosts (tests/ranks/hosts.py) whose links have a latency and a rate. More ranks than processors
+share these, against one process on all of them; and as devices of their own each gets less than
+its part of a processor (tests/ranks/quota.py), against one rank alone on as much:
+
+    slow strong, slow share, slow weak
+
+`clfcn plan --ranks` is asked about each that has its own part of the processors, with the measured
+step of a rank alone and the measured link between ranks. For devices of the type CPU; needs Open
+MPI. Exit status 1 if a row could not be measured.
 """
 
 import argparse
@@ -32,14 +36,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "ranks"))
 import machine  # noqa: E402
 import mpirun  # noqa: E402
 from hosts import Hosts, Unavailable  # noqa: E402
+from quota import Quotas  # noqa: E402
+from quota import Unavailable as NoQuota  # noqa: E402
 from ranks_table import Row, Side, link_of, markdown, sample  # noqa: E402
-from runner import note, run  # noqa: E402
+from runner import note, positive, run  # noqa: E402
 from table import NotMeasured  # noqa: E402
 
 PING_BYTES = 4 << 20  # a bucket of gradients
 JOB_SECONDS = 300
 # Test hosts share the processors, which no rank there knows: each is kept to its part from without.
-CONFINED = ["sh", "-c", 'exec taskset -c "$RANK_CPUS" "$@"', "rank"]
+CONFINED = ["sh", "-c", 'echo $$ >"${RANK_QUOTA:-/dev/null}" && exec taskset -c "$RANK_CPUS" "$@"',
+            "rank"]
+# What ranks with a quota leave of the processors for everything else.
+SPARE = 0.2
 
 
 def several(text):
@@ -47,13 +56,6 @@ def several(text):
     if ranks[0] < 2:
         raise argparse.ArgumentTypeError("numbers from 2 on, such as 2,4")
     return ranks
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def parse():
@@ -64,8 +66,8 @@ def parse():
     p.add_argument("--rounds", type=positive, default=3, help="default 3")
     p.add_argument("--steps", type=positive, default=6,
                    help="timed in each training, behind as many that are not; default 6")
-    p.add_argument("--limit", type=positive, default=330, metavar="SECONDS",
-                   help="begin no training after so long; default 330")
+    p.add_argument("--limit", type=positive, default=1500, metavar="SECONDS",
+                   help="begin no training after so long; default 1500")
     p.add_argument("--arch", default="fcns")
     p.add_argument("--backbone", default="vgg16")
     p.add_argument("--size", default="160x160")
@@ -85,12 +87,18 @@ def parse():
 
 @dataclass
 class Job:
-    """A training: alone where ranks is 1, kept to cpus if they are given."""
+    """A training."""
     side: Side
     ranks: int = 1
-    cpus: list = None
+    among: int = 0      # each rank is kept to its part of the processors, shared among so many
+                        # ranks; 0: as clfcn shares them out
+    part: float = None  # of a processor that each rank gets; None: all of it
     exchange: str = "fp32"
     hosts: object = None
+
+    def where(self):
+        """What decides how fast its ranks talk to each other."""
+        return self.ranks, self.hosts is not None, self.part
 
 
 class Bench:
@@ -100,7 +108,7 @@ class Bench:
         self.cpus = sorted(os.sched_getaffinity(0))
         self.device = self.chosen_device()
         self.jobs, self.rows, self.left_out = [], [], []
-        self.plans = []  # (row, job of ranks, job of a rank alone, its share of a processor)
+        self.plans = []  # (row, job of ranks, job of a rank alone)
 
     def chosen_device(self):
         out, _, _ = run([self.clfcn, "devices", "--device", self.o.device, "--json", "--quiet"])
@@ -116,9 +124,10 @@ class Bench:
 
     # --- what is measured ---
 
-    def part(self, ranks):
-        """The processors of one rank; several ranks have one together where there are fewer."""
-        return self.cpus[:max(1, len(self.cpus) // ranks)]
+    def seats(self, ranks):
+        """The processors of each rank; several ranks have one together where there are fewer."""
+        n, each = len(self.cpus), max(1, len(self.cpus) // ranks)
+        return [[self.cpus[(r * each + i) % n] for i in range(each)] for r in range(ranks)]
 
     def add_job(self, title, images, **how):
         for job in self.jobs:
@@ -128,33 +137,50 @@ class Bench:
         self.jobs.append(job)
         return job
 
-    def add_row(self, kind, job, other, ideal, alone=None, crowd=1.0, remark=""):
-        """alone: what the plan goes by, on a processor that crowd ranks share."""
+    def add_row(self, kind, job, other, ideal, alone=None, remark=""):
+        """alone: what the plan goes by."""
         row = Row(job.side, other.side, ideal, kind, note=remark)
         self.rows.append(row)
         if alone is not None:
-            self.plans.append((row, job, alone, crowd))
+            self.plans.append((row, job, alone))
 
-    def alone(self, images, ranks):
-        cpus = self.part(ranks)
-        return self.add_job(f"1 rank alone on {count(len(cpus), 'processor')}, batch {images}",
-                            images, cpus=cpus)
+    def alone(self, images, ranks, part=None):
+        what = amount(len(self.seats(ranks)[0]), part)
+        return self.add_job(f"1 rank alone on {what}, batch {images}", images, among=ranks,
+                            part=part)
 
     def add_ranks(self, k):
-        batch, share = self.o.batch, -(-self.o.batch // k)
-        crowd = max(1.0, k / len(self.cpus))
-        remark = f"oversubscribed: {k} ranks on {count(len(self.cpus), 'processor')}"
-        remark = remark if crowd > 1 else ""
+        batch = self.o.batch
+        crowded = k > len(self.cpus)
         whole = self.add_job(f"1 process on {count(len(self.cpus), 'processor')}, batch {batch}",
                              batch)
         job = self.add_job(f"{k} ranks, batch {batch}", batch, ranks=k)
-        alone = self.alone(share, k)
-        self.add_row("strong", job, whole, 1.0, alone, crowd, remark)
-        self.add_row("share", job, alone, k / crowd, remark=remark)
-        if crowd == 1:
-            one = self.alone(batch, k)
-            weak = self.add_job(f"{k} ranks, batch {k * batch}", k * batch, ranks=k)
-            self.add_row("weak", weak, one, k, one)
+        if crowded:
+            self.add_row("strong", job, whole, 1.0,
+                         remark=f"{k} ranks share {count(len(self.cpus), 'processor')}")
+            self.add_slow_ranks(k)
+            return
+        alone, one = self.alone(-(-batch // k), k), self.alone(batch, k)
+        self.add_row("strong", job, whole, 1.0, alone)
+        self.add_row("share", job, alone, k)
+        weak = self.add_job(f"{k} ranks, batch {k * batch}", k * batch, ranks=k)
+        self.add_row("weak", weak, one, k, one)
+
+    def add_slow_ranks(self, k):
+        """More than there are processors, each with its own part of one."""
+        batch, part = self.o.batch, (1 - SPARE) * len(self.cpus) / k
+        try:
+            Quotas(1, part).close()
+        except NoQuota as e:
+            self.left_out.append(f"{k} ranks with a part of a processor each: {e}")
+            return
+        alone, one = self.alone(-(-batch // k), k, part), self.alone(batch, k, part)
+        where = f"{k} ranks on {amount(1, part)} each, batch"
+        job = self.add_job(f"{where} {batch}", batch, ranks=k, among=k, part=part)
+        weak = self.add_job(f"{where} {k * batch}", k * batch, ranks=k, among=k, part=part)
+        self.add_row("slow strong", job, one, k, alone)
+        self.add_row("slow share", job, alone, k)
+        self.add_row("slow weak", weak, one, k, one)
 
     def add_exchanges(self, k, hosts):
         batch = self.o.batch
@@ -165,21 +191,36 @@ class Bench:
         if hosts is not None:
             rate = f", {self.o.rate_mbit:g} Mbit/s" if self.o.rate_mbit else ""
             where = f"{k} test hosts, {self.o.delay_ms:g} ms{rate}, batch {batch}"
-            far = self.add_job(where, batch, ranks=k, hosts=hosts)
-            far16 = self.add_job(f"{where}, fp16", batch, ranks=k, hosts=hosts, exchange="fp16")
+            far = self.add_job(where, batch, ranks=k, among=k, hosts=hosts)
+            far16 = self.add_job(f"{where}, fp16", batch, ranks=k, among=k, hosts=hosts,
+                                 exchange="fp16")
             self.add_row("hosts", far, fp32, 1.0, alone)
             self.add_row("hosts fp16", far16, far, 1.0, alone)
 
     # --- measuring ---
 
+    def launch(self, argv, job, timeout):
+        """Run it under mpirun; a rank alone too, which then takes just its processors."""
+        if not job.among:
+            return mpirun.run(job.ranks, argv, timeout=timeout, hosts=job.hosts)
+        with Quotas(job.ranks if job.part else 0, job.part or 1) as quotas:
+            per_rank = [mpirun.Rank(env={"RANK_CPUS": joined(seat),
+                                         "RANK_QUOTA": quotas.entry(r) if job.part else ""})
+                        for r, seat in enumerate(self.seats(job.among)[:job.ranks])]
+            return mpirun.run(job.ranks, [*CONFINED, *argv], timeout=timeout, per_rank=per_rank,
+                              hosts=job.hosts)
+
     def train(self, job, data, folder):
         argv = [self.clfcn, "train", *self.network(job.side.images), "--data", data, "--out",
                 folder, "--val-fraction", 0, "--epochs", 2, "--save-every", 0, "--exchange",
                 job.exchange, "--balance", "equal", "--quiet"]
-        if job.ranks == 1 and job.cpus is None:
+        if job.ranks == 1 and not job.among:
             run(argv)
         else:
-            launch(argv, job, self.part(job.ranks), self.cpus)
+            done = self.launch(argv, job, JOB_SECONDS)
+            if done.code != 0:
+                said = [line for line in done.err.splitlines() if line.startswith("clfcn")]
+                raise NotMeasured(f"mpirun: status {done.code}: {(said or ['no message'])[-1]}")
         log = (Path(folder) / "log.jsonl").read_text().splitlines()
         return sample([json.loads(line) for line in log])
 
@@ -215,10 +256,9 @@ class Bench:
 
     # --- planning ---
 
-    def link(self, ranks, hosts):
+    def link(self, job):
         """Bytes a second and seconds of a message; of the slowest link from the first rank."""
-        ping = self.o.build / "tests/ranks/ping"
-        done = mpirun.run(ranks, [ping, 50, PING_BYTES], timeout=60, hosts=hosts)
+        done = self.launch([self.o.build / "tests/ranks/ping", 50, PING_BYTES], job, 60)
         told = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
         links = [link_of(t["round_trip_ms"], t["mbyte_s"], PING_BYTES) for t in told
                  if t["rank"] > 0]
@@ -226,11 +266,11 @@ class Bench:
             raise NotMeasured(f"ping: status {done.code}")
         return min(rate for rate, _ in links), max(latency for _, latency in links)
 
-    def plan(self, job, alone, crowd, link):
+    def plan(self, job, alone, link):
         """Milliseconds of a step, from those of a rank alone."""
-        ms = crowd * statistics.median(alone.side.ms())
+        ms = statistics.median(alone.side.ms())
         rate, latency = link
-        out, _, _ = run(["taskset", "-c", joined(alone.cpus), self.clfcn, "plan",
+        out, _, _ = run(["taskset", "-c", joined(self.seats(alone.among)[0]), self.clfcn, "plan",
                          *self.network(alone.side.images), "--ranks", job.ranks, "--scaling",
                          "weak", "--exchange", job.exchange, "--step-ms", f"{ms:.3f}",
                          "--bandwidth", f"{rate / 1e6:.3f}MB/s", "--latency",
@@ -240,19 +280,19 @@ class Bench:
 
     def ask_plans(self):
         links = {}
-        for row, job, alone, crowd in self.plans:
-            where = (job.ranks, job.hosts is not None)
+        for row, job, alone in self.plans:
             try:
                 if not alone.side.samples:
                     raise NotMeasured(f"{alone.side.title}: {alone.side.problem}")
-                if where not in links:
-                    links[where] = self.link(job.ranks, job.hosts)
-                row.plan_ms = self.plan(job, alone, crowd, links[where])
+                if job.where() not in links:
+                    links[job.where()] = self.link(job)
+                row.plan_ms = self.plan(job, alone, links[job.where()])
             except (NotMeasured, TimeoutError, KeyError) as e:
                 self.left_out.append(f"plan of {row.side.title}: {str(e).splitlines()[0]}")
-        return {f"link of {k} {'test hosts' if far else 'ranks'}":
+        return {f"link of {k} {'test hosts' if far else 'ranks'}"
+                f"{f' on {amount(1, part)} each' if part else ''}":
                 f"{rate / 1e6:.0f} MB/s, {1e6 * latency:.0f} us a message (tests/ranks/ping)"
-                for (k, far), (rate, latency) in links.items()}
+                for (k, far, part), (rate, latency) in links.items()}
 
     def describe(self):
         o = self.o
@@ -286,23 +326,13 @@ def count(n, what):
     return f"{n} {what}" + ("" if n == 1 else "s")
 
 
+def amount(cpus, part):
+    """So many processors, or the part of one."""
+    return f"{100 * part:g} % of a processor" if part else count(cpus, "processor")
+
+
 def joined(cpus):
     return ",".join(map(str, cpus))
-
-
-def launch(argv, job, part, cpus):
-    """Run a training under mpirun; a rank alone too, which then takes just its processors."""
-    per_rank = None
-    confined = job.cpus or (part if job.hosts else None)
-    if confined:
-        argv = [*CONFINED, *argv]
-        per_rank = [mpirun.Rank(env={"RANK_CPUS": joined(
-            cpus[r * len(part):(r + 1) * len(part)] if job.hosts else confined)})
-            for r in range(job.ranks)]
-    done = mpirun.run(job.ranks, argv, timeout=JOB_SECONDS, per_rank=per_rank, hosts=job.hosts)
-    if done.code != 0:
-        said = [line for line in done.err.splitlines() if line.startswith("clfcn")]
-        raise NotMeasured(f"mpirun: status {done.code}: {(said or ['no message'])[-1]}")
 
 
 def open_hosts(options, bench):

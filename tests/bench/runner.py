@@ -1,5 +1,6 @@
 """Running clfcn, its helper and the other side, each alone in a process of its own."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,6 +12,14 @@ from pathlib import Path
 from table import NotMeasured
 
 HERE = Path(__file__).resolve().parent
+
+
+def positive(text):
+    """For options."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 def note(text):

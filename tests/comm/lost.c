@@ -3,11 +3,13 @@
  *
  *   mpirun -n K lost WAIT HOW
  *
- * WAIT: what the others do: sum, gather, broadcast, agree, allreduce. HOW rank 1 is lost:
+ * WAIT: what the others do: sum, gather, broadcast, agree, allreduce, or, for longer than
+ * the job lasts, busy: they do not listen. HOW rank 1 is lost:
  * killed, failed (it says so and why), silent, stopped (the others receive SIGTERM, and
  * it comes late), left (it ends as if all were well), and agreed (all know, none is
- * lost). Each of the others says on stderr "rank R: STATUS MESSAGE after SECONDS s". The
- * exit status is 1 then, and 4 in a rank that failed by itself. */
+ * lost). Each of the others says on stderr "rank R: STATUS MESSAGE after SECONDS s", and
+ * the one that is to tell the user "rank R speaks". The exit status is 1 then, and 4 in a
+ * rank that failed by itself. */
 #include "../../host/comm/allreduce.h"
 #include "../../host/comm/comm.h"
 #include "../../host/util/err.h"
@@ -36,6 +38,9 @@ static int wait_in(struct clfcn_comm *comm, const char *where, struct clfcn_err 
     }
     if (strcmp(where, "agree") == 0) {
         return clfcn_comm_agree(comm, CLFCN_OK, err);
+    }
+    if (strcmp(where, "busy") == 0) {
+        clfcn_sleep(6.0);
     }
     struct clfcn_allreduce *sum;
     bool done = false;
@@ -91,6 +96,12 @@ int main(int argc, char **argv)
     rc = rc < 0      ? rc
          : rank == 1 ? get_lost(comm, argv[2], &err)
                      : wait_in(comm, argv[1], &err);
+    if (rc < 0 && !clfcn_comm_is_common(comm)) {
+        clfcn_comm_fail(comm, &err);
+        if (clfcn_comm_speaks(comm)) {
+            fprintf(stderr, "rank %d speaks\n", rank);
+        }
+    }
     if (rank != 1) {
         char line[1200];
         snprintf(line, sizeof(line), "rank %d: %s %s after %.2f s\n", rank,

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import tapunit  # noqa: E402
 
 LINE = re.compile(r"^rank (\d): (\w+) (.*) after ([\d.]+) s$", re.M)
+SPEAKS = re.compile(r"^rank (\d) speaks$", re.M)
 WAITS = ["sum", "gather", "broadcast", "agree", "allreduce"]
 LOST = r"rank 1 \(host .+, Card B\)"
 
@@ -41,6 +42,12 @@ class Lost(unittest.TestCase):
                 status, said, stderr = lost(wait, "failed")
                 self.check(said, stderr, f"^{LOST} failed: image 'a.png': not a PNG$", 3)
                 self.assertNotEqual(status, 0)
+                self.assertEqual(SPEAKS.findall(stderr), ["0"], stderr)
+
+    def test_one_that_fails_while_others_compute_speaks_itself(self):
+        status, _, stderr = lost("busy", "failed", ranks=4)
+        self.assertNotEqual(status, 0)
+        self.assertEqual(SPEAKS.findall(stderr), ["1"], stderr)
 
     def test_a_rank_that_is_killed_is_named_at_once(self):
         for wait in WAITS:

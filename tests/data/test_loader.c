@@ -453,7 +453,8 @@ static void test_parts_make_the_batch(void **state)
     }
 }
 
-/* Take the pictures away, or put them back, that are in no batch's places 1 and 2 of 5. */
+/* Take the pictures away, or put them back, that are in no batch's places 1 and 2 of
+ * 5. */
 static void move_others(bool away)
 {
     char *hidden = strdup(in(dir, "away"));

@@ -1,7 +1,7 @@
 /* fuzz.h - what fuzz targets share.
  *
- * A target is a fuzz_NAME.c that defines LLVMFuzzerTestOneInput(). libFuzzer calls it with
- * inputs that it makes up, each in a block of the heap of just that size; in builds
+ * A target is a fuzz_NAME.c that defines LLVMFuzzerTestOneInput(). libFuzzer calls it
+ * with inputs that it makes up, each in a block of the heap of just that size; in builds
  * without libFuzzer main.c calls it with files. */
 #ifndef CLFCN_TESTS_FUZZ_H
 #define CLFCN_TESTS_FUZZ_H

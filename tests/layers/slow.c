@@ -1,13 +1,11 @@
-/* slow_layer.c - an OpenCL layer that makes a device slow: each kernel takes
+/* slow.c - an OpenCL layer that makes a device slow: each kernel takes
  * CLFCN_TEST_SLOW times as long as it would. */
-#include <CL/cl_layer.h>
+#include "frame.h"
+
 #include <stdlib.h>
-#include <string.h>
 #include <threads.h>
 #include <time.h>
 
-static const struct _cl_icd_dispatch *below;
-static struct _cl_icd_dispatch above;
 static double factor;
 
 static double seconds(void)
@@ -39,36 +37,10 @@ static cl_int CL_API_CALL enqueue(cl_command_queue queue, cl_kernel kernel, cl_u
     return code;
 }
 
-CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t size,
-                                               void *value, size_t *size_ret)
-{
-    const cl_layer_api_version version = CL_LAYER_API_VERSION_100;
-    if (what != CL_LAYER_API_VERSION || (value && size < sizeof(version))) {
-        return CL_INVALID_VALUE;
-    }
-    if (value) {
-        memcpy(value, &version, sizeof(version));
-    }
-    if (size_ret) {
-        *size_ret = sizeof(version);
-    }
-    return CL_SUCCESS;
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint entries,
-                                            const struct _cl_icd_dispatch *target,
-                                            cl_uint *entries_ret,
-                                            const struct _cl_icd_dispatch **layer)
+bool take_up(cl_icd_dispatch *above)
 {
     const char *text = getenv("CLFCN_TEST_SLOW");
     factor = text ? strtod(text, NULL) : 0;
-    if (entries < sizeof(above) / sizeof(void *) || !(factor >= 1 && factor <= 1000)) {
-        return CL_INVALID_VALUE;
-    }
-    below = target;
-    above = *target;
-    above.clEnqueueNDRangeKernel = enqueue;
-    *entries_ret = sizeof(above) / sizeof(void *);
-    *layer = &above;
-    return CL_SUCCESS;
+    above->clEnqueueNDRangeKernel = enqueue;
+    return factor >= 1 && factor <= 1000;
 }

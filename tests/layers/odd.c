@@ -1,4 +1,4 @@
-/* odd_layer.c - an OpenCL layer that gives every device the oddities of some:
+/* odd.c - an OpenCL layer that gives every device the oddities of some:
  * OPENCL_LAYERS=this.so, and of these, those that are set.
  *
  *   CLFCN_ODD_CLOCK      what the times of commands are: "zero"; "short" or "long", a
@@ -8,15 +8,12 @@
  *   CLFCN_ODD_LAUNCH_MS  that every kernel takes longer
  *   CLFCN_ODD_STAMP      a file that is made when the layer is taken up, which older
  *                        loaders do not do */
-#include <CL/cl_layer.h>
+#include "frame.h"
+
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static const cl_icd_dispatch *below;
-static cl_icd_dispatch above;
 
 static double number(const char *name)
 {
@@ -84,40 +81,10 @@ static cl_int CL_API_CALL enqueue(cl_command_queue queue, cl_kernel kernel, cl_u
                                          event_count, events, event);
 }
 
-CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t size,
-                                               void *value, size_t *size_ret)
+bool take_up(cl_icd_dispatch *above)
 {
-    const cl_layer_api_version version = CL_LAYER_API_VERSION_100;
-    if (what != CL_LAYER_API_VERSION || (value && size < sizeof(version))) {
-        return CL_INVALID_VALUE;
-    }
-    if (value) {
-        memcpy(value, &version, sizeof(version));
-    }
-    if (size_ret) {
-        *size_ret = sizeof(version);
-    }
-    return CL_SUCCESS;
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch *target,
-                                            cl_uint *count_ret,
-                                            const cl_icd_dispatch **layer)
-{
-    const char *stamp = getenv("CLFCN_ODD_STAMP");
-    FILE *file = stamp ? fopen(stamp, "w") : NULL;
-    if (count < sizeof(above) / sizeof(above.clGetPlatformIDs) || (stamp && !file)) {
-        return CL_INVALID_VALUE;
-    }
-    if (file) {
-        fclose(file);
-    }
-    below = target;
-    above = *target;
-    above.clGetEventProfilingInfo = event_time;
-    above.clCreateBuffer = create_buffer;
-    above.clEnqueueNDRangeKernel = enqueue;
-    *count_ret = sizeof(above) / sizeof(above.clGetPlatformIDs);
-    *layer = &above;
-    return CL_SUCCESS;
+    above->clGetEventProfilingInfo = event_time;
+    above->clCreateBuffer = create_buffer;
+    above->clEnqueueNDRangeKernel = enqueue;
+    return stamp(getenv("CLFCN_ODD_STAMP"));
 }

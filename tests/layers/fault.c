@@ -1,18 +1,16 @@
-/* fault_layer.c - an OpenCL layer that makes a device compute one wrong value.
+/* fault.c - an OpenCL layer that makes a device compute one wrong value.
  *
  * OPENCL_LAYERS=this.so and CLFCN_FAULT="DEVICE KERNEL CALL ARG ELEMENT ADD": after the
  * CALL-th launch (from 1) of KERNEL on devices in whose name DEVICE occurs, ADD is added
  * to float ELEMENT of the buffer that argument ARG names. The file CLFCN_FAULT_STAMP is
  * made when the layer is taken up, which older loaders do not do. */
-#include <CL/cl_layer.h>
+#include "frame.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_ARGS = 32 };
-
-static const cl_icd_dispatch *below;
-static cl_icd_dispatch above;
 
 static struct {
     char device[64], kernel[64];
@@ -77,46 +75,13 @@ static cl_int CL_API_CALL enqueue(cl_command_queue queue, cl_kernel kernel, cl_u
     return code;
 }
 
-CL_API_ENTRY cl_int CL_API_CALL clGetLayerInfo(cl_layer_info what, size_t size,
-                                               void *value, size_t *size_ret)
-{
-    const cl_layer_api_version version = CL_LAYER_API_VERSION_100;
-    static const char name[] = "clfcn fault";
-    const int asks_name = what == CL_LAYER_NAME;
-    const size_t need = asks_name ? sizeof(name) : sizeof(version);
-    if ((!asks_name && what != CL_LAYER_API_VERSION) || (value && size < need)) {
-        return CL_INVALID_VALUE;
-    }
-    if (value) {
-        memcpy(value, asks_name ? (const void *)name : &version, need);
-    }
-    if (size_ret) {
-        *size_ret = need;
-    }
-    return CL_SUCCESS;
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clInitLayer(cl_uint count, const cl_icd_dispatch *target,
-                                            cl_uint *count_ret,
-                                            const cl_icd_dispatch **layer)
+bool take_up(cl_icd_dispatch *above)
 {
     const char *text = getenv("CLFCN_FAULT"), *path = getenv("CLFCN_FAULT_STAMP");
-    if (count < sizeof(above) / sizeof(above.clGetPlatformIDs) || !text || !path ||
-        sscanf(text, "%63s %63s %u %u %zu %f", fault.device, fault.kernel, &fault.call,
-               &fault.arg, &fault.element, &fault.add) != 6 ||
-        fault.arg >= MAX_ARGS) {
-        return CL_INVALID_VALUE;
-    }
-    FILE *stamp = fopen(path, "w");
-    if (!stamp) {
-        return CL_INVALID_VALUE;
-    }
-    fclose(stamp);
-    below = target;
-    above = *target;
-    above.clSetKernelArg = set_arg;
-    above.clEnqueueNDRangeKernel = enqueue;
-    *count_ret = sizeof(above) / sizeof(above.clGetPlatformIDs);
-    *layer = &above;
-    return CL_SUCCESS;
+    above->clSetKernelArg = set_arg;
+    above->clEnqueueNDRangeKernel = enqueue;
+    return text && path &&
+           sscanf(text, "%63s %63s %u %u %zu %f", fault.device, fault.kernel, &fault.call,
+                  &fault.arg, &fault.element, &fault.add) == 6 &&
+           fault.arg < MAX_ARGS && stamp(path);
 }
