@@ -105,12 +105,12 @@ int cli_job_close(struct cli_env *env, int rc, const struct clfcn_err *err)
     const bool common = rc < 0 && clfcn_comm_is_common(env->comm);
     const bool leads = cli_job_leads(env);
     if (rc < 0 && !common && env->comm) {
-        /* Closing may end the process. */
         clfcn_comm_fail(env->comm, err);
         env->told = true;
         if (clfcn_comm_speaks(env->comm)) {
             cli_print_error(env, err);
         }
+        rc = clfcn_comm_cause(env->comm, rc);
     }
     clfcn_comm_close(&env->comm, rc);
     return common && !leads ? CLFCN_OK : rc;

@@ -55,6 +55,10 @@ bool clfcn_comm_speaks(struct clfcn_comm *comm);
  * from then on. Not collective, does not wait. */
 void clfcn_comm_fail(struct clfcn_comm *comm, const struct clfcn_err *why);
 
+/* rc, or where that is CLFCN_ECOMM what the rank failed with that was the first to, if that
+ * is known: so that the job has one exit status, whichever rank ends first. */
+int clfcn_comm_cause(const struct clfcn_comm *comm, int rc);
+
 /* Rank 0 now writes what may take long. Those that wait for it are not to take its
  * silence for the death of its host, even when SIGTERM has come: to let it save is what
  * they wait for. Not collective, does not wait. */

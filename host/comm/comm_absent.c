@@ -87,6 +87,11 @@ bool clfcn_comm_is_common(const struct clfcn_comm *comm)
     return false;
 }
 
+int clfcn_comm_cause(const struct clfcn_comm *comm, int rc)
+{
+    return rc;
+}
+
 bool clfcn_comm_speaks(struct clfcn_comm *comm)
 {
     return true;

@@ -204,9 +204,11 @@ void clfcn_comm_close(struct clfcn_comm **job, int status)
         clfcn_warn("the ranks did not end together: %s", comm->failure.msg);
     }
     if (!orderly || !together) {
-        /* MPI_Finalize() would wait for messages that nobody receives any more. */
-        fflush(NULL); /* nothing comes back from MPI_Abort() */
-        MPI_Abort(comm->mpi, 1);
+        /* MPI_Finalize() would wait for messages that nobody receives any more, and may
+         * still use what they lie in. The launcher ends the job when this process ends.
+         * MPI_Abort() would end it at once, but Open MPI's mpirun (4.1.4) crashes now and
+         * then when several ranks call that. */
+        return;
     }
     MPI_Comm_free(&comm->mpi);
     if (comm->owns_mpi) {

@@ -21,6 +21,7 @@ enum {
 enum clfcn_notice_kind { CLFCN_NOTICE_FAILED, CLFCN_NOTICE_LEAVES };
 struct clfcn_notice {
     int32_t kind, status;
+    int32_t cause;   /* the status of the rank that failed first, as far as it is known */
     int32_t spoke;   /* it has told the user why the job ends */
     char text[1024]; /* why it failed */
 };
@@ -67,6 +68,7 @@ struct clfcn_comm {
     bool patient; /* rank 0 does something long, until it is heard of again */
 
     struct clfcn_err failure; /* of another rank, or told to the others; code 0: none */
+    int cause;                /* the status of the rank that failed first; 0: none did */
     bool told;                /* the others know that this rank fails */
     bool spoke;               /* this rank tells the user */
     bool agreed;              /* all ranks know of a failure (clfcn_comm_agree()) */

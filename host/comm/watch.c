@@ -80,6 +80,7 @@ static void take_notice(struct clfcn_comm *comm, int rank,
         return;
     }
     peer->failed = true;
+    comm->cause = comm->cause ? comm->cause : notice->cause;
     if (comm->failure.code != CLFCN_OK) {
         return;
     }
@@ -261,8 +262,9 @@ void clfcn_job_notify(struct clfcn_comm *comm, enum clfcn_notice_kind kind, int 
                       const char *text)
 {
     struct clfcn_notice *notice = &comm->notices[kind];
-    *notice =
-        (struct clfcn_notice){ .kind = kind, .status = status, .spoke = comm->spoke };
+    *notice = (struct clfcn_notice){
+        .kind = kind, .status = status, .cause = comm->cause, .spoke = comm->spoke
+    };
     snprintf(notice->text, sizeof(notice->text), "%s", text ? text : "");
     for (int r = 0; r < comm->size; ++r) {
         MPI_Request *request = &comm->notice_requests[(int)kind * comm->size + r];
@@ -279,11 +281,17 @@ void clfcn_comm_fail(struct clfcn_comm *comm, const struct clfcn_err *why)
         return;
     }
     comm->told = true;
+    comm->cause = comm->cause ? comm->cause : why->code;
     clfcn_job_notify(comm, CLFCN_NOTICE_FAILED, why->code, why->msg);
     if (comm->failure.code == CLFCN_OK) {
         clfcn_err_set(&comm->failure, CLFCN_ECOMM, 0, "this rank has failed: %s",
                       why->msg);
     }
+}
+
+int clfcn_comm_cause(const struct clfcn_comm *comm, int rc)
+{
+    return rc == CLFCN_ECOMM && comm && comm->cause ? comm->cause : rc;
 }
 
 /* Whether another rank speaks or has spoken: one before this that knows of the failure,

@@ -49,11 +49,10 @@ CLFCN_API int clfcn_comm_open(struct clfcn_comm **out, struct clfcn_err *err);
  * Leave the job, close *comm and set it to NULL. Takes a pointer to NULL.
  *
  * @param status  What the rank's work came to, CLFCN_OK or an error. After an error that
- *                the other ranks cannot know of they are told before, so that none waits
- *                for this one, and have a second to say so; then the job is ended by
- *                MPI_Abort() with exit status 1, and this call does not return: print
- *                before it what is to be said. Otherwise each process goes on to an exit
- *                status of its own.
+ *                the other ranks cannot know of they are told, so that none waits for this
+ *                one, and have a second to say so. MPI is then left as it is: the process
+ *                is to end soon, with an exit status that is not 0, upon which the launcher
+ *                ends those that have not heard of it, and is not to call MPI_Finalize().
  */
 CLFCN_API void clfcn_comm_close(struct clfcn_comm **comm, int status);
 

@@ -8,8 +8,8 @@
  * killed, failed (it says so and why), silent, stopped (the others receive SIGTERM, and
  * it comes late), left (it ends as if all were well), and agreed (all know, none is
  * lost). Each of the others says on stderr "rank R: STATUS MESSAGE after SECONDS s", and
- * the one that is to tell the user "rank R speaks". The exit status is 1 then, and 4 in a
- * rank that failed by itself. */
+ * the one that is to tell the user "rank R speaks". The exit status is 4 where
+ * rank 1 failed by itself, else 1. */
 #include "../../host/comm/allreduce.h"
 #include "../../host/comm/comm.h"
 #include "../../host/util/err.h"
@@ -108,6 +108,7 @@ int main(int argc, char **argv)
                  clfcn_status_name(rc), rc < 0 ? err.msg : "", clfcn_clock() - begin);
         fputs(line, stderr);
     }
+    rc = clfcn_comm_cause(comm, rc);
     clfcn_comm_close(&comm, rc);
     return rc == CLFCN_OK ? 0 : rc == CLFCN_EDATA ? 4 : 1;
 }

@@ -41,12 +41,12 @@ class Lost(unittest.TestCase):
             with self.subTest(wait=wait):
                 status, said, stderr = lost(wait, "failed")
                 self.check(said, stderr, f"^{LOST} failed: image 'a.png': not a PNG$", 3)
-                self.assertNotEqual(status, 0)
+                self.assertEqual(status, 4)
                 self.assertEqual(SPEAKS.findall(stderr), ["0"], stderr)
 
     def test_one_that_fails_while_others_compute_speaks_itself(self):
         status, _, stderr = lost("busy", "failed", ranks=4)
-        self.assertNotEqual(status, 0)
+        self.assertEqual(status, 4)
         self.assertEqual(SPEAKS.findall(stderr), ["1"], stderr)
 
     def test_a_rank_that_is_killed_is_named_at_once(self):
@@ -60,7 +60,7 @@ class Lost(unittest.TestCase):
 
     def test_over_tcp_too(self):
         status, said, stderr = lost("allreduce", "failed", OMPI_MCA_btl="self,tcp")
-        self.assertNotEqual(status, 0)
+        self.assertEqual(status, 4)
         self.check(said, stderr, f"^{LOST} failed: image", 3, ranks=sorted(said))
         self.assertTrue(said, stderr)
         # Where a connection breaks Open MPI ends its process at once, often before it looks.
@@ -98,7 +98,7 @@ class Lost(unittest.TestCase):
         for rank in (0, 2):
             self.assertEqual(said[rank][0], "CLFCN_EDATA", stderr)
             self.assertRegex(said[rank][1], f"^{LOST}: image 'a.png': not a PNG$")
-        self.assertNotIn("MPI_ABORT", stderr)
+        self.assertNotIn("improperly", stderr)
 
     def test_a_limit_that_is_none_is_refused(self):
         for limit in ("0", "-1", "soon", "nan", "1 h"):

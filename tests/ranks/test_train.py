@@ -3,10 +3,13 @@
 import json
 import math
 import os
+import re
+import resource
 import signal
 import struct
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -208,6 +211,60 @@ class OneWriter(Ranks):
         self.assertEqual(done.out.count("done: "), 1, done.out)
 
 
+def logged(folder, kind):
+    """The log's events of a kind so far; [] before there is a log."""
+    path = Path(folder) / "log.jsonl"
+    return [e for e in rig.objects(path.read_text()) if e["event"] == kind] if path.exists() else []
+
+
+class Pauses(Ranks):
+    def waits(self, job):
+        """All ranks do: no step ends for a while, and none is waited for in vain."""
+        self.assertTrue(job.wait_for(lambda: logged(self.out("run"), "pause")), job.err())
+        done = len(logged(self.out("run"), "step"))
+        time.sleep(1.5)
+        self.assertEqual(len(logged(self.out("run"), "step")), done)
+        return done
+
+    def goes_on(self, job, done):
+        self.assertTrue(job.wait_for(lambda: len(logged(self.out("run"), "step")) > done + 2))
+        os.kill(job.pid(1), signal.SIGINT)
+        ended = job.wait(timeout=60)
+        self.assertEqual(ended.code, 130, str(ended))
+        self.assertEqual(len(logged(self.out("run"), "resume")), 1)
+
+    def test_from_the_page(self):
+        if os.environ.get("CLFCN_DASHBOARD") != "1":
+            self.skipTest("built without libmicrohttpd")
+        def post(url, action):
+            ask = urllib.request.Request(f"{url}{action}", b"", {"X-Clfcn-Control": "1"})
+            self.assertEqual(urllib.request.urlopen(ask, timeout=30).status, 200)
+        with mpirun.start(2, [h.CLFCN, *TRAIN, "--out", self.out("run"),
+                              "--dashboard=0"]) as job:
+            page = re.compile(r"^dashboard: (\S+)$", re.M)
+            self.assertTrue(job.wait_for(lambda: page.search(job.err()) and
+                                         logged(self.out("run"), "step")), job.err())
+            url = page.search(job.err())[1]
+            post(url, "pause")
+            done = self.waits(job)
+            post(url, "resume")
+            self.goes_on(job, done)
+
+    def test_one_hot_machine_stops_all(self):
+        zone = self.tmp / "sys/class/thermal/thermal_zone0"
+        zone.mkdir(parents=True)
+        (zone / "temp").write_text("95000\n")
+        (self.tmp / "cool/class/thermal/thermal_zone0").mkdir(parents=True)
+        (self.tmp / "cool/class/thermal/thermal_zone0/temp").write_text("40000\n")
+        with mpirun.start(2, [h.CLFCN, *TRAIN, "--out", self.out("run"), "--max-temp", "80"],
+                          per_rank=[mpirun.Rank(env={"CLFCN_SYSFS": self.tmp / "cool"}),
+                                    mpirun.Rank(env={"CLFCN_SYSFS": self.tmp / "sys"})]) as job:
+            done = self.waits(job)
+            self.assertEqual(logged(self.out("run"), "pause")[0]["reason"], "temperature")
+            (zone / "temp").write_text("50000\n")
+            self.goes_on(job, done)
+
+
 class GoingOn(Ranks):
     def test_resume_is_bit_exact_with_as_many(self):
         self.together(2, "whole", "--max-steps", "6", "--balance", "equal", "--save-steps", "3")
@@ -282,6 +339,35 @@ class Failures(Ranks):
         self.assertEqual(events[-1]["event"], "end")
         self.assertEqual(events[-1]["reason"], "interrupted")
         self.assertEqual(done.err.count("interrupted: state saved"), 1, done.err)
+
+    def test_the_writing_rank_cannot_write(self):
+        argv = ["sh", "-c", 'trap "" XFSZ; exec "$0" "$@"', h.CLFCN, *TRAIN, "--out",
+                self.out("run"), "--save-steps", "4"]
+        with mpirun.start(2, argv) as job:
+            self.assertTrue(self.begun(job, "run"), job.err())
+            resource.prlimit(job.pid(0), resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+            done = job.wait(timeout=60)
+        self.assertEqual(done.code, h.FAILED, str(done))
+        self.assertEqual(done.left_over, [], str(done))
+        lines = [text for text in done.err.splitlines() if text.startswith("clfcn: train: ")]
+        self.assertEqual(len(lines), 1, done.err)
+        self.assertIn("File too large", lines[0])
+        self.assertEqual([p.name for p in (Path(self.out("run")) / "checkpoints").iterdir()],
+                         ["last.safetensors"])
+        saved = state(self.out("run"))["step"]
+        again = mpirun.run(2, [h.CLFCN, "train", "--resume", self.out("run"), "--max-steps",
+                               saved + 2])
+        self.assertEqual(again.code, 0, str(again))
+
+    def test_a_broken_picture(self):
+        broken = sorted((self.small_set() / "images").iterdir())[7]
+        broken.write_bytes(broken.read_bytes()[:200])
+        done = train(3, "--out", self.out("run"), "--data", self.small_set(), "--epochs", "1",
+                     "--val-fraction", "0", "--balance", "equal")
+        self.assertEqual(done.code, h.BAD_INPUT, str(done))
+        lines = [text for text in done.err.splitlines() if text.startswith("clfcn: train: ")]
+        self.assertEqual(len(lines), 1, done.err)
+        self.assertIn(broken.name, lines[0])
 
     def test_wrong_usage_is_said_once(self):
         for args, code, text in (
