@@ -87,13 +87,18 @@ int clfcn_buffer_create_from(struct clfcn_dev *dev, const void *data, size_t byt
 int clfcn_buffer_view(struct clfcn_dev *dev, cl_mem parent, size_t origin, size_t bytes,
                       cl_mem *out, struct clfcn_err *err)
 {
-    cl_int code;
     cl_mem whole = NULL;
     size_t offset = 0;
     *out = NULL;
     /* OpenCL knows no sub-buffer of a sub-buffer. */
-    clGetMemObjectInfo(parent, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof(whole), &whole, NULL);
-    clGetMemObjectInfo(parent, CL_MEM_OFFSET, sizeof(offset), &offset, NULL);
+    cl_int code = clGetMemObjectInfo(parent, CL_MEM_ASSOCIATED_MEMOBJECT, sizeof(whole),
+                                     &whole, NULL);
+    if (code == CL_SUCCESS) {
+        code = clGetMemObjectInfo(parent, CL_MEM_OFFSET, sizeof(offset), &offset, NULL);
+    }
+    if (code != CL_SUCCESS) {
+        return clfcn_cl_err(err, code, "view of %zu bytes: what it lies in", bytes);
+    }
     const cl_buffer_region region = { offset + origin, bytes };
     if (origin % dev->info.base_align != 0) {
         return clfcn_err_set(err, CLFCN_EINVAL, CL_MISALIGNED_SUB_BUFFER_OFFSET,

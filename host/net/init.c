@@ -94,6 +94,9 @@ int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_err *err)
     if (rc == CLFCN_OK) {
         clfcn_parallel_for(count, clfcn_cpu_count(), fill_block, &fill);
         rc = clfcn_buffer_unmap(net->dev, net->params.values, mapped, err);
+        if (rc < 0) {
+            clfcn_err_note(err, "buffer 'weights'");
+        }
     }
     free(fill.blocks);
     net->batches_tracked = 0;

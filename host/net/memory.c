@@ -236,6 +236,9 @@ static int assign_memory(struct clfcn_net *net, struct clfcn_err *err)
         struct clfcn_plan_item *item = &net->plan.items[i];
         rc = clfcn_buffer_view(dev, net->slabs[item->slab], item->offset, item->bytes,
                                &item->mem, err);
+        if (rc < 0) {
+            clfcn_err_note(err, "buffer 'activations'");
+        }
         if (rc == CLFCN_OK && !*item->place) {
             *item->place = item->mem;
         }
@@ -244,6 +247,9 @@ static int assign_memory(struct clfcn_net *net, struct clfcn_err *err)
         struct clfcn_op *op = net->graph.ops[i];
         if (op->state_bytes) {
             rc = clfcn_buffer_view(dev, net->state, at, op->state_bytes, &op->state, err);
+            if (rc < 0) {
+                clfcn_err_note(err, "layer '%s'", op->name);
+            }
             at += (op->state_bytes + align - 1) / align * align;
         }
     }

@@ -141,6 +141,9 @@ static int zero_gaps(struct clfcn_net *net, cl_mem mem, size_t bytes,
             rc =
                 clfcn_buffer_zero(net->dev, mem, end, (align - end % align) % align, err);
         }
+        if (rc < 0) {
+            clfcn_err_note(err, "behind '%s'", e->name);
+        }
     }
     return rc;
 }
@@ -191,6 +194,9 @@ int clfcn_params_allocate(struct clfcn_net *net, struct clfcn_err *err)
         for (int j = 0; rc == CLFCN_OK && j < net->graph.ops[i]->param_count; ++j) {
             rc = make_views(net, i, j, err);
         }
+        if (rc < 0) {
+            clfcn_err_note(err, "layer '%s': weights", net->graph.ops[i]->name);
+        }
     }
     return rc;
 }
@@ -201,7 +207,9 @@ int clfcn_params_map(struct clfcn_net *net, unsigned char **learned,
     const struct clfcn_params *ps = &net->params;
     const int rc =
         clfcn_buffer_map(net->dev, ps->values, 0, ps->values_bytes, mapped, err);
-    if (rc == CLFCN_OK) {
+    if (rc < 0) {
+        clfcn_err_note(err, "buffer 'weights'");
+    } else {
         *learned = ps->host_values ? ps->host_values : *mapped;
         *statistics = (unsigned char *)*mapped + (ps->host_values ? 0 : ps->learned_end);
     }
@@ -219,6 +227,9 @@ int clfcn_params_zero_states(struct clfcn_net *net, struct clfcn_err *err)
         } else {
             rc = clfcn_buffer_zero(net->dev, ps->states[s], 0, ps->states_bytes, err);
         }
+    }
+    if (rc < 0) {
+        clfcn_err_note(err, "buffer 'optimizer state'");
     }
     return rc;
 }

@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+"""Let OpenCL calls of a short training fail, one in each run, and list what clfcn does wrong.
+
+    sweep.py BUILD [--every N] [--only FUNCTION,...] [--jobs N]
+
+All calls by default, which takes an hour on two processors; with --every N each N-th of each
+function. Exit status 1 if there is anything to complain of.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import os
+import sys
+from pathlib import Path
+
+
+def parse():
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("build", type=Path, help="the build folder")
+    p.add_argument("--every", type=int, default=1, metavar="N")
+    p.add_argument("--only", metavar="FUNCTION,...")
+    p.add_argument("--jobs", type=int, default=os.cpu_count())
+    p.add_argument("--no-resume", action="store_true", help="leave out going on with the runs")
+    return p.parse_args()
+
+
+def main():
+    o = parse()
+    build = o.build.resolve()
+    os.environ.update({
+        "CLFCN": str(build / "host/cli/clfcn"),
+        "CLFCN_PROBE": str(build / "host/cli/clfcn-probe"),
+        "CLFCN_FAIL_LAYER": str(build / "tests/layers/fail_layer.so"),
+    })
+    from rig import Rig
+    tried, complaints = collections.Counter(), []
+    with Rig() as rig:
+        wanted = o.only.split(",") if o.only else None
+        faults = [f for f in rig.faults(o.every) if not wanted or f.function in wanted]
+        print(f"{len(faults)} faults", file=sys.stderr)
+        with concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
+            checks = {pool.submit(rig.check, f, not o.no_resume): f for f in faults}
+            for done in concurrent.futures.as_completed(checks):
+                tried[checks[done].function] += 1
+                for text in done.result():
+                    complaints.append(text)
+                    print(text, flush=True)
+    for function, n in sorted(tried.items()):
+        print(f"{function}: {n} of {rig.calls[True].get(function, rig.calls[False].get(function))}",
+              file=sys.stderr)
+    print(f"{sum(tried.values())} faults tried, {len(complaints)} complaints")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
