@@ -7,6 +7,7 @@
 #include "job.h"
 #include "options.h"
 #include "profile.h"
+#include "supervise.h"
 #include "train_view.h"
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,15 @@ static void announce(struct cli_env *env, const struct clfcn_train_config *confi
     cli_screen_print(&env->screen, stderr, "\nrun: %s\n", config->out);
 }
 
+/* Called by the thread that watches. */
+static void on_hung(void *user, const char *message)
+{
+    const struct train_view *view = user;
+    char advice[512];
+    snprintf(advice, sizeof(advice), "go on with clfcn train --resume %s", view->run);
+    cli_supervise_hung(view->env, message, advice);
+}
+
 static int train(struct train_view *view, const struct clfcn_train_config *config,
                  bool resume, const struct clfcn_dataset *set, struct clfcn_dev *dev,
                  struct clfcn_err *err)
@@ -193,6 +203,8 @@ static int train(struct train_view *view, const struct clfcn_train_config *confi
         .pause = view->dashboard.server
                      ? clfcn_dashboard_pause_flag(view->dashboard.server)
                      : NULL,
+        .hung = on_hung,
+        .restarted = view->restarted,
         .user = view,
     };
     bool talk = !env->quiet && !env->json;
@@ -262,20 +274,6 @@ static int run(struct train_view *view, struct clfcn_train_config *config, bool 
     return cli_profile_finish(env, rc, err);
 }
 
-/* A new run. */
-static int begin(struct train_view *view, struct clfcn_train_config *config,
-                 struct clfcn_err *err)
-{
-    char out_name[64] = "";
-    int rc = CLFCN_OK;
-    if (!config->out) {
-        default_out(out_name, sizeof(out_name));
-        config->out = out_name;
-        rc = clfcn_comm_broadcast(view->env->comm, out_name, sizeof(out_name), err);
-    }
-    return rc < 0 ? rc : run(view, config, false, err);
-}
-
 /* On with the run in dir: config is where line's options point. */
 static int go_on(struct train_view *view, struct cli_line *line, const char *dir,
                  struct clfcn_train_config *config, struct clfcn_err *err)
@@ -295,6 +293,47 @@ static int go_on(struct train_view *view, struct cli_line *line, const char *dir
     }
     begun_free(&begun);
     return rc;
+}
+
+/* What is done in a process of its own. */
+struct work {
+    struct train_view *view;
+    struct cli_line *line;
+    const char *resume;                /* folder; NULL: a new run */
+    struct clfcn_train_config *config; /* where line's options point */
+};
+
+/* Whether there is a run in dir that can be gone on with. */
+static bool has_begun(const char *dir)
+{
+    char *config = clfcn_path_join(dir, "config.json");
+    const bool begun = config && clfcn_path_exists(config);
+    free(config);
+    return begun;
+}
+
+static int work(void *user, const char *restarted, struct clfcn_err *err)
+{
+    struct work *w = user;
+    w->view->restarted = restarted;
+    if (w->resume) {
+        return go_on(w->view, w->line, w->resume, w->config, err);
+    }
+    const bool again = restarted && has_begun(w->config->out);
+    return run(w->view, w->config, again, err);
+}
+
+static int check_restarts(const struct cli_env *env, int restarts, struct clfcn_err *err)
+{
+    if (restarts < 0) {
+        return clfcn_err_set(err, CLFCN_EINVAL, 0, "--max-restarts %d: at least 0",
+                             restarts);
+    }
+    return restarts == 0 || !env->comm
+               ? CLFCN_OK
+               : clfcn_err_set(err, CLFCN_EINVAL, 0,
+                               "--max-restarts: not among several ranks, which their "
+                               "launcher ends together: start them again with --resume");
 }
 
 /* Whether all ranks go the same way from here; rc is how the reading of options ended. */
@@ -319,6 +358,8 @@ static int train_or_resume(struct cli_env *env, int argc, char **argv,
 {
     struct clfcn_train_config config;
     const char *resume = NULL, *list = NULL;
+    char out_name[64] = "";
+    int restarts = 0;
     struct train_view view = { .env = env };
     clfcn_train_defaults(&config);
     struct cli_option options[] = {
@@ -399,6 +440,8 @@ static int train_or_resume(struct cli_env *env, int argc, char **argv,
         { .name = "resume", .kind = CLI_STRING, .target = &resume, .arg = "DIR",
           .resume = true,
           .help = "go on with the run in DIR, bit for bit" },
+        { .name = "max-restarts", .kind = CLI_INT, .target = &restarts, .resume = true,
+          .help = "go on in a new process, so often, when the device or its driver fails" },
         TRAIN_DASHBOARD_ROWS(&view.dashboard),
         CLI_OPT_TENSORBOARD(&view.tensorboard_dir),
         CLI_GROUP_ROW("Several ranks (mpirun, srun)"),
@@ -439,12 +482,20 @@ static int train_or_resume(struct cli_env *env, int argc, char **argv,
         config.own_split = !is_given(options, "val-fraction");
         rc = cli_data_take_list(list, &config.data, &config.format, err);
     }
+    if (rc == CLFCN_OK) {
+        rc = check_restarts(env, restarts, err);
+    }
     rc = same_way(env, rc, resume, config.out, err);
+    if (rc == CLFCN_OK && !resume && !config.out) {
+        default_out(out_name, sizeof(out_name));
+        config.out = out_name;
+        rc = clfcn_comm_broadcast(env->comm, out_name, sizeof(out_name), err);
+    }
     if (rc == CLFCN_OK) {
         env->profile.path = cli_job_leads(env) ? env->profile.path : NULL;
         view.dashboard.wanted = is_given(options, "dashboard");
-        rc = resume ? go_on(&view, &line, resume, &config, err)
-                    : begin(&view, &config, err);
+        rc = cli_supervise(env, restarts, work,
+                           &(struct work){ &view, &line, resume, &config }, err);
     }
     cli_line_free(&line);
     return rc;

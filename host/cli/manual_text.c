@@ -26,6 +26,9 @@ const struct cli_manual_pair cli_manual_variables[] = {
     { "CLFCN_COMM_TIMEOUT",
       "After how many seconds without an answer a rank of train counts as lost, 300 by "
       "default." },
+    { "CLFCN_HANG_SECONDS",
+      "How long a step may take at least before the device counts as hanging, 60 by "
+      "default." },
     { "CLFCN_PROBE",
       "The program that tries OpenCL drivers, in place of the installed one." },
     { "CLFCN_PROBE_SECONDS", "How long a driver may take to answer it, 10 by default." },

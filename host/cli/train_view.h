@@ -10,6 +10,7 @@ struct train_view {
     const char *run;                     /* run folder */
     const struct clfcn_classes *classes; /* names for the per-class table */
     int epochs;
+    const char *restarted; /* why the process before this one ended; NULL: none was */
     struct train_dashboard dashboard;
     const char *tensorboard_dir;           /* NULL: not wanted */
     struct clfcn_tensorboard *tensorboard; /* owned; NULL: not wanted, or it failed */

@@ -10,6 +10,7 @@
 #ifndef CLFCN_DEVICE_PROGRAM_H
 #define CLFCN_DEVICE_PROGRAM_H
 
+#include "../util/array.h"
 #include "dev.h"
 
 enum { CLFCN_MAX_PARAMS = 12, CLFCN_MAX_CHOICES = 8 };
@@ -109,7 +110,5 @@ struct clfcn_arg {
 int clfcn_launch(struct clfcn_dev *dev, const struct clfcn_kernel *kernel, int dims,
                  const size_t *global, const size_t *local, const struct clfcn_arg *args,
                  int arg_count, struct clfcn_err *err);
-
-#define CLFCN_ARRAY_LEN(a) ((int)(sizeof(a) / sizeof((a)[0])))
 
 #endif

@@ -95,7 +95,9 @@ static int take_image(struct evaluation *ev, int k, struct clfcn_eval_part *part
 static int finish_batch(struct evaluation *ev, int slot, struct clfcn_eval_part *part,
                         struct clfcn_err *err)
 {
+    clfcn_watch_begin(ev->options->watch, NULL);
     int rc = clfcn_net_wait(ev->net, slot, NULL, err);
+    clfcn_watch_end(ev->options->watch);
     if (rc < 0) {
         return rc;
     }

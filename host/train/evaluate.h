@@ -6,6 +6,7 @@
 #include "../net/net.h"
 #include "../ops/loss.h"
 #include "eval_part.h"
+#include "watch.h"
 
 struct clfcn_eval_result {
     struct clfcn_confusion confusion; /* free with clfcn_confusion_finish() */
@@ -29,6 +30,7 @@ struct clfcn_eval_options {
     clfcn_eval_image_fn image;                         /* may be NULL */
     void (*progress)(void *user, int done, int total); /* may be NULL */
     const volatile bool *stop; /* may be NULL; gives CLFCN_EINTR */
+    struct clfcn_watch *watch; /* may be NULL */
     void *user;
     int only_shown; /* the loader's last so many images go to image and count nowhere */
 };

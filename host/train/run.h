@@ -8,6 +8,7 @@
 #include "../util/thread.h"
 #include "checkpoint.h"
 #include "pause.h"
+#include "watch.h"
 #include "runlog.h"
 
 /* A checkpoint on its way to the disk. Only log, writer, rc and err are the thread's. */
@@ -79,6 +80,7 @@ struct clfcn_run {
     /* Steps under way (trainer.c). */
     int64_t queued;                                   /* steps enqueued in all */
     const struct clfcn_batch *batch[CLFCN_NET_SLOTS]; /* NULL: the slot is idle */
+    struct clfcn_watch *watch;
     struct clfcn_pause pause; /* of this rank */
     /* As of the last clfcn_run_look(), the same in all ranks. */
     bool stopped;

@@ -85,6 +85,7 @@ static int evaluate(struct clfcn_run *run, struct clfcn_eval_result *out,
         .image = take_image,
         .progress = show_progress,
         .stop = run->callbacks.stop,
+        .watch = run->watch,
         .user = &eval,
         .only_shown = run->only_shown,
     };

@@ -77,6 +77,13 @@ int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
 
 /* --- steps --- */
 
+static void watch_step(struct clfcn_run *run, int64_t step)
+{
+    char what[32];
+    snprintf(what, sizeof(what), "step %" PRId64, step);
+    clfcn_watch_begin(run->watch, what);
+}
+
 /* Enqueue the next step. */
 static int start_step(struct clfcn_run *run, struct clfcn_err *err)
 {
@@ -99,9 +106,15 @@ static int start_step(struct clfcn_run *run, struct clfcn_err *err)
         .eps = config->eps,
         .update = run->queued + 1,
     };
+    if (config->comm == NULL) { /* else it waits for other ranks, too */
+        watch_step(run, run->queued + 1);
+    }
     rc = clfcn_net_upload(run->net, slot, &input, err);
     if (rc == CLFCN_OK) {
         rc = clfcn_net_step(run->net, slot, &hyper, err);
+    }
+    if (config->comm == NULL) {
+        clfcn_watch_end(run->watch);
     }
     if (rc == CLFCN_OK) {
         run->queued++;
@@ -147,7 +160,9 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     struct clfcn_train_state *s = &run->state;
     const int slot = (int)(s->step % CLFCN_NET_SLOTS);
     float loss = NAN;
+    watch_step(run, s->step + 1);
     int rc = clfcn_net_wait(run->net, slot, &loss, err);
+    clfcn_watch_end(run->watch);
     if (rc < 0) {
         return rc;
     }
@@ -383,8 +398,15 @@ static int begin(struct clfcn_run *run, struct clfcn_err *err)
     if (rc == CLFCN_OK) {
         rc = log_start(run, err);
     }
+    if (rc == CLFCN_OK && run->callbacks.restarted != NULL) {
+        rc = clfcn_runlog_event(run->log, "restart",
+                                json_pack("{s:s, s:I}", "reason", run->callbacks.restarted,
+                                          "step", (json_int_t)run->state.step),
+                                err);
+    }
     rc = clfcn_comm_agree(run->config.comm, rc, err);
-    if (rc == CLFCN_OK && !run->resumed) {
+    /* After a restart, too: its event is to stay in the log, however soon the next comes. */
+    if (rc == CLFCN_OK && (!run->resumed || run->callbacks.restarted != NULL)) {
         rc = clfcn_run_save(run, "last", err);
     }
     return rc;
@@ -453,7 +475,9 @@ static void finish(struct clfcn_run *run)
 {
     for (int s = 0; s < CLFCN_NET_SLOTS; ++s) {
         if (run->batch[s]) { /* after an error: the device may still use its memory */
+            watch_step(run, run->state.step + 1);
             clfcn_net_wait(run->net, s, NULL, NULL);
+            clfcn_watch_end(run->watch);
             clfcn_loader_release(run->train_loader, run->batch[s]);
         }
     }
@@ -468,6 +492,7 @@ static void finish(struct clfcn_run *run)
     clfcn_checkpoint_info_free(&run->info);
     json_decref(run->config_json);
     clfcn_run_ranks_free(&run->ranks);
+    clfcn_watch_stop(&run->watch);
     clfcn_lock_release(&run->lock);
 }
 
@@ -480,7 +505,10 @@ int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
                              .callbacks = callbacks != NULL ? *callbacks : none,
                              .lock = { .fd = -1 } };
     run.state.best_mean_iou = run.state.best_train_loss = NAN;
-    int rc = clfcn_pause_start(&run.pause, config, run.callbacks.pause, err);
+    int rc = clfcn_watch_start(run.callbacks.hung, run.callbacks.user, &run.watch, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_pause_start(&run.pause, config, run.callbacks.pause, err);
+    }
     rc = clfcn_comm_agree(config->comm, rc, err);
     if (rc == CLFCN_OK) {
         char title[256];

@@ -105,6 +105,11 @@ struct clfcn_progress {
 };
 typedef void (*clfcn_progress_fn)(void *user, const struct clfcn_progress *progress);
 
+/** The device hangs: a step or a part of the validation has taken many times as long as
+ * any before. message says so. Called once, from another thread, while clfcn_train() waits
+ * in the driver, from which it may never return: all that is left is to end the process. */
+typedef void (*clfcn_hung_fn)(void *user, const char *message);
+
 struct clfcn_train_callbacks {
     clfcn_event_fn event;       /**< may be NULL */
     clfcn_progress_fn progress; /**< may be NULL */
@@ -112,6 +117,9 @@ struct clfcn_train_callbacks {
         stop; /**< training ends after the step in which this becomes true; may be NULL */
     const volatile bool *
         pause; /**< no step begins while this is true, the state being saved; may be NULL */
+    clfcn_hung_fn hung;    /**< NULL: nobody looks whether the device hangs */
+    const char *restarted; /**< why the process before this one ended, for the log; NULL:
+                              there was none */
     void *user;
 };
 

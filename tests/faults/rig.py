@@ -92,12 +92,16 @@ class Rig:
         return ["train", "--data", self.data, *NET, "--val-fraction", "0.3", "--epochs", "1",
                 "--max-steps", STEPS, "--save-steps", "1", "--workers", "1", "--quiet", "--out", out]
 
-    def run(self, argv, cache, fault=None, report=None):
+    def environment(self, cache, fault=None, report=None):
         env = h.environment({"CLFCN_CACHE_DIR": str(cache)})
         if report is not None:
             env.update({"OPENCL_LAYERS": LAYER, "CLFCN_FAIL_REPORT": str(report)})
         if fault is not None:
             env["CLFCN_FAIL"] = f"{fault.function} {fault.call} {fault.code}"
+        return env
+
+    def run(self, argv, cache, fault=None, report=None):
+        env = self.environment(cache, fault, report)
         done = subprocess.run([h.CLFCN, *map(str, argv)], env=env, capture_output=True, text=True,
                               errors="replace", timeout=SECONDS)
         return Outcome(done.returncode, done.stderr, read_report(report) if report else {})

@@ -1,21 +1,29 @@
 /* fail.c - an OpenCL layer that makes one call fail, and counts calls and objects.
  *
- *   CLFCN_FAIL         "NAME N CODE": the N-th call (from 1) of the function NAME, or of
- * any for NAME "any", does nothing and returns CODE (-5). CODE "build" is what a compiler
- * that finds an error returns. N 0: none fails CLFCN_FAIL_REPORT  a file that is written
- * when the process ends, a line each: "call NAME COUNT" for each function that was
- * called, "failed NAME", and "live KIND COUNT" for what was made and not released
+ * CLFCN_FAIL="NAME N CODE": the N-th call (from 1) of the function NAME, or of any for NAME
+ * "any", does nothing and returns CODE (-5). CODE "build" is what a compiler that finds an
+ * error returns; with "crash" the process dies, with "hang" the call never returns. N 0:
+ * none fails.
+ *
+ * CLFCN_FAIL_ONCE=FILE: it is made before a call fails; where it is there, none fails.
+ *
+ * CLFCN_FAIL_REPORT=FILE: it is written when the process ends, a line each: "call NAME
+ * COUNT" for each function that was called, "failed NAME", and "live KIND COUNT" for what
+ * was made and not released.
  *
  * Calls that release do not fail and are not counted: there is nothing a program can do
  * about that. */
 #include "frame.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FUNCTIONS = 64, NAME = 64 };
+enum { CRASH = 1, HANG = 2 }; /* no codes of OpenCL's */
 enum kind { BUFFER, CONTEXT, EVENT, KERNEL, PROGRAM, QUEUE, KINDS };
 static const char *const kinds[KINDS] = { "buffer", "context", "event",
                                           "kernel", "program", "queue" };
@@ -56,7 +64,19 @@ static cl_int fault(const char *name)
     if (!meant || wanted.call != (any ? all : here)) {
         return CL_SUCCESS;
     }
+    const char *once = getenv("CLFCN_FAIL_ONCE");
+    if (once && access(once, F_OK) == 0) {
+        return CL_SUCCESS;
+    }
+    stamp(once);
     atomic_store(&failed, name);
+    if (wanted.code == CRASH) {
+        signal(SIGSEGV, SIG_DFL);
+        raise(SIGSEGV);
+    }
+    while (wanted.code == HANG) {
+        sleep(1000);
+    }
     return wanted.code;
 }
 
@@ -275,8 +295,11 @@ static bool read_settings(void)
     if (sscanf(text, "%63s %lu %15s", wanted.name, &wanted.call, code) != 3) {
         return false;
     }
-    wanted.code = strcmp(code, "build") == 0 ? CL_BUILD_PROGRAM_FAILURE : atoi(code);
-    return wanted.code < 0;
+    wanted.code = strcmp(code, "build") == 0   ? CL_BUILD_PROGRAM_FAILURE
+                  : strcmp(code, "crash") == 0 ? CRASH
+                  : strcmp(code, "hang") == 0  ? HANG
+                                               : atoi(code);
+    return wanted.code != CL_SUCCESS;
 }
 
 bool take_up(cl_icd_dispatch *above)

@@ -374,6 +374,7 @@ class Failures(Ranks):
                 (["--batch", "2"], h.USAGE, "3 ranks"),
                 (["--balance", "1:2"], h.USAGE, "--balance 1:2"),
                 (["--data", "/nowhere"], h.BAD_INPUT, "/nowhere"),
+                (["--max-restarts", "1"], h.USAGE, "--max-restarts"),
                 (["--no-such-option"], h.USAGE, "no-such-option")):
             with self.subTest(args=args):
                 done = train(3, "--out", self.out("run"), *args)
