@@ -123,26 +123,14 @@ static struct clfcn_peak measure(struct rig *rig)
     return peak;
 }
 
-static void assert_similar(const char *what, double a, double b)
-{
-    if (a > 3 * b || b > 3 * a) {
-        fail_msg("%s: %g and %g are of the same device", what, a, b);
-    }
-}
-
-/* Other work on the machine may halve a figure. What does not hold against a bound of
+/* Other work on the machine may make a figure as small as it likes. One beyond a bound of
  * physics was not computed: no core does more than 64 multiply-adds of 5 GHz. */
 static void test_figures(void **state)
 {
     struct rig *rig = *state;
-    const struct clfcn_peak a = measure(rig), b = measure(rig);
-    if (rig->small) {
-        return;
-    }
-    assert_similar("gflops", a.gflops, b.gflops);
-    assert_similar("gbps", a.gbps, b.gbps);
-    if (rig->dev->info.is_cpu) {
-        assert_true(a.gflops < 640.0 * rig->dev->info.compute_units);
+    const struct clfcn_peak peak = measure(rig);
+    if (!rig->small && rig->dev->info.is_cpu) {
+        assert_true(peak.gflops < 640.0 * rig->dev->info.compute_units);
     }
 }
 
