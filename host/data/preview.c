@@ -124,7 +124,7 @@ static void draw_title(struct clfcn_image *sheet, const struct clfcn_loader_desc
     clfcn_text_draw(sheet, GAP, GAP, 1, WIDTH - 2 * GAP, ink, text);
     clfcn_text_draw(sheet, GAP, TOP - 14, 1, BOX, pale, "unchanged");
     for (int epoch = 0; epoch < EPOCHS; ++epoch) {
-        snprintf(text, sizeof text, "epoch %d", epoch);
+        snprintf(text, sizeof text, "epoch %d", epoch + 1);
         clfcn_text_draw(sheet, GAP + (1 + epoch) * (BOX + GAP), TOP - 14, 1, BOX, pale,
                         text);
     }

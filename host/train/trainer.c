@@ -72,7 +72,7 @@ int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
         "%s is not finite at step %" PRId64
         " (epoch %d): lower --lr (now %g) or look for a wrong image; the last "
         "checkpoint is %s/checkpoints/last.safetensors",
-        what, run->state.step, run->state.epoch, run->config.lr, run->config.out);
+        what, run->state.step, run->state.epoch + 1, run->config.lr, run->config.out);
 }
 
 /* --- steps --- */

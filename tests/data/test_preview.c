@@ -1,5 +1,6 @@
 /* test_preview.c - what the sheet shows is what training gets. */
 #include "make.h"
+#include "../../host/data/glyphs.h"
 #include "../../host/data/preview.h"
 #include "../../host/data/resize.h"
 #include <clfcn/net.h>
@@ -48,6 +49,24 @@ static void check_column(const struct clfcn_image *sheet, int column,
     }
 }
 
+/* Epochs count from 1, as training says them. */
+static void check_heading(const struct clfcn_image *sheet, int column, int epoch)
+{
+    enum { TALL = 9 };
+    static const uint8_t black[3] = { 0 };
+    struct clfcn_image want = { 0 };
+    char text[24];
+    snprintf(text, sizeof text, "epoch %d", epoch);
+    assert_int_equal(clfcn_image_alloc(&want, SIDE, TALL, 3, 8, NULL), CLFCN_OK);
+    memset(want.px.u8, 250, 3 * SIDE * TALL);
+    clfcn_text_draw(&want, 0, 0, 1, SIDE, black, text);
+    for (int i = 0; i < SIDE * TALL; ++i) {
+        const uint8_t *rgb = dot(sheet, column, i % SIDE, i / SIDE - 14);
+        assert_int_equal(want.px.u8[3 * i] < 250, rgb[0] < 250);
+    }
+    clfcn_image_free(&want);
+}
+
 static void test_shows_what_training_gets(void **state)
 {
     struct clfcn_dataset *set = NULL;
@@ -80,6 +99,9 @@ static void test_shows_what_training_gets(void **state)
                          CLFCN_OK);
         assert_int_equal(clfcn_loader_next(loader, &b, NULL), CLFCN_OK);
         check_column(&sheet, column, b);
+        if (column > 0) {
+            check_heading(&sheet, column, b->epoch + 1);
+        }
         clfcn_loader_destroy(&loader);
     }
     clfcn_image_free(&sheet);

@@ -64,7 +64,7 @@ int main(int argc, char **argv)
         ok(clfcn_net_upload(net, 0, &in, &err));
         ok(clfcn_net_step(net, 0, &hyper, &err));
         ok(clfcn_net_wait(net, 0, &loss, &err));
-        printf("epoch %d, step %d: loss %.4f\n", batch->epoch, batch->index + 1, loss);
+        printf("epoch %d, step %d: loss %.4f\n", batch->epoch + 1, batch->index + 1, loss);
         clfcn_loader_release(loader, batch);
     }
     ok(clfcn_measure(net, test, NULL, 0, &metrics, &err));

@@ -320,7 +320,8 @@ static void test_not_finite(void **state)
     c.lr_policy = CLFCN_LR_CONSTANT;
     c.lr = 1e30;
     c.val_fraction = 0;
-    assert_train(&c, false, NULL, CLFCN_ENUMERIC, "lower --lr (now 1e+30)");
+    assert_train(&c, false, NULL, CLFCN_ENUMERIC,
+                 "(epoch 1): lower --lr (now 1e+30)");
     assert_int_equal(state_of("nan/checkpoints/last.safetensors").step, 0);
     char *end = events_of("nan", "end");
     assert_non_null(strstr(end, "\"reason\":\"failed\""));
