@@ -125,7 +125,9 @@ static void put_option(const struct cli_option *o, bool resumes)
     }
     putchar('\n');
     cli_option_text(o, text, sizeof(text));
-    text[0] = (char)toupper((unsigned char)text[0]);
+    if (text[strcspn(text, " :")] != ':') { /* a value's name stays as it is typed */
+        text[0] = (char)toupper((unsigned char)text[0]);
+    }
     put(text, LINE_START);
     putchar('.');
     cli_value_text(o, dflt, sizeof(dflt));

@@ -100,6 +100,8 @@ class Manual(h.Case):
         page = self.ok("--man", "train").out
         for default in ["fcns", "160x160", "0.7"]:
             self.assertIn(f"Default: {default}.", page)
+        for words in [".TP\n\\fB\\-\\-focal\\-gamma\\fR \\fIX\\fR\nfocal: exponent", "\nTrain the decoder"]:
+            self.assertIn(words, page)
 
     def test_page_of_the_program_names_every_command(self):
         page = self.ok("--man").out
