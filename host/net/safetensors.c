@@ -212,10 +212,11 @@ static int load_header(const struct clfcn_weights_file *f, json_t **header,
     uint64_t length = 0;
     memcpy(&length, f->bytes, 8);
     if (length > MAX_HEADER_BYTES) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0,
-                             "not a safetensors file (a header of %" PRIu64
-                             " bytes is impossible)",
-                             length);
+        return clfcn_err_set(
+            err, CLFCN_EDATA, 0,
+            "not a safetensors file, nor one of torch.save() (a header of "
+            "%" PRIu64 " bytes is impossible)",
+            length);
     }
     *header_bytes = 8 + length;
     if (*header_bytes > f->size) {

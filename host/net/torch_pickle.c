@@ -13,11 +13,18 @@ static const struct {
     enum clfcn_dtype dtype;
     size_t bytes;
 } storage_types[] = {
-    { "FloatStorage", CLFCN_F32, 4 },         { "HalfStorage", CLFCN_F16, 2 },
-    { "BFloat16Storage", CLFCN_BF16, 2 },     { "DoubleStorage", CLFCN_F64, 8 },
-    { "LongStorage", CLFCN_I64, 8 },          { "IntStorage", CLFCN_DTYPE_OTHER, 4 },
-    { "ShortStorage", CLFCN_DTYPE_OTHER, 2 }, { "CharStorage", CLFCN_DTYPE_OTHER, 1 },
-    { "ByteStorage", CLFCN_DTYPE_OTHER, 1 },  { "BoolStorage", CLFCN_DTYPE_OTHER, 1 },
+    { "FloatStorage", CLFCN_F32, 4 },
+    { "HalfStorage", CLFCN_F16, 2 },
+    { "BFloat16Storage", CLFCN_BF16, 2 },
+    { "DoubleStorage", CLFCN_F64, 8 },
+    { "LongStorage", CLFCN_I64, 8 },
+    { "IntStorage", CLFCN_DTYPE_OTHER, 4 },
+    { "ShortStorage", CLFCN_DTYPE_OTHER, 2 },
+    { "CharStorage", CLFCN_DTYPE_OTHER, 1 },
+    { "ByteStorage", CLFCN_DTYPE_OTHER, 1 },
+    { "BoolStorage", CLFCN_DTYPE_OTHER, 1 },
+    { "ComplexFloatStorage", CLFCN_DTYPE_OTHER, 8 },
+    { "ComplexDoubleStorage", CLFCN_DTYPE_OTHER, 16 },
 };
 enum { STORAGE_TYPES = sizeof(storage_types) / sizeof(storage_types[0]) };
 

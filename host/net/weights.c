@@ -1,8 +1,26 @@
 #include "net_impl.h"
+#include "state_dict.h"
 #include "weights_match.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Nothing that is computed from such a number is one: better said here than as a loss. */
+static int check_finite(const float *data, const struct clfcn_weights_tensor *t,
+                        struct clfcn_err *err)
+{
+    for (size_t i = 0; i < t->count; ++i) {
+        if (!isfinite(data[i])) {
+            return clfcn_err_set(
+                err, CLFCN_EDATA, 0,
+                "'%s' holds %g at element %zu: such weights came out of a "
+                "training that failed; take earlier ones",
+                t->name, (double)data[i], i);
+        }
+    }
+    return CLFCN_OK;
+}
 
 static int load_tensor(struct clfcn_net *net, int i, const struct clfcn_weights_file *f,
                        const struct clfcn_weights_tensor *t, struct clfcn_err *err)
@@ -18,9 +36,30 @@ static int load_tensor(struct clfcn_net *net, int i, const struct clfcn_weights_
     }
     int rc = clfcn_weights_floats(f, t, data, err);
     if (rc == CLFCN_OK) {
+        rc = check_finite(data, t, err);
+    }
+    if (rc == CLFCN_OK) {
         rc = clfcn_net_tensor_write(net, i, data, err);
     }
     free(data);
+    return rc;
+}
+
+/* What a mismatch comes down to where the file fits another backbone. */
+static int check_backbone(const struct clfcn_net *net, const struct clfcn_weights_file *f,
+                          const char *name, struct clfcn_err *err)
+{
+    struct clfcn_state_dict *sd;
+    const enum clfcn_backbone own = net->desc.backbone;
+    int rc = clfcn_state_dict_guess(f, name, &sd, err);
+    if (rc == CLFCN_OK && sd->backbone != own && sd->match.problem_count == 0) {
+        const char *held = clfcn_backbone_name(sd->backbone);
+        rc = clfcn_err_set(err, CLFCN_EDATA, 0,
+                           "%s holds weights for %s and the network is on %s: take "
+                           "--backbone %s",
+                           name, held, clfcn_backbone_name(own), held);
+    }
+    clfcn_state_dict_destroy(&sd);
     return rc;
 }
 
@@ -42,6 +81,9 @@ static int load(struct clfcn_net *net, const struct clfcn_weights_file *f,
     snprintf(what, sizeof(what), "a %s on %s", clfcn_arch_name(net->desc.arch),
              clfcn_backbone_name(net->desc.backbone));
     int rc = clfcn_weights_match(f, want, count, &match, err);
+    if (rc == CLFCN_OK && match.problem_count > 0 && !partial) {
+        rc = check_backbone(net, f, name, err);
+    }
     if (rc == CLFCN_OK) {
         rc = clfcn_weights_match_check(&match, name, what, way_out, partial, err);
     }

@@ -107,8 +107,8 @@ CLFCN_API int clfcn_net_init(struct clfcn_net *net, uint64_t seed, struct clfcn_
  *
  * @param partial  Take what matches and log the rest as warnings, in place of an error.
  * @return CLFCN_OK; CLFCN_EDATA if the file is damaged, if a tensor is missing, unknown
- * or has another shape, or, with partial, if none matches: the message names it;
- * CLFCN_EIO; CLFCN_ECL.
+ * or has another shape, or, with partial, if none matches, or if one holds NaN or
+ * infinity: the message names it; CLFCN_EIO; CLFCN_ECL.
  */
 CLFCN_API int clfcn_net_load(struct clfcn_net *net, const char *path, bool partial,
                              struct clfcn_err *err);

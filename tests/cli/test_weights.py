@@ -190,17 +190,19 @@ class Mismatch(Weights):
         state["extra.weight"] = torch.ones(3)
         state["deconv2.bias"] = torch.ones(7)
         state["bn1.weight"] = torch.ones(512, dtype=torch.int32)
+        state["bn2.weight"] = torch.ones(256, dtype=torch.complex64)
         for how in KINDS.values():
             torch.save(state, self.file, **how)
             words = ["'bn3.bias' is missing", "'extra.weight' is unknown",
                      "'deconv2.bias' has shape [7] where the network has [256]",
-                     "'bn1.weight' holds no floating-point", "--partial"]
+                     "'bn1.weight' holds no floating-point",
+                     "'bn2.weight' holds no floating-point", "--partial"]
             self.import_fails(words)
         r = self.ok("import", self.file, self.out, "--partial")
         for word in words[:-1]:
             self.assertIn(word, r.err)
         self.assertEqual(set(state) - set(arrays(self.out)),
-                         {"extra.weight", "deconv2.bias", "bn1.weight"})
+                         {"extra.weight", "deconv2.bias", "bn1.weight", "bn2.weight"})
 
     def test_long_lists_are_cut(self):
         torch.save({f"layer{i}.weight": torch.ones(1) for i in range(100)}, self.file, **STREAM)
@@ -248,6 +250,10 @@ class Refused(Weights):
         import pickle
         self.file.write_bytes(pickle.dumps({"a": 1}))
         self.import_fails(["none of torch.save()"])
+
+    def test_no_weights_at_all(self):
+        self.file.write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
+        self.import_fails(["not a safetensors file, nor one of torch.save()"])
 
     def test_no_tensors(self):
         torch.save([torch.ones(3)], self.file, **STREAM)
@@ -352,6 +358,25 @@ class Use(Weights):
         got = arrays(self.tmp / "again/checkpoints/last.safetensors")
         self.assertEqual(got["classifier.weight"].shape, (2, 32, 1, 1))
         np.testing.assert_array_equal(got["deconv5.bias"], fcn()["deconv5.bias"].numpy())
+
+    def start_fails(self, words, *args):
+        self.fails(h.BAD_INPUT, words, *h.train_args(
+            "demo", self.tmp / "run", "--max-steps", 0, "--init", self.file, *args))
+
+    def test_weights_of_another_backbone_say_which(self):
+        torch.save(vgg(), self.file, **STREAM)
+        self.start_fails(["holds weights for vgg11", "--backbone vgg11"], "--backbone", "vgg13")
+        state = vgg()
+        del state["features.18.bias"]
+        torch.save(state, self.file, **STREAM)
+        self.start_fails(["does not match", "--partial"], "--backbone", "vgg13")
+
+    def test_numbers_that_are_none_are_refused(self):
+        for value in (float("nan"), float("inf")):
+            state = vgg()
+            state["features.3.bias"][5] = value
+            torch.save(state, self.file, **STREAM)
+            self.start_fails([f"'features.3.bias' holds {value} at element 5"], "--partial")
 
 
 if __name__ == "__main__":
