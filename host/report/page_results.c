@@ -239,6 +239,28 @@ static void rank_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
     clfcn_strbuf_add(out, "</tbody></table></div>\n");
 }
 
+/* Text that may be broken after each comma. */
+static void list_text(struct clfcn_strbuf *out, const char *text)
+{
+    struct clfcn_strbuf escaped = { 0 };
+    clfcn_html_text(&escaped, text);
+    for (const char *s = escaped.str; s && *s;) {
+        const size_t n = strcspn(s, ",");
+        clfcn_strbuf_add_bytes(out, s, n);
+        clfcn_strbuf_add(out, "%s", s[n] ? ",<wbr>" : "");
+        s += n + (s[n] != '\0');
+    }
+    out->failed = out->failed || escaped.failed;
+    clfcn_strbuf_free(&escaped);
+}
+
+/* An option that was not given, and whose value stands for that. */
+static bool is_unset(const char *key, const json_t *value)
+{
+    return json_is_null(value) ||
+           (strcmp(key, "max-steps") == 0 && json_integer_value(value) < 0);
+}
+
 static void configuration(struct clfcn_strbuf *out, const struct clfcn_history *h)
 {
     const char *key;
@@ -246,7 +268,7 @@ static void configuration(struct clfcn_strbuf *out, const struct clfcn_history *
     clfcn_strbuf_add(out, "<h2>Configuration</h2>\n<dl>\n");
     json_object_foreach(h->config, key, value)
     {
-        if (json_is_null(value) || strcmp(key, "classes-text") == 0) {
+        if (is_unset(key, value) || strcmp(key, "classes-text") == 0) {
             continue;
         }
         char *text = json_is_string(value)
@@ -256,7 +278,7 @@ static void configuration(struct clfcn_strbuf *out, const struct clfcn_history *
         clfcn_strbuf_add(out, "<div><dt>");
         clfcn_html_text(out, key);
         clfcn_strbuf_add(out, "</dt><dd>");
-        clfcn_html_text(out, text);
+        list_text(out, text);
         clfcn_strbuf_add(out, "</dd></div>\n");
         free(text);
     }

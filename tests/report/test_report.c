@@ -19,6 +19,7 @@
 static const char config[] =
     "{\"arch\":\"fcns\",\"backbone\":\"vgg16\",\"size\":\"160x160\",\"batch\":4,"
     "\"epochs\":3,"
+    "\"max-steps\":-1,\"augment\":\"flip,scale=0.5-2\","
     "\"optimizer\":\"sgd\",\"loss\":\"bce\",\"data\":\"</dd><script>alert(1)</script>\","
     "\"classes-text\":\"ground 0\\n<i>box 1 #ff8000\\n\"}";
 
@@ -85,6 +86,16 @@ static int count(const char *text, const char *word)
         ++n;
     }
     return n;
+}
+
+static void test_configuration_can_be_read(void **state)
+{
+    put_run(log_lines);
+    char *page = report();
+    assert_non_null(strstr(page, "<dt>augment</dt><dd>flip,<wbr>scale=0.5-2</dd>"));
+    assert_non_null(strstr(page, "<dt>batch</dt><dd>4</dd>"));
+    assert_null(strstr(page, "max-steps"));
+    free(page);
 }
 
 static void test_ranks_are_shown(void **state)
@@ -411,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, enter_folder, leave_folder)
+        IN_FOLDER(test_configuration_can_be_read),
         IN_FOLDER(test_ranks_are_shown),
         IN_FOLDER(test_history_reads_what_is_whole),
         IN_FOLDER(test_long_runs_are_thinned),
