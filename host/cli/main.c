@@ -1,5 +1,7 @@
 /* main.c - clfcn, the command: the table of subcommands, exit status, the last error. */
 #include "../util/nearest.h"
+#include "../util/path.h"
+#include "../util/strbuf.h"
 #include "complete.h"
 #include "manual.h"
 #include "options.h"
@@ -89,17 +91,33 @@ static int exit_status(int rc)
     }
 }
 
+/* A checkpoint of the run in a folder, or NULL. To be freed. */
+static char *checkpoint_in(const char *folder)
+{
+    static const char *const names[] = { "best", "last" };
+    for (int i = 0; i < 2; ++i) {
+        struct clfcn_strbuf path = { 0 };
+        clfcn_strbuf_add(&path, "%s/checkpoints/%s.safetensors", folder, names[i]);
+        if (!path.failed && clfcn_path_exists(path.str)) {
+            return path.str;
+        }
+        clfcn_strbuf_free(&path);
+    }
+    return NULL;
+}
+
 /* Where the error is that a path on the line does not exist, and one that is much like it
- * does: say so. */
+ * does, or that it is a run's folder in place of its checkpoint: say so. */
 static void suggest_path(struct clfcn_err *err, int argc, char **argv)
 {
-    for (int i = 1; i < argc && err->native == ENOENT; ++i) {
+    const bool missing = err->native == ENOENT, folder = err->native == EISDIR;
+    for (int i = 1; i < argc && (missing || folder); ++i) {
         const char *value = argv[i][0] == '-' ? strchr(argv[i], '=') : argv[i];
         value = value && *value == '=' ? value + 1 : value;
         if (!value || !*value || !strstr(err->msg, value)) {
             continue;
         }
-        char *near = clfcn_nearest_path(value);
+        char *near = folder ? checkpoint_in(value) : clfcn_nearest_path(value);
         if (near) {
             const size_t n = strlen(err->msg);
             snprintf(err->msg + n, sizeof(err->msg) - n, "; did you mean '%s'?", near);

@@ -203,6 +203,9 @@ class Suggestions(h.Case):
         (self.tmp / "vgg.pth").write_text("")
         (self.tmp / "runs" / "first").mkdir(parents=True)
         (self.tmp / "runs" / "first" / "best.safetensors").write_text("")
+        last = "runs/second/checkpoints/last.safetensors"
+        (self.tmp / last).parent.mkdir(parents=True)
+        (self.tmp / last).write_text("")
         for line, words in [
                 (["train", "--data", "bagg", "--quiet"], ["no such folder", "did you mean 'bag'"]),
                 (["train", "--data=./Bag", "--quiet"], ["did you mean './bag'"]),
@@ -210,6 +213,7 @@ class Suggestions(h.Case):
                  ["did you mean 'vgg.pth'"]),
                 (["info", "runs/frst/best.safetensors"],
                  ["did you mean 'runs/first/best.safetensors'"]),
+                (["predict", "runs/second", "bag/images", "--out", "o"], [f"did you mean '{last}'"]),
                 (["report", f"{self.tmp}/run/first"], [f"did you mean '{self.tmp}/runs/first'"])]:
             with self.subTest(line=line):
                 self.assert_one_error(h.run(*line, cwd=self.tmp), h.BAD_INPUT, *words)
