@@ -86,6 +86,16 @@ static json_t *result_to_json(const struct clfcn_eval_result *r,
                      confusion, "images", r->images);
 }
 
+/* A measure of a class, or that there was nothing to measure. */
+static void print_measure(int width, double x)
+{
+    if (isnan(x)) {
+        printf(" %*s", width, "-");
+    } else {
+        printf(" %*.4f", width, x);
+    }
+}
+
 static void print_text(const struct clfcn_eval_result *r, const struct clfcn_classes *k)
 {
     const struct clfcn_confusion *m = &r->confusion;
@@ -105,8 +115,10 @@ static void print_text(const struct clfcn_eval_result *r, const struct clfcn_cla
         for (int p = 0; p < m->classes; ++p) {
             of_class += m->counts[c * m->classes + p];
         }
-        printf("%-24s %8.4f %9.4f %13.2f\n", k->list[c].name, r->metrics.iou[c],
-               r->metrics.acc[c], all ? 100.0 * (double)of_class / (double)all : 0);
+        printf("%-24s", k->list[c].name);
+        print_measure(8, r->metrics.iou[c]);
+        print_measure(9, r->metrics.acc[c]);
+        printf(" %13.2f\n", all ? 100.0 * (double)of_class / (double)all : 0);
     }
 }
 

@@ -273,6 +273,9 @@ class EvalPredict(h.Case):
         out = self.ok("eval", self.last, "--data", self.data).out
         for word in ("ground", "box"):
             self.assertIn(word, out)
+        empty = h.make_dataset(self.tmp / "empty", count=1, classes="ground 0-255\nbox 256\n")
+        row = self.ok("eval", self.last, "--data", empty).out.splitlines()[-1].split()
+        self.assertEqual((row[0], row[2], row[3]), ("box", "-", "0.00"))
 
     def test_bare_weights_with_options(self):
         bare = self.tmp / "weights.safetensors"
