@@ -67,22 +67,29 @@ static void draw_key(struct clfcn_image *sheet, int at, const uint8_t color[3],
 static void draw_legend(struct clfcn_image *sheet, const struct clfcn_survey *s)
 {
     const struct clfcn_classes *k = clfcn_dataset_get_classes(s->set);
-    const uint8_t ignored[3] = { 192, 192, 192 };
-    char title[128];
+    const uint8_t ignored[3] = { 192, 192, 192 }, unknown[3] = { 140, 140, 140 };
+    char title[128], broken[32] = "";
     double all = (double)s->unknown.pixels;
     for (int c = 0; c <= s->classes; ++c) {
         all += (double)s->pixels[c];
     }
     all = all > 0 ? all : 1;
-    snprintf(title, sizeof title, "%s: %d pictures, %d classes",
-             clfcn_dataset_format(s->set), s->count, s->classes);
+    if (s->sound < s->count) {
+        snprintf(broken, sizeof broken, ", %d broken", s->count - s->sound);
+    }
+    snprintf(title, sizeof title, "%s: %d pictures%s, %d classes",
+             clfcn_dataset_format(s->set), s->count, broken, s->classes);
     clfcn_text_draw(sheet, GAP, GAP, 2, WIDTH - 2 * GAP, ink, title);
     for (int c = 0; c < s->classes; ++c) {
         draw_key(sheet, c, k->list[c].color, k->list[c].name, (double)s->pixels[c] / all);
     }
-    const double uncounted = (double)s->pixels[s->classes] + (double)s->unknown.pixels;
-    if (uncounted > 0) {
-        draw_key(sheet, s->classes, ignored, "(ignored)", uncounted / all);
+    int at = s->classes;
+    if (s->pixels[at] > 0) {
+        draw_key(sheet, at, ignored, "(ignored)", (double)s->pixels[at] / all);
+        ++at;
+    }
+    if (s->unknown.pixels > 0) {
+        draw_key(sheet, at, unknown, "(no class)", (double)s->unknown.pixels / all);
     }
 }
 
@@ -109,7 +116,8 @@ int clfcn_survey_draw(const struct clfcn_survey *s, const char *path,
 {
     const int shown = s->sound < PICTURES ? s->sound : PICTURES;
     const int rows = (shown + COLUMNS - 1) / COLUMNS;
-    const int keys = (s->classes + LEGEND_COLUMNS) / LEGEND_COLUMNS; /* and "(ignored)" */
+    /* and "(ignored)" and "(no class)", and the last row may not be full */
+    const int keys = (s->classes + 1 + LEGEND_COLUMNS) / LEGEND_COLUMNS;
     const int top = TITLE + keys * LEGEND_ROW + GAP;
     struct clfcn_image sheet;
     int rc =

@@ -121,6 +121,33 @@ static void test_sheet(void **state)
     remove_dir(dir);
 }
 
+/* What nothing covers is not called ignored. */
+static void test_legend_of_the_sheet(void **state)
+{
+    static const struct {
+        const char *list;
+        bool ignored, unknown;
+    } cases[] = { { "0\n", true, false },
+                  { "1\n", false, true },
+                  { "0\n1\n", true, true } };
+    for (int i = 0; i < (int)(sizeof cases / sizeof cases[0]); ++i) {
+        char *dir = make_set(cases[i].list);
+        const char *path = in(dir, "sheet.png");
+        struct clfcn_dataset *set;
+        struct clfcn_survey s;
+        struct clfcn_image im;
+        survey(in(dir, "list.txt"), &set, &s);
+        assert_int_equal(clfcn_survey_draw(&s, path, NULL), CLFCN_OK);
+        assert_int_equal(clfcn_image_read(path, CLFCN_AS_RGB, &im, NULL), CLFCN_OK);
+        assert_int_equal(has_color(&im, 192, 192, 192), cases[i].ignored);
+        assert_int_equal(has_color(&im, 140, 140, 140), cases[i].unknown);
+        clfcn_image_free(&im);
+        clfcn_survey_free(&s);
+        clfcn_dataset_destroy(&set);
+        remove_dir(dir);
+    }
+}
+
 static void test_text(void **state)
 {
     static const uint8_t white[3] = { 255, 255, 255 };
@@ -142,9 +169,8 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_findings),
-        cmocka_unit_test(test_twins_across_the_split),
-        cmocka_unit_test(test_sheet),
+        cmocka_unit_test(test_findings), cmocka_unit_test(test_twins_across_the_split),
+        cmocka_unit_test(test_sheet),    cmocka_unit_test(test_legend_of_the_sheet),
         cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests_name("survey", tests, NULL, NULL);
