@@ -66,10 +66,33 @@ const char *cli_option_arg(const struct cli_option *o)
     return "";
 }
 
+static bool has_word(const char *text, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *s = text; (s = strstr(s, word)) != NULL; s += n) {
+        if ((s == text || !isalnum((unsigned char)s[-1])) &&
+            !isalnum((unsigned char)s[n])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the help itself says what there is to choose from. */
+static bool names_choices(const struct cli_option *o)
+{
+    bool all = true;
+    for (int i = 0; all && o->choice(i); ++i) {
+        all = has_word(o->help, o->choice(i));
+    }
+    return all;
+}
+
 const char *cli_option_text(const struct cli_option *o, char *buf, size_t n)
 {
+    const bool list = o->kind == CLI_CHOICE && !names_choices(o);
     size_t len = (size_t)snprintf(buf, n, "%s", o->help);
-    for (int i = 0; o->kind == CLI_CHOICE && o->choice(i) && len < n; ++i) {
+    for (int i = 0; list && o->choice(i) && len < n; ++i) {
         len += (size_t)snprintf(buf + len, n - len, "%s %s", i ? "," : ":", o->choice(i));
     }
     return buf;

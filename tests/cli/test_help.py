@@ -57,6 +57,13 @@ class Help(h.Case):
         for line in self.ok("--help").out.splitlines():
             self.assertLessEqual(len(line), 80, line)
 
+    def test_choices_are_said_once(self):
+        train, predict = (" ".join(self.ok(c, "--help").out.split()) for c in ("train", "predict"))
+        self.assertIn("the mean over each pixel [bilinear]", train)
+        self.assertIn("loss function: bce, ce, dice, focal [bce]", train)
+        self.assertIn("auto: if one has fewer than 8: auto, on, off [auto]", train)
+        self.assertIn("overlapping pieces of that size [resize]", predict)
+
     def test_train_is_grouped(self):
         text = self.ok("train", "--help").out
         headings = re.findall(r"^(\w[\w ]*):$", text, re.M)
