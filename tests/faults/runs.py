@@ -30,7 +30,7 @@ import harness as h  # noqa: E402
 DISK = os.environ.get("CLFCN_DISK_LIB", "")
 SECONDS = 240  # a run takes two; more than this is a hang
 EPOCHS, STEPS = 2, 4
-TENSORBOARD = "tb"
+TENSORBOARD = os.environ.get("CLFCN_TENSORBOARD", "1") == "1"
 TEMPORARY = re.compile(r"\..+\.\d+\.\d+\.tmp")
 
 
@@ -112,15 +112,17 @@ class Bed:
 
     # --- running ---
 
-    def start(self, run, resume=False, journal=None, args=(), group=False, **env):
-        """journal: record there what happens to the files of the run's parent folder. group: in
+    def start(self, run, resume=False, journal=None, args=(), group=False, quiet=True,
+              **env):
+        """run: None lets clfcn choose a folder. journal: record there what happens to the files of the run's parent folder. group: in
         a group of processes of its own, for kill()."""
         what = ["--resume", run] if resume else [
-            "--out", run, "--data", self.root / "data", "--arch", "fcns", "--backbone", "vgg11",
+            *(["--out", run] if run else []), "--data", self.root / "data", "--arch", "fcns", "--backbone", "vgg11",
             "--size", "32x32", "--batch", "2", "--val-fraction", "0.3", "--epochs", EPOCHS,
             "--augment", "flip", "--lr-policy", "cosine", "--save-steps", "1", "--save-every", "1"]
-        argv = ["train", *what, "--workers", "1", "--tensorboard", run / TENSORBOARD, "--quiet",
-                *args]
+        argv = ["train", *what, "--workers", "1", *(["--quiet"] if quiet else []), *args]
+        if run and TENSORBOARD:
+            argv += ["--tensorboard", run / "tb"]
         env.setdefault("CLFCN_CACHE_DIR", str(self.root / "cache"))
         if journal:
             journal.mkdir()
@@ -158,9 +160,9 @@ class Bed:
             self.hashes[key] = tensors_hash(path)
         return self.hashes[key]
 
-    def judge_file(self, path):
+    def judge_file(self, path, anything):
         if path.suffix == ".safetensors":
-            if self.hash(path) not in self.known and self.known:
+            if self.hash(path) not in self.known and self.known and not anything:
                 raise ValueError("a checkpoint that the undisturbed run never had")
         elif path.suffix == ".png":
             h.read_png(path)
@@ -170,16 +172,16 @@ class Bed:
             if not path.read_text().rstrip().endswith("</html>"):
                 raise ValueError("the end is missing")
 
-    def judge(self, run):
+    def judge(self, run, anything=False):
         """A killed run's files: all whole, but for those under temporary names and the end of
-        the log."""
+        the log. anything: it is another training than the undisturbed one."""
         found = []
         for path in sorted(p for p in run.rglob("*") if p.is_file()):
             name = path.relative_to(run)
-            if TEMPORARY.fullmatch(path.name) or name.parts[0] == TENSORBOARD:
+            if TEMPORARY.fullmatch(path.name) or name.parts[0] == "tb":
                 continue
             try:
-                self.judge_file(path)
+                self.judge_file(path, anything)
             except Exception as e:  # whatever a reader makes of a broken file
                 found.append(f"{name}: {type(e).__name__}: {e}")
         try:
@@ -226,12 +228,12 @@ class Bed:
         events = split_log(run)[0]
         return bool(events) and events[-1]["event"] == "end"
 
-    def end(self, run, choice=random, resume=None, **env):
+    def end(self, run, choice=random, resume=None, args=(), **env):
         """Go on, and compare with the undisturbed run."""
         found = []
         if resume is None:
             resume, found = self.way_on(run, choice)
-        done = self.finish(self.start(run, resume=resume, **env))
+        done = self.finish(self.start(run, resume=resume, args=args, **env))
         said = [line for line in done.stderr.splitlines() if "is complete" not in line]
         if done.returncode != h.OK or said:
             return found + [f"{'resumed' if resume else 'started anew'}: {done.returncode}: "
