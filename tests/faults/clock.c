@@ -1,8 +1,8 @@
 /* clock.c - preloaded into clfcn: a wall clock that is set again and again while it runs.
  *
- * CLFCN_CLOCK="SECONDS EVERY": by turns it is right, SECONDS ahead and SECONDS behind, for EVERY
- * seconds each; with EVERY 0 it stands still at SECONDS since 1970. What measures time from the
- * start of the system stays as it is. */
+ * CLFCN_CLOCK="SECONDS EVERY": by turns it is right, SECONDS ahead and SECONDS behind,
+ * for EVERY seconds each; with EVERY 0 it stands still at SECONDS since 1970. What
+ * measures time from the start of the system stays as it is. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>

@@ -80,6 +80,8 @@ def fast_folder():
 
 
 class Bed:
+    state_of = staticmethod(state_of)
+
     def __init__(self, folder=None):
         self.root = Path(tempfile.mkdtemp(prefix="clfcn-kill-", dir=folder))
         self.hashes = {}  # of files by (inode, size, time)
