@@ -13,13 +13,20 @@
 #include <string.h>
 #include <time.h>
 
-/* "runs/20261122-204400". */
+/* "runs/20261122-204400"; "runs/20261122-204400-2" if there is that one, because another
+ * run was started in the same second, or the clock was set back. */
 static void default_out(char *buf, size_t n)
 {
+    enum { MOST = 100 };
     time_t now = time(NULL);
+    char stem[48];
     const struct tm *tm = localtime(&now);
-    if (!tm || strftime(buf, n, "runs/%Y%m%d-%H%M%S", tm) == 0) {
-        snprintf(buf, n, "runs/run");
+    if (!tm || strftime(stem, sizeof(stem), "runs/%Y%m%d-%H%M%S", tm) == 0) {
+        snprintf(stem, sizeof(stem), "runs/run");
+    }
+    snprintf(buf, n, "%s", stem);
+    for (int i = 2; i <= MOST && clfcn_path_exists(buf); ++i) {
+        snprintf(buf, n, "%s-%d", stem, i);
     }
 }
 

@@ -164,3 +164,23 @@ void clfcn_cache_store(const char *key, const void *program, size_t size)
     }
     free(path);
 }
+
+void clfcn_cache_sweep(void)
+{
+    char *dir = NULL, **names = NULL;
+    int count = 0;
+    if (clfcn_path_cache_dir(&dir, NULL) < 0 ||
+        clfcn_path_list_dirs(dir, &names, &count, NULL) < 0) {
+        free(dir);
+        return;
+    }
+    for (int i = 0; i < count; ++i) {
+        char *folder = clfcn_path_join(dir, names[i]);
+        if (folder) {
+            clfcn_atomic_sweep(folder);
+        }
+        free(folder);
+    }
+    clfcn_path_list_free(names, count);
+    free(dir);
+}

@@ -16,4 +16,8 @@ void *clfcn_cache_load(const char *key, size_t *size);
 /* Keep a program. A failure costs time only and is told to clfcn_debug(). */
 void clfcn_cache_store(const char *key, const void *program, size_t size);
 
+/* Remove what processes that were killed while they wrote left in the folders of
+ * cache_dir. */
+void clfcn_cache_sweep(void);
+
 #endif

@@ -1,5 +1,6 @@
 /* dev.c - opening and closing a device. */
 #include "dev.h"
+#include "cache.h"
 #include "driver.h"
 #include "prof.h"
 #include "slice.h"
@@ -119,6 +120,7 @@ int clfcn_dev_create(const struct clfcn_probe *probe, cl_device_id sub_device,
     if (!dev) {
         return clfcn_err_nomem(err);
     }
+    clfcn_cache_sweep();
     dev->info = probe->info;
     dev->platform = probe->platform;
     dev->id = sub_device ? sub_device : probe->id;

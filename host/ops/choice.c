@@ -184,12 +184,29 @@ void clfcn_choices_load(const struct clfcn_dev *dev, enum clfcn_log_level level,
 bool clfcn_choices_stored(const struct clfcn_dev *dev)
 {
     struct clfcn_choices choices = { 0 };
+    struct clfcn_err err;
+    json_t *json = NULL;
     char *path = NULL;
     bool stored = false;
-    if (clfcn_choices_path(dev, &path, NULL) == CLFCN_OK && clfcn_path_exists(path)) {
-        stored = read_file(path, dev, &choices, NULL) == CLFCN_OK || !choices.first_look;
+    if (clfcn_choices_path(dev, &path, NULL) < 0 || !clfcn_path_exists(path)) {
+        free(path);
+        return false;
+    }
+    int rc = clfcn_stored_read(path, &json, &err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_stored_check_whole(json, FORMAT, &err);
+        if (rc < 0) {
+            clfcn_err_note(&err, "%s", path);
+        }
+    }
+    if (rc < 0) {
+        clfcn_warn("the tuning for this device is lost: %s", err.msg);
+    } else {
+        rc = clfcn_choices_from_json(json, dev, &choices, NULL);
+        stored = rc == CLFCN_OK || !choices.first_look;
     }
     clfcn_choices_free(&choices);
+    json_decref(json);
     free(path);
     return stored;
 }

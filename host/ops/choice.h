@@ -61,7 +61,9 @@ void clfcn_choices_load(const struct clfcn_dev *dev, enum clfcn_log_level level,
 /* Replace the file of dev, atomically. */
 int clfcn_choices_save(const struct clfcn_choices *choices, const struct clfcn_dev *dev,
                        struct clfcn_err *err);
-/* Whether there is a file for dev, of use or not; a first look's only if it is. */
+/* Whether there is a file for dev, of use or not; a first look's only if it is. One that
+ * is damaged, or another user's, is told by a warning and counts as none: it is to be
+ * made anew. */
 bool clfcn_choices_stored(const struct clfcn_dev *dev);
 /* The name of that file, its folder created; a new string. */
 int clfcn_choices_path(const struct clfcn_dev *dev, char **path, struct clfcn_err *err);

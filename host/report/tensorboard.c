@@ -323,14 +323,33 @@ static int put_version(struct clfcn_tensorboard *tb, struct clfcn_err *err)
     return put(tb, &message, err);
 }
 
+/* The time to be told by a new file's name. TensorBoard takes files in the order of their
+ * names, so it is no earlier than that of any other, even if the clock was set back. */
+static double name_time(const char *dir)
+{
+    char **names = NULL;
+    int count = 0;
+    double latest = floor(now()), other;
+    clfcn_path_list(dir, &names, &count, NULL);
+    for (int i = 0; i < count; ++i) {
+        if (sscanf(names[i], "events.out.tfevents.%10lf.", &other) == 1 &&
+            latest < other) {
+            latest = other;
+        }
+    }
+    clfcn_path_list_free(names, count);
+    return latest;
+}
+
 /* Open the first of the names that there is no file of. */
 static int open_new(struct clfcn_tensorboard *tb, const char *dir, struct clfcn_err *err)
 {
     struct clfcn_machine machine;
+    const double time = name_time(dir);
     clfcn_machine_get(&machine);
     for (int i = 0; i < MAX_NAMES; ++i) {
         struct clfcn_strbuf path = { 0 };
-        clfcn_strbuf_add(&path, "%s/events.out.tfevents.%.0f.%s.%d", dir, floor(now()),
+        clfcn_strbuf_add(&path, "%s/events.out.tfevents.%.0f.%s.%d", dir, time,
                          *machine.host ? machine.host : "localhost", i);
         if (path.failed) {
             return clfcn_err_nomem(err);

@@ -23,26 +23,76 @@ json_t *clfcn_json_number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+/* How long the file is without what follows its last whole line. */
+static int measure_lines(FILE *f, const char *path, uint64_t *bytes,
+                         struct clfcn_err *err)
+{
+    char block[4096];
+    long end = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    while (end > 0) {
+        const long begin = end > (long)sizeof(block) ? end - (long)sizeof(block) : 0;
+        size_t n = (size_t)(end - begin);
+        if (fseek(f, begin, SEEK_SET) != 0 || fread(block, 1, n, f) != n) {
+            end = -1;
+            break;
+        }
+        while (n > 0 && block[n - 1] != '\n') {
+            --n;
+        }
+        end = begin + (long)n;
+        if (n > 0) {
+            break;
+        }
+    }
+    *bytes = end > 0 ? (uint64_t)end : 0;
+    return end < 0 ? clfcn_err_errno(err, errno, "cannot read %s", path) : CLFCN_OK;
+}
+
 /* Cut the file to keep bytes, or make an empty one. *bytes receives what it then has. */
 static int cut(const char *path, uint64_t keep, uint64_t *bytes, struct clfcn_err *err)
 {
-    FILE *f = fopen(path, "ab");
+    FILE *f = fopen(path, "a+b");
     if (f == NULL) {
         return clfcn_err_errno(err, errno, "cannot write %s", path);
     }
-    fseek(f, 0, SEEK_END);
-    const long size = ftell(f);
+    int rc = measure_lines(f, path, bytes, err);
     fclose(f);
-    if (size < 0) {
-        return clfcn_err_errno(err, errno, "cannot read %s", path);
+    if (rc < 0) {
+        return rc;
     }
-    *bytes = keep;
-    if ((uint64_t)size < keep) {
+    if (*bytes < keep) {
         clfcn_warn("%s: shorter than when the checkpoint was saved: some lines are lost",
                    path);
-        *bytes = (uint64_t)size;
+    } else {
+        *bytes = keep;
     }
-    return clfcn_file_truncate(path, (size_t)*bytes, err);
+    rc = clfcn_file_truncate(path, (size_t)*bytes, err);
+    if (rc == CLFCN_OK) {
+        clfcn_file_sync_name(path); /* it may be new */
+    }
+    return rc;
+}
+
+int clfcn_runlog_mend(const char *dir, struct clfcn_err *err)
+{
+    uint64_t bytes;
+    char *path = clfcn_path_join(dir, "log.jsonl");
+    if (path == NULL) {
+        return clfcn_err_nomem(err);
+    }
+    int rc = CLFCN_OK;
+    FILE *f = fopen(path, "rb");
+    if (f != NULL) {
+        rc = measure_lines(f, path, &bytes, err);
+        const bool torn =
+            rc == CLFCN_OK && fseek(f, (long)bytes, SEEK_SET) == 0 && fgetc(f) != EOF;
+        fclose(f);
+        if (torn) {
+            rc = clfcn_file_truncate(path, (size_t)bytes, err);
+        }
+    }
+    free(path);
+    return rc;
 }
 
 int clfcn_runlog_open(const char *dir, uint64_t keep_bytes,

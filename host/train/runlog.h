@@ -14,6 +14,9 @@ int clfcn_runlog_open(const char *dir, uint64_t keep_bytes,
                       const struct clfcn_train_callbacks *callbacks,
                       struct clfcn_runlog **out, struct clfcn_err *err);
 void clfcn_runlog_close(struct clfcn_runlog **log);
+/* Cut off what a killed process may have left of a last line, of a run that is complete and
+ * does not go on. */
+int clfcn_runlog_mend(const char *dir, struct clfcn_err *err);
 /* In all that follows log may be NULL, of a rank that writes none: nothing is done. */
 
 /* Append an object, to which "event" is added, and hand it to the event callback. Steals

@@ -523,6 +523,8 @@ int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,
     }
     if (rc == CLFCN_OK && run.resumed && is_complete(&run)) {
         say_complete(&run);
+        rc = run.lock.fd >= 0 ? clfcn_runlog_mend(run.config.out, err) : CLFCN_OK;
+        rc = clfcn_comm_agree(config->comm, rc, err);
     } else if (rc == CLFCN_OK) {
         rc = train(&run, err);
     }

@@ -118,6 +118,16 @@ static char *folder_of(const char *path)
     return base == path ? strdup(".") : strndup(path, (size_t)(base - path));
 }
 
+/* Let clfcn_atomic_sweep() see that the file is being written. False if it came between
+ * the file's creation and this. */
+static bool claim(int fd)
+{
+    struct stat st;
+    while (flock(fd, LOCK_EX) != 0 && errno == EINTR) {
+    }
+    return fstat(fd, &st) != 0 || st.st_nlink > 0;
+}
+
 /* Create the temporary file; af->path is set. Returns its descriptor, or -1 with errno
  * set. */
 static int create_temp(struct clfcn_atomic_file *af)
@@ -125,6 +135,7 @@ static int create_temp(struct clfcn_atomic_file *af)
     static atomic_uint counter;
     char *dir = folder_of(af->path);
     int fd = -1;
+    bool again = false;
     do {
         char name[256];
         /* Cut a long name, so that the temporary one keeps within the usual limit of
@@ -138,7 +149,12 @@ static int create_temp(struct clfcn_atomic_file *af)
             break;
         }
         fd = open_retry(af->temp, O_WRONLY | O_CREAT | O_EXCL, 0666);
-    } while (fd < 0 && errno == EEXIST); /* left by a killed process of the same id */
+        again = fd < 0 && errno == EEXIST; /* left by a killed process of the same id */
+        if (fd >= 0 && !claim(fd)) {
+            close(fd);
+            again = true;
+        }
+    } while (again);
     free(dir);
     return fd;
 }
@@ -227,9 +243,7 @@ static int flush_and_sync(FILE *f)
     return 0;
 }
 
-/* Make a rename in the folder of path last. The file is complete under its name
- * already and a caller could do nothing about a failure, so none is reported. */
-static void sync_folder_of(const char *path)
+void clfcn_file_sync_name(const char *path)
 {
     char *dir = folder_of(path);
     const int fd = dir ? open_retry(dir, O_RDONLY | O_DIRECTORY, 0) : -1;
@@ -243,18 +257,17 @@ static void sync_folder_of(const char *path)
 int clfcn_atomic_commit(struct clfcn_atomic_file *af, struct clfcn_err *err)
 {
     int errnum = flush_and_sync(af->f);
-    if (fclose(af->f) != 0 && errnum == 0) {
-        errnum = errno;
-    }
-    af->f = NULL;
+    /* Before it is closed, which ends the claim to the temporary name. */
     if (errnum == 0 && rename(af->temp, af->path) != 0) {
         errnum = errno;
     }
+    fclose(af->f); /* all that could fail was synced */
+    af->f = NULL;
     int rc = CLFCN_OK;
     if (errnum != 0) {
         rc = write_error(af, errnum, err);
     } else {
-        sync_folder_of(af->path);
+        clfcn_file_sync_name(af->path);
         free(af->temp); /* it bears its final name now: nothing to remove */
         af->temp = NULL;
     }
@@ -295,6 +308,21 @@ static bool is_temp_name(const char *name)
     return p > name;
 }
 
+/* Remove a file that nobody claims. */
+static void sweep_one(int dir, const char *name)
+{
+    int fd;
+    do {
+        fd = openat(dir, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        unlinkat(dir, name, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 void clfcn_atomic_sweep(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -304,7 +332,7 @@ void clfcn_atomic_sweep(const char *dir)
     const struct dirent *entry;
     while ((entry = readdir(d))) {
         if (is_temp_name(entry->d_name)) {
-            unlinkat(dirfd(d), entry->d_name, 0);
+            sweep_one(dirfd(d), entry->d_name);
         }
     }
     closedir(d);

@@ -34,9 +34,8 @@ int clfcn_atomic_commit(struct clfcn_atomic_file *af, struct clfcn_err *err);
  * struct. */
 void clfcn_atomic_abort(struct clfcn_atomic_file *af);
 
-/* Remove the temporary files that killed processes left in dir; errors are ignored.
- * Only for whoever holds the lock of that folder: it would take a living writer's file
- * as well. */
+/* Remove the temporary files that killed processes left in dir; errors are ignored. Those
+ * that are being written stay. */
 void clfcn_atomic_sweep(const char *dir);
 
 /* The three calls of an atomic file in one. */
@@ -44,6 +43,11 @@ int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_
 
 /* Flush f and bring what it has written to the disk. path is its name, for messages. */
 int clfcn_file_sync(FILE *f, const char *path, struct clfcn_err *err);
+
+/* Bring to the disk under which names the folder of path holds its files: what was made,
+ * renamed or removed there. A caller could do nothing about a failure, so none is
+ * reported. */
+void clfcn_file_sync_name(const char *path);
 
 /* Cut a file to its first n bytes, synced. */
 int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err);

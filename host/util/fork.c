@@ -89,6 +89,9 @@ int clfcn_fork_start(struct clfcn_fork *child, struct clfcn_err *err)
     }
     listen_for_signals();
     hold_signals(SIG_BLOCK); /* until it is known to whom they go */
+#ifdef __linux__
+    const pid_t parent = getpid();
+#endif
     const pid_t pid = fork();
     if (pid < 0) {
         const int rc = refuse("cannot start a process", err);
@@ -100,6 +103,9 @@ int clfcn_fork_start(struct clfcn_fork *child, struct clfcn_err *err)
     if (pid == 0) {
 #ifdef __linux__
         prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent) { /* it has died before this could be asked for */
+            _exit(1);
+        }
 #endif
         forget_signals();
         hold_signals(SIG_UNBLOCK);

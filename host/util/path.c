@@ -1,5 +1,6 @@
 /* path.c - names of files and folders. */
 #include "path.h"
+#include "file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -115,6 +116,7 @@ bool clfcn_path_is_file(const char *path)
 static int make_one(const char *path, mode_t mode, struct clfcn_err *err)
 {
     if (mkdir(path, mode) == 0) {
+        clfcn_file_sync_name(path); /* or what is synced in it goes with it */
         return CLFCN_OK;
     }
     const int errnum = errno;

@@ -219,6 +219,26 @@ static void test_damaged_at_any_byte(void **state)
     clfcn_choices_free(&made);
 }
 
+/* It is to be measured again, and the loss is told. */
+static void test_damaged_counts_as_none(void **state)
+{
+    struct rig *rig = *state;
+    struct clfcn_choices made;
+    struct clfcn_err err;
+    char *path = NULL;
+    make_file(rig, &made);
+    clfcn_choices_free(&made);
+    rig_ok(clfcn_choices_path(rig->dev, &path, &err), &err);
+    static const char *const damaged[] = { "", "{\"first look\": true", "{}" };
+    for (int i = 0; i < 3; ++i) {
+        write_plainly(path, damaged[i], strlen(damaged[i]));
+        message_count = 0;
+        assert_false(clfcn_choices_stored(rig->dev));
+        assert_int_equal(message_count, 1);
+    }
+    free(path);
+}
+
 static void test_another_users_file(void **state)
 {
     struct rig *rig = *state;
@@ -376,6 +396,7 @@ int main(void)
         TEST(test_stale),
         TEST(test_another_device_has_another_file),
         TEST(test_damaged_at_any_byte),
+        TEST(test_damaged_counts_as_none),
         TEST(test_another_users_file),
         TEST(test_convolutions_follow),
         TEST(test_variants_of_providers),

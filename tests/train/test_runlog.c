@@ -94,6 +94,50 @@ static void test_cut(void **state)
     assert_file("");
 }
 
+static void write_log(const char *text)
+{
+    char path[SCRATCH_PATH];
+    assert_int_equal(
+        clfcn_file_write(scratch_path(path, "log.jsonl"), text, strlen(text), NULL), 0);
+}
+
+/* What a loss of power leaves: a last line that is not whole, a file shorter than it was.
+ */
+static void test_torn(void **state)
+{
+    char dir[SCRATCH_PATH];
+    scratch_path(dir, "");
+    write_log("{\"event\":\"a\"}\n{\"even");
+    assert_int_equal(clfcn_runlog_mend(dir, NULL), 0);
+    assert_file("{\"event\":\"a\"}\n");
+    assert_int_equal(clfcn_runlog_mend(dir, NULL), 0);
+    assert_file("{\"event\":\"a\"}\n");
+
+    write_log("{\"event\":\"a\"}\n{\"even");
+    struct clfcn_runlog *log = open_log(1000, NULL);
+    clfcn_runlog_event(log, "b", json_object(), NULL);
+    clfcn_runlog_close(&log);
+    assert_file("{\"event\":\"a\"}\n{\"event\":\"b\"}\n");
+
+    /* Longer than the block that is searched at a time. */
+    char zeros[10001];
+    memset(zeros, '0', sizeof(zeros) - 1);
+    zeros[sizeof(zeros) - 1] = '\0';
+    write_log(zeros);
+    assert_int_equal(clfcn_runlog_mend(dir, NULL), 0);
+    assert_file("");
+    zeros[1234] = '\n';
+    write_log(zeros);
+    assert_int_equal(clfcn_runlog_mend(dir, NULL), 0);
+    zeros[1235] = '\0';
+    assert_file(zeros);
+
+    char path[SCRATCH_PATH];
+    remove(scratch_path(path, "log.jsonl"));
+    assert_int_equal(clfcn_runlog_mend(dir, NULL), 0);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void test_no_folder(void **state)
 {
     struct clfcn_runlog *log;
@@ -130,9 +174,8 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_no_folder),
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_torn),      cmocka_unit_test(test_no_folder),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, scratch_make, scratch_remove);

@@ -216,7 +216,8 @@ static void test_write_fails(void **state)
     free(data);
 }
 
-/* What a killed writer leaves is swept; nothing else is. */
+/* What a killed writer leaves is swept; nothing else is, and not what is being written.
+ */
 static void test_sweep(void **state)
 {
     static const char *const keep[] = { "f.1.2.tmp", ".f.x.2.tmp", ".f.1.tmp", ".1.2.tmp",
@@ -232,8 +233,14 @@ static void test_sweep(void **state)
     }
     waitpid(child, NULL, 0);
     assert_int_equal(entries("."), 8);
+    struct clfcn_atomic_file living;
+    assert_int_equal(clfcn_atomic_open(&living, "living", NULL), CLFCN_OK);
     clfcn_atomic_sweep(".");
-    assert_int_equal(entries("."), 7);
+    assert_int_equal(entries("."), 8);
+    assert_int_equal(clfcn_atomic_write(&living, "x", 1, NULL), CLFCN_OK);
+    assert_int_equal(clfcn_atomic_commit(&living, NULL), CLFCN_OK);
+    assert_content("living", "x");
+    assert_int_equal(unlink("living"), 0);
     for (int i = 0; i < 7; ++i) {
         assert_true(clfcn_path_exists(keep[i]));
     }
