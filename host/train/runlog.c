@@ -12,7 +12,7 @@
 #include <string.h>
 
 struct clfcn_runlog {
-    FILE *f;
+    struct clfcn_output out;
     char *path;
     uint64_t bytes;
     struct clfcn_train_callbacks callbacks;
@@ -23,26 +23,28 @@ json_t *clfcn_json_number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+/* What errnum, which may be 0, means for the caller. */
+static int written(const struct clfcn_runlog *log, int errnum, struct clfcn_err *err)
+{
+    return errnum == 0 ? CLFCN_OK
+                       : clfcn_err_errno(err, errnum, "cannot write %s", log->path);
+}
+
 /* Cut the file to keep bytes, or make an empty one. *bytes receives what it then has. */
 static int cut(const char *path, uint64_t keep, uint64_t *bytes, struct clfcn_err *err)
 {
-    FILE *f = fopen(path, "ab");
-    if (f == NULL) {
-        return clfcn_err_errno(err, errno, "cannot write %s", path);
-    }
-    fseek(f, 0, SEEK_END);
-    const long size = ftell(f);
-    fclose(f);
-    if (size < 0) {
-        return clfcn_err_errno(err, errno, "cannot read %s", path);
+    uint64_t size = 0;
+    int rc = clfcn_file_size(path, &size, err);
+    if (rc < 0) {
+        return rc;
     }
     *bytes = keep;
-    if ((uint64_t)size < keep) {
+    if (size < keep) {
         clfcn_warn("%s: shorter than when the checkpoint was saved: some lines are lost",
                    path);
-        *bytes = (uint64_t)size;
+        *bytes = size;
     }
-    return clfcn_file_truncate(path, (size_t)*bytes, err);
+    return size > 0 ? clfcn_file_truncate(path, (size_t)*bytes, err) : CLFCN_OK;
 }
 
 int clfcn_runlog_open(const char *dir, uint64_t keep_bytes,
@@ -61,10 +63,8 @@ int clfcn_runlog_open(const char *dir, uint64_t keep_bytes,
     int rc = log->path != NULL ? cut(log->path, keep_bytes, &log->bytes, err)
                                : clfcn_err_nomem(err);
     if (rc == CLFCN_OK) {
-        log->f = fopen(log->path, "ab");
-        if (log->f == NULL) {
-            rc = clfcn_err_errno(err, errno, "cannot write %s", log->path);
-        }
+        rc = written(log, clfcn_output_open(&log->out, log->path, CLFCN_OUTPUT_APPEND),
+                     err);
     }
     if (rc < 0) {
         clfcn_runlog_close(&log);
@@ -78,9 +78,7 @@ void clfcn_runlog_close(struct clfcn_runlog **log)
     if (log == NULL || *log == NULL) {
         return;
     }
-    if ((*log)->f != NULL) {
-        fclose((*log)->f); /* every line was flushed as it was written */
-    }
+    clfcn_output_drop(&(*log)->out); /* every line was flushed as it was written */
     free((*log)->path);
     free(*log);
     *log = NULL;
@@ -112,15 +110,12 @@ int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *obje
     if (text == NULL) {
         return clfcn_err_nomem(err);
     }
-    int rc = CLFCN_OK;
     const size_t n = strlen(text);
     text[n] =
         '\n'; /* in place of the terminating zero, so that one write has the whole line */
-    if (fwrite(text, 1, n + 1, log->f) != n + 1 || fflush(log->f) != 0) {
-        rc = clfcn_err_errno(err, errno, "cannot write %s", log->path);
-    } else {
-        log->bytes += n + 1;
-    }
+    clfcn_output_put(&log->out, text, n + 1);
+    const int rc = written(log, clfcn_output_flush(&log->out), err);
+    log->bytes += rc == CLFCN_OK ? n + 1 : 0;
     text[n] = '\0';
     if (rc == CLFCN_OK && log->callbacks.event != NULL) {
         log->callbacks.event(log->callbacks.user, event, text);
@@ -136,5 +131,5 @@ uint64_t clfcn_runlog_bytes(const struct clfcn_runlog *log)
 
 int clfcn_runlog_sync(struct clfcn_runlog *log, struct clfcn_err *err)
 {
-    return log != NULL ? clfcn_file_sync(log->f, log->path, err) : CLFCN_OK;
+    return log != NULL ? written(log, clfcn_output_sync(&log->out), err) : CLFCN_OK;
 }
