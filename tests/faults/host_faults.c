@@ -31,9 +31,10 @@
 
 enum { RANGES = 32, SITES = 1 << 15, FRAMES = 32, DEPTH = 3, NAME = 32 };
 
-static const char *const libraries[] = { "libjansson.",    "libpng",   "libjpeg.",
-                                         "libzip.",        "libpopt.", "libmicrohttpd.",
-                                         "libprotobuf-c.", "libz." };
+static const char *const libraries[] = { "libjansson.",    "libpng",
+                                         "libjpeg.",       "libzip.",
+                                         "libmicrohttpd.", "libprotobuf-c.",
+                                         "libz." };
 
 static const struct {
     const char *name;
@@ -115,9 +116,9 @@ static uint64_t mix(uint64_t hash, uint64_t x)
     return (hash ^ x) * UINT64_C(0x9e3779b97f4a7c15) ^ hash >> 29;
 }
 
-/* Where in the program a function is called, and by what path: the innermost return address
- * that counts, and the innermost DEPTH of the program itself. at receives up to FRAMES
- * offsets into the program, then 0. */
+/* Where in the program a function is called, and by what path: the innermost return
+ * address that counts, and the innermost DEPTH of the program itself. at receives up to
+ * FRAMES offsets into the program, then 0. */
 static uint64_t site_of(const char *name, uintptr_t *at)
 {
     void *frames[FRAMES];
