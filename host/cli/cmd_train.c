@@ -108,10 +108,16 @@ static int read_begun(const char *dir, struct begun *run, struct clfcn_err *err)
     char *last = clfcn_path_join(dir, "checkpoints/last.safetensors");
     char *config = clfcn_path_join(dir, "config.json");
     int rc = last && config ? CLFCN_OK : clfcn_err_nomem(err);
+    bool has_config = false, has_last = false;
     if (rc == CLFCN_OK) {
-        rc = clfcn_path_exists(config) && !clfcn_path_exists(last)
-                 ? read_config_file(config, run, err)
-                 : read_checkpoint(last, run, err);
+        rc = clfcn_path_find(config, &has_config, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_path_find(last, &has_last, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = has_config && !has_last ? read_config_file(config, run, err)
+                                     : read_checkpoint(last, run, err);
     }
     if (rc < 0) {
         clfcn_err_note(err, "cannot resume %s", dir);

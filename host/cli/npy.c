@@ -1,7 +1,6 @@
 /* npy.c - NumPy's file format, version 1.0: magic, header length, a Python dict, the
  * data. Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 #include "npy.h"
-#include <errno.h>
 #include <string.h>
 
 /* Magic, version and header length take 10 bytes; data begins at a multiple of 64. */
@@ -44,12 +43,12 @@ int cli_npy_put(struct cli_npy *npy, int plane, int y, int rows, const float *da
                 struct clfcn_err *err)
 {
     const int64_t row = (int64_t)plane * npy->height + y;
-    const off_t at = HEADER + (off_t)(row * npy->width) * (off_t)sizeof(float);
-    if (fseeko(npy->file.f, at, SEEK_SET) != 0) {
-        return clfcn_err_errno(err, errno, "%s", npy->file.path);
-    }
-    return clfcn_atomic_write(&npy->file, data,
-                              (size_t)rows * (size_t)npy->width * sizeof(float), err);
+    const uint64_t at = HEADER + (uint64_t)(row * npy->width) * sizeof(float);
+    const int rc = clfcn_atomic_seek(&npy->file, at, err);
+    return rc < 0 ? rc
+                  : clfcn_atomic_write(&npy->file, data,
+                                       (size_t)rows * (size_t)npy->width * sizeof(float),
+                                       err);
 }
 
 int cli_npy_commit(struct cli_npy *npy, struct clfcn_err *err)

@@ -88,7 +88,11 @@ int clfcn_format_choose(const char *path, const char *name,
     if (name) {
         return choose_by_name(name, out, err);
     }
-    if (!clfcn_path_exists(path)) {
+    bool found = false;
+    if (clfcn_path_find(path, &found, err) < 0) {
+        return clfcn_input_error(CLFCN_EIO, err);
+    }
+    if (!found) {
         return clfcn_err_set(
             err, CLFCN_EDATA, ENOENT,
             "%s: no such folder; a data set is a folder with images/, masks/ and "

@@ -75,10 +75,14 @@ int clfcn_listing_read(const char *dir, const char *suffix, struct clfcn_listing
     char **names = NULL;
     int count = 0, rc;
     *out = (struct clfcn_listing){ 0 };
-    if (!clfcn_path_is_dir(dir)) {
+    bool found = false;
+    rc = clfcn_path_find(dir, &found, err);
+    if (rc == CLFCN_OK && !found) {
         return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: no such folder", dir);
     }
-    rc = clfcn_path_list(dir, &names, &count, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_path_list(dir, &names, &count, err);
+    }
     if (rc < 0) {
         return clfcn_input_error(rc, err);
     }

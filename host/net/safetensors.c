@@ -297,7 +297,7 @@ int clfcn_st_writer_declare(struct clfcn_st_writer *w, const char *name,
         ++k;
     }
     if (dtype == CLFCN_DTYPE_OTHER || k == DTYPE_COUNT || ndim < 0 ||
-        ndim > CLFCN_MAX_DIMS || w->file.f != NULL ||
+        ndim > CLFCN_MAX_DIMS || w->file.path != NULL ||
         json_object_get(w->header, name) != NULL) {
         return clfcn_err_set(
             err, CLFCN_EINVAL, 0,

@@ -41,7 +41,7 @@ static int open_log(struct clfcn_history *h, struct clfcn_err *err)
     if (!path) {
         return clfcn_err_nomem(err);
     }
-    h->log = fopen(path, "rb");
+    h->log = clfcn_file_open_read(path);
     int rc = h->log ? CLFCN_OK : clfcn_err_errno(err, errno, "%s", path);
     free(path);
     return rc;

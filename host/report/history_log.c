@@ -191,7 +191,13 @@ int clfcn_history_events(struct clfcn_history *h, int lines, clfcn_history_event
     int done = 0, rc = CLFCN_OK;
     clearerr(h->log); /* the end may have moved */
     while (done != lines && rc == CLFCN_OK) {
+        const off_t begin = ftello(h->log);
         const ssize_t n = getline(&line, &capacity, h->log);
+        if (n < 0 && ferror(h->log) && errno == EINTR) { /* a signal came between */
+            clearerr(h->log);
+            fseeko(h->log, begin, SEEK_SET);
+            continue;
+        }
         if (n <= 0) {
             break;
         }
@@ -205,7 +211,7 @@ int clfcn_history_events(struct clfcn_history *h, int lines, clfcn_history_event
         ++done;
     }
     if (rc == CLFCN_OK && ferror(h->log)) {
-        rc = clfcn_err_errno(err, errno, "%s/log.jsonl", h->dir);
+        rc = clfcn_err_errno(err, errno, "cannot read %s/log.jsonl", h->dir);
     }
     free(line);
     return rc < 0 ? rc : done;

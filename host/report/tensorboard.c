@@ -20,8 +20,9 @@ enum { MAX_PICTURE_BYTES = 4 << 20, MAX_NAMES = 100 /* of files, in one second *
 static const double flush_interval = 2;
 
 struct clfcn_tensorboard {
-    FILE *f;       /* owned by atomic if that is open */
-    char *path;    /* of f, for messages */
+    struct clfcn_output *out; /* NULL: not open; within atomic, or own */
+    struct clfcn_output own;
+    char *path;    /* for messages */
     char *run;     /* folder */
     json_t *names; /* of the classes, or NULL */
     struct clfcn_atomic_file atomic;
@@ -38,15 +39,17 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int write_error(const struct clfcn_tensorboard *tb, struct clfcn_err *err)
+/* What errnum, which may be 0, means for the caller. */
+static int written(const struct clfcn_tensorboard *tb, int errnum, struct clfcn_err *err)
 {
-    return clfcn_err_errno(err, errno, "cannot write %s", tb->path);
+    return errnum == 0 ? CLFCN_OK
+                       : clfcn_err_errno(err, errnum, "cannot write %s", tb->path);
 }
 
 static int flush(struct clfcn_tensorboard *tb, struct clfcn_err *err)
 {
     tb->flushed = clfcn_clock();
-    return fflush(tb->f) == 0 ? CLFCN_OK : write_error(tb, err);
+    return written(tb, clfcn_output_flush(tb->out), err);
 }
 
 /* Append a message, at the file's time. */
@@ -61,8 +64,7 @@ static int put(struct clfcn_tensorboard *tb, ClfcnTb__Event *message,
         return clfcn_err_nomem(err);
     }
     clfcn_tb__event__pack(message, bytes);
-    const bool written = clfcn_tfrecord_write(tb->f, bytes, n);
-    const int rc = written ? CLFCN_OK : write_error(tb, err);
+    const int rc = written(tb, clfcn_tfrecord_write(tb->out, bytes, n), err);
     free(bytes);
     return rc;
 }
@@ -347,7 +349,8 @@ static int open_new(struct clfcn_tensorboard *tb, const char *dir, struct clfcn_
     struct clfcn_machine machine;
     const double time = name_time(dir);
     clfcn_machine_get(&machine);
-    for (int i = 0; i < MAX_NAMES; ++i) {
+    int errnum = EEXIST;
+    for (int i = 0; i < MAX_NAMES && errnum == EEXIST; ++i) {
         struct clfcn_strbuf path = { 0 };
         clfcn_strbuf_add(&path, "%s/events.out.tfevents.%.0f.%s.%d", dir, time,
                          *machine.host ? machine.host : "localhost", i);
@@ -356,12 +359,10 @@ static int open_new(struct clfcn_tensorboard *tb, const char *dir, struct clfcn_
         }
         free(tb->path);
         tb->path = path.str;
-        tb->f = fopen(tb->path, "wbx");
-        if (tb->f || errno != EEXIST) {
-            break;
-        }
+        errnum = clfcn_output_open(&tb->own, tb->path, CLFCN_OUTPUT_NEW);
     }
-    return tb->f ? CLFCN_OK : write_error(tb, err);
+    tb->out = errnum == 0 ? &tb->own : NULL;
+    return written(tb, errnum, err);
 }
 
 static struct clfcn_tensorboard *new_writer(const char *run, double at)
@@ -405,13 +406,10 @@ int clfcn_tensorboard_open(const char *dir, const char *run,
 
 int clfcn_tensorboard_close(struct clfcn_tensorboard **tb, struct clfcn_err *err)
 {
-    int rc = CLFCN_OK;
     if (!*tb) {
-        return rc;
+        return CLFCN_OK;
     }
-    if ((*tb)->f && !(*tb)->atomic.f && fclose((*tb)->f) != 0) {
-        rc = write_error(*tb, err);
-    }
+    const int rc = written(*tb, clfcn_output_close(&(*tb)->own), err);
     clfcn_atomic_abort(&(*tb)->atomic);
     json_decref((*tb)->names);
     free((*tb)->path);
@@ -434,14 +432,17 @@ static int open_of_log(struct clfcn_tensorboard *tb, const json_t *event,
     free(tb->path);
     tb->path = path.str;
     int rc = clfcn_atomic_open(&tb->atomic, tb->path, err);
-    tb->f = tb->atomic.f;
-    return rc == CLFCN_OK ? put_version(tb, err) : rc;
+    if (rc < 0) {
+        return rc;
+    }
+    tb->out = &tb->atomic.out;
+    return put_version(tb, err);
 }
 
 static int take_logged(void *user, json_t *event, struct clfcn_err *err)
 {
     struct clfcn_tensorboard *tb = user;
-    const int rc = tb->f ? CLFCN_OK : open_of_log(tb, event, err);
+    const int rc = tb->out ? CLFCN_OK : open_of_log(tb, event, err);
     return rc == CLFCN_OK ? clfcn_tensorboard_event(tb, event, err) : rc;
 }
 
@@ -462,9 +463,9 @@ int clfcn_tensorboard_write(const char *run, const char *dir, struct clfcn_err *
     if (rc == CLFCN_OK) {
         rc = clfcn_history_events(&history, -1, take_logged, tb, err);
     }
-    if (rc >= 0 && tb->atomic.f) {
+    if (rc >= 0 && tb->out) {
         rc = clfcn_atomic_commit(&tb->atomic, err);
-        tb->f = NULL;
+        tb->out = NULL;
     }
     clfcn_history_close(&history);
     clfcn_tensorboard_close(&tb, NULL);

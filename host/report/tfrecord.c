@@ -39,13 +39,13 @@ static void put_checksum(unsigned char *to, const void *data, size_t n)
                       CHECKSUM_BYTES);
 }
 
-bool clfcn_tfrecord_write(FILE *f, const void *data, size_t n)
+int clfcn_tfrecord_write(struct clfcn_output *out, const void *data, size_t n)
 {
     unsigned char head[LENGTH_BYTES + CHECKSUM_BYTES], foot[CHECKSUM_BYTES];
     put_little_endian(head, n, LENGTH_BYTES);
     put_checksum(head + LENGTH_BYTES, head, LENGTH_BYTES);
     put_checksum(foot, data, n);
-    return fwrite(head, sizeof(head), 1, f) == 1 &&
-           (n == 0 || fwrite(data, n, 1, f) == 1) &&
-           fwrite(foot, sizeof(foot), 1, f) == 1;
+    clfcn_output_put(out, head, sizeof(head));
+    clfcn_output_put(out, data, n);
+    return clfcn_output_put(out, foot, sizeof(foot)); /* a first error stays */
 }

@@ -23,7 +23,7 @@ static int folder_holds(const struct clfcn_run *run, const char *name, bool *hol
     char *path;
     int rc = clfcn_run_path(run, name, &path, err);
     if (rc == CLFCN_OK) {
-        *holds = clfcn_path_exists(path);
+        rc = clfcn_path_find(path, holds, err);
     }
     free(path);
     return rc;
@@ -84,7 +84,12 @@ static int read_checkpoint(struct clfcn_run *run, const char *path, struct clfcn
 static int read_config_file(struct clfcn_run *run, const char *path,
                             struct clfcn_err *err)
 {
-    if (!clfcn_path_exists(path)) {
+    bool found = false;
+    int rc = clfcn_path_find(path, &found, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (!found) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
             "%s holds no run to resume (no checkpoints/last.safetensors): "
@@ -93,7 +98,7 @@ static int read_config_file(struct clfcn_run *run, const char *path,
     }
     char *text;
     size_t size;
-    int rc = clfcn_file_read(path, (size_t)1 << 20, &text, &size, err);
+    rc = clfcn_file_read(path, (size_t)1 << 20, &text, &size, err);
     if (rc < 0) {
         return rc;
     }
@@ -121,9 +126,13 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
     if (rc == CLFCN_OK) {
         rc = clfcn_run_path(run, "config.json", &config, err);
     }
+    bool has_checkpoint = false;
     if (rc == CLFCN_OK) {
-        rc = clfcn_path_exists(last) ? read_checkpoint(run, last, err)
-                                     : read_config_file(run, config, err);
+        rc = clfcn_path_find(last, &has_checkpoint, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = has_checkpoint ? read_checkpoint(run, last, err)
+                            : read_config_file(run, config, err);
     }
     free(last);
     free(config);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 struct clfcn_runlog {
-    FILE *f;
+    struct clfcn_output out;
     char *path;
     uint64_t bytes;
     struct clfcn_train_callbacks callbacks;
@@ -48,29 +48,36 @@ static int measure_lines(FILE *f, const char *path, uint64_t *bytes,
     return end < 0 ? clfcn_err_errno(err, errno, "cannot read %s", path) : CLFCN_OK;
 }
 
+/* What errnum, which may be 0, means for the caller. */
+static int written(const struct clfcn_runlog *log, int errnum, struct clfcn_err *err)
+{
+    return errnum == 0 ? CLFCN_OK
+                       : clfcn_err_errno(err, errnum, "cannot write %s", log->path);
+}
+
 /* Cut the file to keep bytes, or make an empty one. *bytes receives what it then has. */
 static int cut(const char *path, uint64_t keep, uint64_t *bytes, struct clfcn_err *err)
 {
-    FILE *f = fopen(path, "a+b");
-    if (f == NULL) {
-        return clfcn_err_errno(err, errno, "cannot write %s", path);
+    uint64_t size = 0;
+    FILE *f = clfcn_file_open_read(path);
+    if (f == NULL && errno != ENOENT) {
+        return clfcn_err_errno(err, errno, "cannot read %s", path);
     }
-    int rc = measure_lines(f, path, bytes, err);
-    fclose(f);
+    int rc = CLFCN_OK;
+    if (f != NULL) {
+        rc = measure_lines(f, path, &size, err);
+        fclose(f);
+    }
     if (rc < 0) {
         return rc;
     }
-    if (*bytes < keep) {
+    *bytes = keep;
+    if (size < keep) {
         clfcn_warn("%s: shorter than when the checkpoint was saved: some lines are lost",
                    path);
-    } else {
-        *bytes = keep;
+        *bytes = size;
     }
-    rc = clfcn_file_truncate(path, (size_t)*bytes, err);
-    if (rc == CLFCN_OK) {
-        clfcn_file_sync_name(path); /* it may be new */
-    }
-    return rc;
+    return f != NULL ? clfcn_file_truncate(path, (size_t)*bytes, err) : CLFCN_OK;
 }
 
 int clfcn_runlog_mend(const char *dir, struct clfcn_err *err)
@@ -81,7 +88,7 @@ int clfcn_runlog_mend(const char *dir, struct clfcn_err *err)
         return clfcn_err_nomem(err);
     }
     int rc = CLFCN_OK;
-    FILE *f = fopen(path, "rb");
+    FILE *f = clfcn_file_open_read(path);
     if (f != NULL) {
         rc = measure_lines(f, path, &bytes, err);
         const bool torn =
@@ -111,13 +118,13 @@ int clfcn_runlog_open(const char *dir, uint64_t keep_bytes,
     int rc = log->path != NULL ? cut(log->path, keep_bytes, &log->bytes, err)
                                : clfcn_err_nomem(err);
     if (rc == CLFCN_OK) {
-        log->f = fopen(log->path, "ab");
-        if (log->f == NULL) {
-            rc = clfcn_err_errno(err, errno, "cannot write %s", log->path);
-        }
+        rc = written(log, clfcn_output_open(&log->out, log->path, CLFCN_OUTPUT_APPEND),
+                     err);
     }
     if (rc < 0) {
         clfcn_runlog_close(&log);
+    } else {
+        clfcn_file_sync_name(log->path); /* it may be new */
     }
     *out = log;
     return rc;
@@ -128,9 +135,7 @@ void clfcn_runlog_close(struct clfcn_runlog **log)
     if (log == NULL || *log == NULL) {
         return;
     }
-    if ((*log)->f != NULL) {
-        fclose((*log)->f); /* every line was flushed as it was written */
-    }
+    clfcn_output_drop(&(*log)->out); /* every line was flushed as it was written */
     free((*log)->path);
     free(*log);
     *log = NULL;
@@ -162,15 +167,12 @@ int clfcn_runlog_event(struct clfcn_runlog *log, const char *event, json_t *obje
     if (text == NULL) {
         return clfcn_err_nomem(err);
     }
-    int rc = CLFCN_OK;
     const size_t n = strlen(text);
     text[n] =
         '\n'; /* in place of the terminating zero, so that one write has the whole line */
-    if (fwrite(text, 1, n + 1, log->f) != n + 1 || fflush(log->f) != 0) {
-        rc = clfcn_err_errno(err, errno, "cannot write %s", log->path);
-    } else {
-        log->bytes += n + 1;
-    }
+    clfcn_output_put(&log->out, text, n + 1);
+    const int rc = written(log, clfcn_output_flush(&log->out), err);
+    log->bytes += rc == CLFCN_OK ? n + 1 : 0;
     text[n] = '\0';
     if (rc == CLFCN_OK && log->callbacks.event != NULL) {
         log->callbacks.event(log->callbacks.user, event, text);
@@ -186,5 +188,5 @@ uint64_t clfcn_runlog_bytes(const struct clfcn_runlog *log)
 
 int clfcn_runlog_sync(struct clfcn_runlog *log, struct clfcn_err *err)
 {
-    return log != NULL ? clfcn_file_sync(log->f, log->path, err) : CLFCN_OK;
+    return log != NULL ? written(log, clfcn_output_sync(&log->out), err) : CLFCN_OK;
 }

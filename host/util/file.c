@@ -13,15 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_retry(const char *path, int flags, mode_t mode)
-{
-    int fd;
-    do {
-        fd = open(path, flags | O_CLOEXEC, mode);
-    } while (fd < 0 && errno == EINTR);
-    return fd;
-}
-
 static int too_long(struct clfcn_err *err, const char *path, size_t max_bytes)
 {
     char limit[16];
@@ -76,7 +67,7 @@ static int read_file(const char *path, size_t max_bytes, bool own_only, char **d
 {
     *data = NULL;
     *size = 0;
-    const int fd = open_retry(path, O_RDONLY, 0);
+    const int fd = clfcn_open_retry(path, O_RDONLY, 0);
     if (fd < 0) {
         return clfcn_err_errno(err, errno, "cannot read %s", path);
     }
@@ -128,14 +119,12 @@ static bool claim(int fd)
     return fstat(fd, &st) != 0 || st.st_nlink > 0;
 }
 
-/* Create the temporary file; af->path is set. Returns its descriptor, or -1 with errno
- * set. */
+/* Create the temporary file; af->path is set. Returns 0 or errno. */
 static int create_temp(struct clfcn_atomic_file *af)
 {
     static atomic_uint counter;
     char *dir = folder_of(af->path);
-    int fd = -1;
-    bool again = false;
+    int errnum;
     do {
         char name[256];
         /* Cut a long name, so that the temporary one keeps within the usual limit of
@@ -144,19 +133,15 @@ static int create_temp(struct clfcn_atomic_file *af)
                  (long)getpid(), atomic_fetch_add(&counter, 1));
         free(af->temp);
         af->temp = dir ? clfcn_path_join(dir, name) : NULL;
-        if (!af->temp) {
-            errno = ENOMEM;
-            break;
+        errnum =
+            af->temp ? clfcn_output_open(&af->out, af->temp, CLFCN_OUTPUT_NEW) : ENOMEM;
+        if (errnum == 0 && !claim(af->out.fd)) {
+            clfcn_output_drop(&af->out);
+            errnum = EEXIST;
         }
-        fd = open_retry(af->temp, O_WRONLY | O_CREAT | O_EXCL, 0666);
-        again = fd < 0 && errno == EEXIST; /* left by a killed process of the same id */
-        if (fd >= 0 && !claim(fd)) {
-            close(fd);
-            again = true;
-        }
-    } while (again);
+    } while (errnum == EEXIST); /* or left by a killed process of the same id */
     free(dir);
-    return fd;
+    return errnum;
 }
 
 static int write_error(struct clfcn_atomic_file *af, int errnum, struct clfcn_err *err)
@@ -179,74 +164,34 @@ int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
     if (!af->path) {
         return clfcn_err_nomem(err);
     }
-    int rc = CLFCN_OK;
-    const int fd = create_temp(af);
-    if (fd < 0) {
-        rc = write_error(af, errno, err);
-        free(af->temp); /* not ours to remove */
-        af->temp = NULL;
-    } else {
-        af->f = fdopen(fd, "wb");
-        if (!af->f) {
-            rc = write_error(af, errno, err);
-            close(fd);
-        }
+    const int errnum = create_temp(af);
+    if (errnum == 0) {
+        return CLFCN_OK;
     }
-    if (rc < 0) {
-        clfcn_atomic_abort(af);
-    }
+    const int rc = errnum == ENOMEM ? clfcn_err_nomem(err) : write_error(af, errnum, err);
+    free(af->temp); /* not ours to remove */
+    af->temp = NULL;
+    clfcn_atomic_abort(af);
     return rc;
 }
 
 int clfcn_atomic_write(struct clfcn_atomic_file *af, const void *data, size_t n,
                        struct clfcn_err *err)
 {
-    const char *bytes = data;
-    while (n > 0) {
-        const size_t done = fwrite(bytes, 1, n, af->f);
-        bytes += done;
-        n -= done;
-        if (n > 0 && errno != EINTR) {
-            return write_error(af, errno, err);
-        }
-        if (n > 0) {
-            clearerr(af->f);
-        }
-    }
-    return CLFCN_OK;
+    const int errnum = clfcn_output_put(&af->out, data, n);
+    return errnum == 0 ? CLFCN_OK : write_error(af, errnum, err);
 }
 
-/* Everything down to the disk. Returns 0 or errno. */
-static int flush_and_sync(FILE *f)
+int clfcn_atomic_seek(struct clfcn_atomic_file *af, uint64_t at, struct clfcn_err *err)
 {
-    /* Whoever wrote to f directly may not have looked at each call: ferror()
-     * remembers. */
-    const bool failed_before = ferror(f) != 0;
-    clearerr(f);
-    while (fflush(f) != 0) {
-        if (errno != EINTR) {
-            return errno;
-        }
-        clearerr(f);
-    }
-    if (failed_before) {
-        return EIO;
-    }
-    while (fsync(fileno(f)) != 0) {
-        if (errno == EINVAL || errno == ENOTSUP) {
-            return 0; /* a file system without it */
-        }
-        if (errno != EINTR) {
-            return errno;
-        }
-    }
-    return 0;
+    const int errnum = clfcn_output_seek(&af->out, at);
+    return errnum == 0 ? CLFCN_OK : write_error(af, errnum, err);
 }
 
 void clfcn_file_sync_name(const char *path)
 {
     char *dir = folder_of(path);
-    const int fd = dir ? open_retry(dir, O_RDONLY | O_DIRECTORY, 0) : -1;
+    const int fd = dir ? clfcn_open_retry(dir, O_RDONLY | O_DIRECTORY, 0) : -1;
     if (fd >= 0) {
         fsync(fd);
         close(fd);
@@ -256,13 +201,12 @@ void clfcn_file_sync_name(const char *path)
 
 int clfcn_atomic_commit(struct clfcn_atomic_file *af, struct clfcn_err *err)
 {
-    int errnum = flush_and_sync(af->f);
-    /* Before it is closed, which ends the claim to the temporary name. */
+    int errnum = clfcn_output_sync(&af->out);
+    /* Before it is closed, which ends the claim to the temporary name; all that could
+     * fail is synced by then. */
     if (errnum == 0 && rename(af->temp, af->path) != 0) {
         errnum = errno;
     }
-    fclose(af->f); /* all that could fail was synced */
-    af->f = NULL;
     int rc = CLFCN_OK;
     if (errnum != 0) {
         rc = write_error(af, errnum, err);
@@ -277,9 +221,7 @@ int clfcn_atomic_commit(struct clfcn_atomic_file *af, struct clfcn_err *err)
 
 void clfcn_atomic_abort(struct clfcn_atomic_file *af)
 {
-    if (af->f) {
-        fclose(af->f);
-    }
+    clfcn_output_drop(&af->out);
     if (af->temp) {
         unlink(af->temp);
     }
@@ -353,15 +295,33 @@ int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_
     return clfcn_atomic_commit(&af, err);
 }
 
-int clfcn_file_sync(FILE *f, const char *path, struct clfcn_err *err)
+FILE *clfcn_file_open_read(const char *path)
 {
-    const int errnum = flush_and_sync(f);
-    return errnum == 0 ? CLFCN_OK : clfcn_err_errno(err, errnum, "cannot write %s", path);
+    const int fd = clfcn_open_retry(path, O_RDONLY, 0);
+    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (fd >= 0 && !f) {
+        const int errnum = errno;
+        close(fd);
+        errno = errnum;
+    }
+    return f;
+}
+
+int clfcn_file_size(const char *path, uint64_t *size, struct clfcn_err *err)
+{
+    struct stat st;
+    *size = 0;
+    if (stat(path, &st) == 0) {
+        *size = (uint64_t)st.st_size;
+        return CLFCN_OK;
+    }
+    return errno == ENOENT ? CLFCN_OK
+                           : clfcn_err_errno(err, errno, "cannot read %s", path);
 }
 
 int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err)
 {
-    const int fd = open_retry(path, O_WRONLY, 0);
+    const int fd = clfcn_open_retry(path, O_WRONLY, 0);
     if (fd < 0) {
         return clfcn_err_errno(err, errno, "cannot write %s", path);
     }
@@ -369,8 +329,10 @@ int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err)
     do {
         rc = ftruncate(fd, (off_t)n);
     } while (rc != 0 && errno == EINTR);
-    if (rc == 0) {
-        rc = fsync(fd);
+    while (rc == 0 && fsync(fd) != 0) {
+        if (errno != EINTR) {
+            rc = -1;
+        }
     }
     const int errnum = errno;
     close(fd);
@@ -380,7 +342,7 @@ int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err)
 int clfcn_map_open(struct clfcn_mapped_file *m, const char *path, struct clfcn_err *err)
 {
     *m = (struct clfcn_mapped_file){ 0 };
-    const int fd = open_retry(path, O_RDONLY, 0);
+    const int fd = clfcn_open_retry(path, O_RDONLY, 0);
     if (fd < 0) {
         return clfcn_err_errno(err, errno, "cannot read %s", path);
     }
@@ -414,6 +376,15 @@ void clfcn_map_close(struct clfcn_mapped_file *m)
     *m = (struct clfcn_mapped_file){ 0 };
 }
 
+static int lock_retry(int fd)
+{
+    int rc;
+    do {
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    } while (rc != 0 && errno == EINTR);
+    return rc;
+}
+
 int clfcn_lock_acquire(struct clfcn_lock *lock, const char *dir, struct clfcn_err *err)
 {
     lock->fd = -1;
@@ -422,10 +393,10 @@ int clfcn_lock_acquire(struct clfcn_lock *lock, const char *dir, struct clfcn_er
         return clfcn_err_nomem(err);
     }
     int rc = CLFCN_OK;
-    const int fd = open_retry(path, O_RDWR | O_CREAT, 0666);
+    const int fd = clfcn_open_retry(path, O_RDWR | O_CREAT, 0666);
     if (fd < 0) {
         rc = clfcn_err_errno(err, errno, "cannot write %s", path);
-    } else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    } else if (lock_retry(fd) != 0) {
         if (errno == EWOULDBLOCK) {
             rc = clfcn_err_set(err, CLFCN_EIO, EWOULDBLOCK,
                                "%s: in use by another process", dir);

@@ -3,6 +3,7 @@
 #define CLFCN_UTIL_FILE_H
 
 #include "err.h"
+#include "output.h"
 #include <stdio.h>
 
 /* Read all of path. *data is one byte longer than *size and zero-terminated; free with
@@ -19,8 +20,8 @@ int clfcn_file_read_own(const char *path, size_t max_bytes, char **data, size_t 
  * temporary name, synced, renamed, the folder synced. A file that was there before
  * survives every failure. */
 struct clfcn_atomic_file {
-    FILE *f; /* write here; NULL when not open */
-    char *path, *temp;
+    struct clfcn_output out; /* for what writes other than by clfcn_atomic_write() */
+    char *path, *temp;       /* path NULL: not open */
 };
 
 int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
@@ -28,6 +29,8 @@ int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
 /* Write n bytes. CLFCN_EIO with the path and the system's reason. */
 int clfcn_atomic_write(struct clfcn_atomic_file *af, const void *data, size_t n,
                        struct clfcn_err *err);
+/* Go on at another byte of the file. */
+int clfcn_atomic_seek(struct clfcn_atomic_file *af, uint64_t at, struct clfcn_err *err);
 /* Flush, sync, rename. On error the temporary file is gone and the old file intact. */
 int clfcn_atomic_commit(struct clfcn_atomic_file *af, struct clfcn_err *err);
 /* Give up: remove the temporary file. Harmless after commit or on a zero-initialised
@@ -41,8 +44,11 @@ void clfcn_atomic_sweep(const char *dir);
 /* The three calls of an atomic file in one. */
 int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_err *err);
 
-/* Flush f and bring what it has written to the disk. path is its name, for messages. */
-int clfcn_file_sync(FILE *f, const char *path, struct clfcn_err *err);
+/* A stream that reads path, or NULL with errno set. */
+FILE *clfcn_file_open_read(const char *path);
+
+/* 0 of a file that is not there. */
+int clfcn_file_size(const char *path, uint64_t *size, struct clfcn_err *err);
 
 /* Bring to the disk under which names the folder of path holds its files: what was made,
  * renamed or removed there. A caller could do nothing about a failure, so none is

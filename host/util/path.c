@@ -95,6 +95,19 @@ int clfcn_path_natural_cmp(const char *a, const char *b)
     return strcmp(a, b); /* "01" and "1" have the same value but are not the same name */
 }
 
+static bool is_absence(int errnum)
+{
+    return errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP;
+}
+
+int clfcn_path_find(const char *path, bool *found, struct clfcn_err *err)
+{
+    struct stat st;
+    *found = stat(path, &st) == 0;
+    return *found || is_absence(errno) ? CLFCN_OK
+                                       : clfcn_err_errno(err, errno, "%s", path);
+}
+
 bool clfcn_path_exists(const char *path)
 {
     struct stat st;
@@ -153,10 +166,14 @@ static int compare_names(const void *a, const void *b)
     return clfcn_path_natural_cmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_of_type(DIR *dir, const char *name, mode_t type)
+/* 1 if it is, 0 if it is something else, or a link to nothing; -1 with errno set. */
+static int is_of_type(DIR *dir, const char *name, mode_t type)
 {
     struct stat st;
-    return fstatat(dirfd(dir), name, &st, 0) == 0 && (st.st_mode & S_IFMT) == type;
+    if (fstatat(dirfd(dir), name, &st, 0) == 0) {
+        return (st.st_mode & S_IFMT) == type;
+    }
+    return is_absence(errno) ? 0 : -1;
 }
 
 /* Append a copy of name to the array of count strings with room for *cap. */
@@ -195,7 +212,15 @@ static int list_entries(const char *dir, mode_t type, char ***names, int *count,
             }
             break;
         }
-        if (entry->d_name[0] == '.' || !is_of_type(d, entry->d_name, type)) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        const int fits = is_of_type(d, entry->d_name, type);
+        if (fits < 0) {
+            rc = clfcn_err_errno(err, errno, "%s/%s", dir, entry->d_name);
+            break;
+        }
+        if (!fits) {
             continue;
         }
         if (!append(&list, n, &cap, entry->d_name)) {

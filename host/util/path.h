@@ -17,6 +17,9 @@ const char *clfcn_path_ext(const char *path);
  * strings. */
 int clfcn_path_natural_cmp(const char *a, const char *b);
 
+/* Whether there is something at path. CLFCN_EIO where that cannot be told, as in a folder
+ * that may not be entered; the functions below take that for no. */
+int clfcn_path_find(const char *path, bool *found, struct clfcn_err *err);
 bool clfcn_path_exists(const char *path);
 bool clfcn_path_is_dir(const char *path);
 /* Whether it is a regular file: what else there may be, such as a pipe, may take for ever

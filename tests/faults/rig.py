@@ -1,6 +1,6 @@
-"""A training of two steps in which one OpenCL call fails, and what may come of that.
+"""Running clfcn with one call that fails, and judging what comes of that.
 
-    with Rig() as rig:
+    with opencl.OpenCL() as rig:            # or host.Host("memory"), host.Host("files")
         for fault in rig.faults():
             for complaint in rig.check(fault):
                 ...
@@ -17,7 +17,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -26,32 +27,31 @@ sys.path[:0] = [str(TESTS), str(TESTS / "cli")]
 import harness as h  # noqa: E402
 
 LAYER = os.environ.get("CLFCN_FAIL_LAYER", "")
+HOST = os.environ.get("CLFCN_HOST_FAULTS", "")
 SECONDS = 120  # a run takes about one; more than this is a hang
 STEPS = 2
 NET = ["--arch", "fcns", "--backbone", "vgg11", "--size", "32x32", "--batch", "2"]
 FILES = re.compile(r"config\.json|log\.jsonl|report\.html|checkpoints/(last|best|epoch-\d+)\.safetensors"
                    r"|samples/[^/]+\.png|run\.lock|\.lock")
-
-# A layer, a buffer, a device, or what concerns a step as a whole.
-WHERE = re.compile(r"'[^']+'|uploading (images|labels)|waiting for the (upload|device)"
-                   r"|submitting work|reading back a result")
-
-OUT_OF_RESOURCES, OUT_OF_HOST_MEMORY, ALLOCATION, NOT_AVAILABLE, BAD_QUEUE = -5, -6, -4, -2, -36
-CODES = {OUT_OF_RESOURCES: "CL_OUT_OF_RESOURCES", OUT_OF_HOST_MEMORY: "CL_OUT_OF_HOST_MEMORY",
-         ALLOCATION: "CL_MEM_OBJECT_ALLOCATION_FAILURE", NOT_AVAILABLE: "CL_DEVICE_NOT_AVAILABLE",
-         BAD_QUEUE: "CL_INVALID_COMMAND_QUEUE"}
+TEMPORARY = re.compile(r"\.(.+)\.\d+\.\d+\.tmp")
+SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """The n-th call of a function fails with a code. cold: no kernel was kept from before."""
+    """The call-th call of a function fails with a code, which is a number of OpenCL's or the name
+    of an errno; site says from where it is called. cold: no kernel was kept from before."""
     function: str
     call: int
-    code: int
+    code: object
     cold: bool = False
+    kind: str = "opencl"
+    site: str = "any"
+    job: str = "train"
 
     def __str__(self):
         return (f"{self.function} {self.call} {CODES.get(self.code, self.code)}"
+                + (f" at {self.site}, {self.job}" if self.kind != "opencl" else "")
                 + (", cold" if self.cold else ""))
 
 
@@ -59,22 +59,69 @@ class Fault:
 class Outcome:
     code: int
     err: str
-    report: dict  # {("call", NAME): COUNT, ("live", KIND): COUNT, ("failed",): NAME}
+    out: str = ""
+    # {("call", NAME): COUNT, ("live", KIND): COUNT, ("failed",): NAME, ("site", KIND, FUNCTION,
+    # SITE): COUNT, ("path",): what a host call was about, ("at",): its callers' offsets}
+    report: dict = field(default_factory=dict)
+
+
+OUT_OF_RESOURCES, OUT_OF_HOST_MEMORY, ALLOCATION, NOT_AVAILABLE, BAD_QUEUE = -5, -6, -4, -2, -36
+BUILD, FLIP = "build", "flip"
+CODES = {OUT_OF_RESOURCES: "CL_OUT_OF_RESOURCES", OUT_OF_HOST_MEMORY: "CL_OUT_OF_HOST_MEMORY",
+         ALLOCATION: "CL_MEM_OBJECT_ALLOCATION_FAILURE", NOT_AVAILABLE: "CL_DEVICE_NOT_AVAILABLE",
+         BAD_QUEUE: "CL_INVALID_COMMAND_QUEUE"}
 
 
 def read_report(path):
     """{} of a process that did not come to its end."""
-    if not path.exists():
-        return {}
-    words = [line.split() for line in path.read_text().splitlines()]
-    return {tuple(w[:2]) if w[0] != "failed" else ("failed",): int(w[2]) if len(w) > 2 else w[1]
-            for w in words}
+    report = {}
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        words = line.split()
+        if words[0] == "failed":
+            report["failed",] = words[1]
+            report["path",] = line.partition(f"failed {words[1]} ")[2]
+        elif words[0] == "at":
+            report.setdefault(("at",), []).append(words[1])
+        else:
+            report[tuple(words[:-1])] = int(words[-1])
+    return report
+
+
+def broken(path):
+    """What is wrong with a file, by its ending; None if it is whole."""
+    try:
+        if path.suffix == ".safetensors":
+            h.read_safetensors(path)
+        elif path.suffix == ".jsonl":
+            [json.loads(line) for line in path.read_text().splitlines()]
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".png":
+            h.read_png(path)
+        elif path.suffix == ".pth":
+            with zipfile.ZipFile(path) as archive:
+                return archive.testzip()
+        elif path.suffix == ".html":
+            return None if path.read_text().rstrip().endswith("</html>") else "no end"
+        elif path.stat().st_size == 0 and path.name != ".lock":
+            return "empty"
+    except Exception as e:  # whatever a reader says of a broken file
+        return f"{type(e).__name__}: {e}"
+    return None
 
 
 class Rig:
+    """A data set, and caches that an undisturbed run has filled."""
+
     def __init__(self):
         self.root = Path(tempfile.mkdtemp(prefix="clfcn-faults-"))
         self.data = h.make_dataset(self.root / "data", count=6)
+        self.warm = self.root / "warm"
+        for name in ("first", "second"):
+            done = self.run(self.argv(self.root / name), self.warm)
+            if done.code != 0:
+                raise RuntimeError(done.err)
+        self.want = self.tensors(self.root / "second")
         self.prepare()
 
     def __enter__(self):
@@ -96,50 +143,20 @@ class Rig:
         env = h.environment({"CLFCN_CACHE_DIR": str(cache)})
         if report is not None:
             env.update({"OPENCL_LAYERS": LAYER, "CLFCN_FAIL_REPORT": str(report)})
-        if fault is not None:
+        if fault is not None and fault.kind == "opencl":
             env["CLFCN_FAIL"] = f"{fault.function} {fault.call} {fault.code}"
         return env
 
     def run(self, argv, cache, fault=None, report=None):
-        env = self.environment(cache, fault, report)
-        done = subprocess.run([h.CLFCN, *map(str, argv)], env=env, capture_output=True, text=True,
+        done = subprocess.run([h.CLFCN, *map(str, argv)], env=self.environment(cache, fault, report),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               errors="replace", timeout=SECONDS)
-        return Outcome(done.returncode, done.stderr, read_report(report) if report else {})
+        return Outcome(done.returncode, done.stderr, done.stdout,
+                       self.read_report(report) if report else {})
 
-    def prepare(self):
-        """The files that an undisturbed run leaves, and its calls with and without kept kernels."""
-        self.warm, self.cold = self.root / "warm", self.root / "cold"
-        for name in ("first", "second"):
-            self.run(self.argv(self.root / name), self.warm)
-        self.want = self.tensors(self.root / "second")
-        shutil.copytree(self.warm, self.cold)
-        shutil.rmtree(self.cold / "kernels", ignore_errors=True)
-        self.calls = {cold: self.undisturbed(cold) for cold in (False, True)}
-
-    def undisturbed(self, cold):
-        done = self.attempt(None, cold)
-        if done[0].code != 0:
-            raise RuntimeError(done[0].err)
-        return {key[1]: n for key, n in done[0].report.items() if key[0] == "call"}
-
-    def attempt(self, fault, cold):
-        """(outcome, the run's folder, its cache): all in a folder of their own."""
-        place = Path(tempfile.mkdtemp(dir=self.root))
-        shutil.copytree(self.cold if cold else self.warm, place / "cache")
-        done = self.run(self.argv(place / "run"), place / "cache", fault, place / "report")
-        return done, place
-
-    def faults(self, every=1):
-        """For each function calls from the first on, each `every`-th, and the last; by turns all
-        codes. Cold: what is called more often then."""
-        codes, i = list(CODES), 0
-        for cold in (False, True):
-            for function, calls in sorted(self.calls[cold].items()):
-                if cold and calls <= self.calls[False].get(function, 0):
-                    continue
-                for call in sorted({*range(1, calls + 1, every), calls}):
-                    yield Fault(function, call, codes[i % len(codes)], cold)
-                    i += 1
+    @staticmethod
+    def read_report(path):
+        return read_report(path)
 
     # --- judging ---
 
@@ -154,51 +171,58 @@ class Rig:
         except subprocess.TimeoutExpired:
             return [f"{fault}: hangs"]
         try:
-            found = [*self.judge(done, fault), *self.judge_files(place / "run", done)]
-            if resume and (place / "run" / "config.json").exists():
+            found = [*self.judge(done, fault), *self.judge_files(place, done, fault)]
+            if resume and fault.job == "train" and (place / "run" / "config.json").exists():
                 found += self.judge_resumed(place)
-            return [f"{fault}: {text}" for text in found]
+            return [f"{fault}: {text}{self.where(done)}" for text in found]
         finally:
             shutil.rmtree(place)
 
+    @staticmethod
+    def where(done):
+        return ""
+
     def judge(self, done, fault):
+        """Exit status, message, and what is left in the driver."""
         lines = [line for line in done.err.splitlines()
                  if not line.startswith(("clfcn: warning: ", "device: "))]
-        if done.code not in (h.OK, h.FAILED, h.NO_DEVICE):
+        if SANITIZER.search(done.err):
+            yield f"exit status {done.code}: {done.err[-6000:]}"
+        elif done.code not in self.statuses(fault):
             yield f"exit status {done.code}: {done.err[-500:]}"
         elif done.code == h.OK and lines:
             yield f"says {lines}"
-        elif done.code != h.OK and (len(lines) != 1 or not lines[0].startswith("clfcn: train: ")):
+        elif done.code != h.OK and (len(lines) != 1 or
+                                    not lines[0].startswith(f"clfcn: {self.command(fault)}: ")):
             yield f"not one line: {lines}"
-        elif done.code == h.FAILED and CODES[fault.code] not in lines[0]:
-            yield f"does not say what failed: {lines[0]}"
-        elif done.code == h.FAILED and not WHERE.search(lines[0]):
-            yield f"does not say where: {lines[0]}"
-        if ("failed",) not in done.report and done.code == h.OK:
+        elif done.code != h.OK:
+            yield from self.judge_message(done, fault, lines[0])
+        if ("failed",) not in done.report and done.code == h.OK and self.is_certain(fault):
             yield "was not made"
         for key, n in done.report.items():
             if key[0] == "live" and n != 0:
                 yield f"{n} objects of kind {key[1]} are left"
 
-    def judge_files(self, run, done):
-        if not run.exists():
-            return
+    def command(self, fault):
+        return "train"
+
+    def is_certain(self, fault):
+        """Whether there is such a call in each run."""
+        return True
+
+    def judge_files(self, place, done, fault):
+        run = place / "run"
         for path in sorted(p for p in run.rglob("*") if p.is_file()):
             name = str(path.relative_to(run))
-            if not FILES.fullmatch(name):
+            if not FILES.fullmatch(name) and not self.may_leave(path, fault):
                 yield f"leaves {name}"
-            elif name.endswith(".safetensors"):
-                try:
-                    h.read_safetensors(path)
-                except (AssertionError, ValueError, KeyError) as e:
-                    yield f"leaves a broken {name}: {e}"
-            elif name == "log.jsonl":
-                try:
-                    [json.loads(line) for line in path.read_text().splitlines()]
-                except ValueError as e:
-                    yield f"leaves a broken log: {e}"
-        if done.code == h.OK and self.tensors(run) != self.want:
+            elif not TEMPORARY.fullmatch(path.name) and (wrong := broken(path)):
+                yield f"leaves a broken {name}: {wrong}"
+        if done.code == h.OK and fault.job == "train" and self.tensors(run) != self.want:
             yield "other weights, and nothing said"
+
+    def may_leave(self, path, fault):
+        return False
 
     def judge_resumed(self, place):
         again = self.run(["train", "--resume", place / "run", "--max-steps", STEPS, "--quiet"],
@@ -207,3 +231,5 @@ class Rig:
             yield f"cannot be resumed: exit status {again.code}: {again.err[-300:]}"
         elif self.tensors(place / "run") != self.want:
             yield "other weights after --resume"
+        elif any(TEMPORARY.fullmatch(p.name) for p in (place / "run").rglob(".*")):
+            yield "a temporary file after --resume"

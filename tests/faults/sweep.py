@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""Let OpenCL calls of a short training fail, one in each run, and list what clfcn does wrong.
+"""Let calls of short jobs fail, one in each run, and list what clfcn does wrong.
 
-    sweep.py BUILD [--every N] [--only FUNCTION,...] [--jobs N]
+    sweep.py BUILD [--kind opencl|memory|files] [--every N] [--only FUNCTION,...] [--jobs N]
 
-All calls by default, which takes an hour on two processors; with --every N each N-th of each
-function. Exit status 1 if there is anything to complain of.
+opencl: the calls of a training; memory: allocations; files: calls of files. All calls by default
+(opencl takes an hour on two processors), or all places in the program that they are made from; with
+--every N each N-th. Exit status 1 if there is anything to complain of.
 """
 
 import argparse
@@ -19,8 +20,10 @@ def parse():
     p = argparse.ArgumentParser(description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("build", type=Path, help="the build folder")
+    p.add_argument("--kind", choices=["opencl", "memory", "files"], default="opencl")
     p.add_argument("--every", type=int, default=1, metavar="N")
     p.add_argument("--only", metavar="FUNCTION,...")
+    p.add_argument("--of", metavar="JOB,...", help="memory and files: only these jobs")
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     p.add_argument("--no-resume", action="store_true", help="leave out going on with the runs")
     return p.parse_args()
@@ -33,10 +36,13 @@ def main():
         "CLFCN": str(build / "host/cli/clfcn"),
         "CLFCN_PROBE": str(build / "host/cli/clfcn-probe"),
         "CLFCN_FAIL_LAYER": str(build / "tests/layers/fail_layer.so"),
+        "CLFCN_HOST_FAULTS": str(build / "tests/faults/host_faults.so"),
     })
-    from rig import Rig
+    from host import Host
+    from opencl import OpenCL
     tried, complaints = collections.Counter(), []
-    with Rig() as rig:
+    jobs = o.of.split(",") if o.of else None
+    with OpenCL() if o.kind == "opencl" else Host(o.kind, jobs) as rig:
         wanted = o.only.split(",") if o.only else None
         faults = [f for f in rig.faults(o.every) if not wanted or f.function in wanted]
         print(f"{len(faults)} faults", file=sys.stderr)
@@ -47,9 +53,9 @@ def main():
                 for text in done.result():
                     complaints.append(text)
                     print(text, flush=True)
+        totals = rig.totals()
     for function, n in sorted(tried.items()):
-        print(f"{function}: {n} of {rig.calls[True].get(function, rig.calls[False].get(function))}",
-              file=sys.stderr)
+        print(f"{function}: {n} of {totals[function]}", file=sys.stderr)
     print(f"{sum(tried.values())} faults tried, {len(complaints)} complaints")
     return 1 if complaints else 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import opencl  # noqa: E402
 import rig  # noqa: E402
 import tapunit  # noqa: E402
 
@@ -20,7 +21,7 @@ EVERY = 700  # of a function's calls: a minute's worth
 class OpenCL(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.rig = rig.Rig()
+        cls.rig = opencl.OpenCL()
         cls.addClassCleanup(cls.rig.close)
         if not cls.rig.calls[False]:
             raise unittest.SkipTest("this OpenCL loader knows no layers")
