@@ -168,6 +168,12 @@ int clfcn_run_pause(struct clfcn_run *run, struct clfcn_err *err);
  * synchronised anyway. Collective. (run_epoch.c) */
 int clfcn_run_unite_statistics(struct clfcn_run *run, struct clfcn_err *err);
 
+/* Enqueue a step on slot's batch, whose number hyper->update is; every
+ * config.verify_every-th with a part of it verified, and logged. CLFCN_ENUMERIC or
+ * CLFCN_EWRONG as for clfcn_net_step_audited(). (run_verify.c) */
+int clfcn_run_step(struct clfcn_run *run, int slot, const struct clfcn_net_hyper *hyper,
+                   struct clfcn_err *err);
+
 /* Tell the progress callback where the run stands: step, steps, loss and validating are
  * the caller's, the rest is filled in. (trainer.c) */
 void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progress);

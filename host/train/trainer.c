@@ -111,7 +111,7 @@ static int start_step(struct clfcn_run *run, struct clfcn_err *err)
     }
     rc = clfcn_net_upload(run->net, slot, &input, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_net_step(run->net, slot, &hyper, err);
+        rc = clfcn_run_step(run, slot, &hyper, err);
     }
     if (config->comm == NULL) {
         clfcn_watch_end(run->watch);
