@@ -29,8 +29,9 @@ struct clfcn_audit {
     int64_t dims[4];
     double apart, tolerance;
     bool wrong;
-    bool not_finite; /* the pass reads NaN or infinity, or results are beyond floats: what
-                        was concerned was not compared */
+    /* The pass reads NaN or infinity; what is right is beyond floats, or nearly: what is
+     * concerned was not compared. */
+    bool not_finite, too_large;
     /* Of a wrong tensor the worst element. */
     int64_t index[4];
     float device;

@@ -2,7 +2,6 @@
 #include "audit_impl.h"
 
 #include <inttypes.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +42,8 @@ void clfcn_judge_add(struct clfcn_judge *j, size_t at, float got, double want,
                      double size)
 {
     if (!isfinite(want) || !(size < LARGE)) {
-        j->run->out->not_finite = true;
+        struct clfcn_audit *out = j->run->out;
+        *(isfinite(want) ? &out->too_large : &out->not_finite) = true;
         return;
     }
     const double off = isfinite(got) ? fabs(got - want) : INFINITY;

@@ -70,6 +70,9 @@ int clfcn_run_step(struct clfcn_run *run, int slot, const struct clfcn_net_hyper
         rc == CLFCN_OK || audit.wrong
             ? log_audit(run, hyper->update, &audit, rc == CLFCN_OK ? err : &ignored)
             : CLFCN_OK;
+    if (rc == CLFCN_OK && audit.not_finite) {
+        run->spoiled = hyper->update;
+    }
     if (audit.wrong) {
         clfcn_err_note(err, "step %" PRId64, hyper->update);
         clfcn_err_add(err, "; the last checkpoint is %s/checkpoints/last.safetensors",

@@ -64,15 +64,18 @@ void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progr
     run->callbacks.progress(run->callbacks.user, &progress);
 }
 
-int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
-                         struct clfcn_err *err)
+struct clfcn_net_hyper clfcn_run_hyper(const struct clfcn_run *run, int64_t step)
 {
-    return clfcn_err_set(
-        err, CLFCN_ENUMERIC, 0,
-        "%s is not finite at step %" PRId64
-        " (epoch %d): lower --lr (now %g) or look for a wrong image; the last "
-        "checkpoint is %s/checkpoints/last.safetensors",
-        what, run->state.step, run->state.epoch, run->config.lr, run->config.out);
+    const struct clfcn_train_config *config = &run->config;
+    return (struct clfcn_net_hyper){
+        .lr = lr_of_step(run, step - 1),
+        .momentum = config->momentum,
+        .weight_decay = config->weight_decay,
+        .beta1 = config->beta1,
+        .beta2 = config->beta2,
+        .eps = config->eps,
+        .update = step,
+    };
 }
 
 /* --- steps --- */
@@ -97,15 +100,7 @@ static int start_step(struct clfcn_run *run, struct clfcn_err *err)
     const struct clfcn_batch *batch = run->batch[slot];
     const struct clfcn_net_input input = { batch->images, batch->labels,
                                            batch->labelled };
-    const struct clfcn_net_hyper hyper = {
-        .lr = lr_of_step(run, run->queued),
-        .momentum = config->momentum,
-        .weight_decay = config->weight_decay,
-        .beta1 = config->beta1,
-        .beta2 = config->beta2,
-        .eps = config->eps,
-        .update = run->queued + 1,
-    };
+    const struct clfcn_net_hyper hyper = clfcn_run_hyper(run, run->queued + 1);
     if (config->comm == NULL) { /* else it waits for other ranks, too */
         watch_step(run, run->queued + 1);
     }
@@ -180,8 +175,10 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     }
     const double norm =
         run->config.clip_grad > 0 ? (double)clfcn_net_gradient_norm(run->net, slot) : 0;
-    if (!isfinite(loss) || !isfinite(norm)) {
-        rc = clfcn_run_not_finite(run, isfinite(loss) ? "gradient norm" : "loss", err);
+    if (isfinite(loss) && isfinite(norm) && run->spoiled == s->step) {
+        rc = clfcn_run_trace(run, "a tensor", err);
+    } else if (!isfinite(loss) || !isfinite(norm)) {
+        rc = clfcn_run_trace(run, isfinite(loss) ? "gradient norm" : "loss", err);
     }
     /* The loss is the same in all ranks, a norm is each device's own. */
     if (!isfinite(loss) || run->config.clip_grad > 0) {
