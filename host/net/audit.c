@@ -90,7 +90,7 @@ static bool is_conv(const struct clfcn_audit_run *run)
     return run->tap.net->graph.ops[run->unit->op]->impl->conv;
 }
 
-static int keep(struct clfcn_audit_run *run, struct clfcn_err *err)
+int clfcn_audit_before(struct clfcn_audit_run *run, struct clfcn_err *err)
 {
     switch (run->unit->what) {
     case CLFCN_AUDIT_FORWARD:
@@ -256,7 +256,7 @@ static int before(struct clfcn_net_tap *tap, int time, struct clfcn_err *err)
     }
     clFinish(tap->net->dev->compute);
     const double begin = clfcn_clock();
-    const int rc = keep(run, err);
+    const int rc = clfcn_audit_before(run, err);
     run->out->ms += 1e3 * (clfcn_clock() - begin);
     return rc;
 }
@@ -309,9 +309,7 @@ int clfcn_net_step_audited(struct clfcn_net *net, int slot,
     net->tap = &run.tap;
     const int rc = clfcn_net_step(net, slot, hyper, err);
     net->tap = NULL;
-    for (int i = 0; i < run.kept_count; ++i) {
-        free(run.kept[i].values);
-    }
+    clfcn_audit_finish(&run);
     free(units);
     return rc;
 }

@@ -115,3 +115,11 @@ void clfcn_audit_forget(struct clfcn_audit_run *run)
     }
     run->memory_count = 0;
 }
+
+void clfcn_audit_finish(struct clfcn_audit_run *run)
+{
+    for (int i = 0; i < run->kept_count; ++i) {
+        free(run->kept[i].values);
+    }
+    run->kept_count = 0;
+}

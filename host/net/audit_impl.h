@@ -103,6 +103,8 @@ int clfcn_audit_keep(struct clfcn_audit_run *run, const struct clfcn_piece *piec
 const float *clfcn_audit_kept(const struct clfcn_audit_run *run, cl_mem mem);
 /* Let the device have again what was kept. */
 int clfcn_audit_restore(struct clfcn_audit_run *run, struct clfcn_err *err);
+/* Free what was kept. */
+void clfcn_audit_finish(struct clfcn_audit_run *run);
 void clfcn_audit_forget(struct clfcn_audit_run *run);
 
 /* How many of a tensor's channels are compared, at most `most`, and the first of them. */
@@ -124,6 +126,8 @@ int clfcn_audit_clip(struct clfcn_audit_run *run, struct clfcn_err *err);
 
 /* All that the network's steps have to audit, at most CLFCN_MAX_AUDITS. (audit.c) */
 int clfcn_audit_units(const struct clfcn_net *net, struct clfcn_audit_unit *units);
+/* Keep what run->unit's act is about to change. (audit.c) */
+int clfcn_audit_before(struct clfcn_audit_run *run, struct clfcn_err *err);
 /* Compare what run->unit has made, into run->out. (audit.c) */
 int clfcn_audit_check(struct clfcn_audit_run *run, struct clfcn_err *err);
 

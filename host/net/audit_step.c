@@ -290,6 +290,7 @@ static void judge_block(struct clfcn_audit_run *run, struct update *u, size_t fi
 {
     const struct clfcn_net_hyper *h = run->tap.hyper;
     const int states = run->tap.net->params.state_count;
+    const bool coupled = run->tap.net->options.optimizer != CLFCN_ADAMW;
     for (size_t i = 0; i < count; ++i) {
         for (int k = 0; k <= states; ++k) {
             room[k][i] = u->before[k][first + i];
@@ -301,7 +302,7 @@ static void judge_block(struct clfcn_audit_run *run, struct update *u, size_t fi
                     room[3], room[1], room[2]);
     for (size_t i = 0; i < count; ++i) {
         const size_t at = first + i;
-        const double decay = h->weight_decay * fabs(u->before[0][at]);
+        const double decay = coupled ? h->weight_decay * fabs(u->before[0][at]) : 0;
         const double g = fabs(u->gradient[at]) + decay;
         const double sizes[] = { 0, g, states > 1 ? g * g : 0 };
         for (int k = 0; k <= states; ++k) {

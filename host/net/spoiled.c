@@ -237,6 +237,33 @@ static void find_largest(struct trace *t, const struct clfcn_op *op, bool backwa
     }
 }
 
+/* An update makes a few products and sums of finite numbers: whether they are so large
+ * that it may have passed what floats hold. */
+static void judge_update(struct trace *t)
+{
+    const struct clfcn_net *net = t->tap.net;
+    const double large = 1e30;
+    struct clfcn_spoiled *s = t->out;
+    for (int i = 0; i < net->graph.op_count; ++i) {
+        const struct clfcn_op *op = net->graph.ops[i];
+        for (int j = 0; j < op->param_count && strcmp(op->name, s->layer) == 0; ++j) {
+            const struct clfcn_param *p = &op->params[j];
+            s->largest_input =
+                fmax(s->largest_input,
+                     p->grad ? largest(t->tap.net, p->grad, p->count, t->room) : 0);
+            s->largest_weight =
+                fmax(s->largest_weight,
+                     p->learned ? largest(t->tap.net, p->value, p->count, t->room) : 0);
+        }
+    }
+    const double g = s->largest_input;
+    const bool fits =
+        g * g < large && t->tap.hyper->lr * g < large && s->largest_weight < large;
+    s->by = fits ? CLFCN_BY_DEVICE : CLFCN_BY_SIZE;
+    s->reference = NAN;
+    s->kind = clfcn_optimizer_name(net->options.optimizer);
+}
+
 /* Which part of the act at time makes the tensor that was found. */
 static struct clfcn_audit_unit unit_of(const struct trace *t, int time)
 {
@@ -295,8 +322,7 @@ static int after(struct clfcn_net_tap *tap, int time, struct clfcn_err *err)
         return rc;
     }
     if (act && act->kind == CLFCN_ACT_UPDATE) {
-        t->out->by = CLFCN_BY_SIZE; /* sums of a few numbers that were finite */
-        t->out->kind = clfcn_optimizer_name(tap->net->options.optimizer);
+        judge_update(t);
     } else if (act) {
         rc = find_cause(t, time, err);
     }

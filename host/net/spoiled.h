@@ -20,8 +20,8 @@ struct clfcn_spoiled {
     int ndim;
     int64_t dims[4], index[4]; /* of the first such element */
     float value;
-    size_t count;                         /* such elements */
-    double reference;                     /* by the device: what float64 makes */
+    size_t count;     /* such elements */
+    double reference; /* by the device: what float64 makes; NaN where that is not known */
     double largest_weight, largest_input; /* magnitudes that the pass reads; 0: none */
     char algorithm[CLFCN_CONV_NAME];
 };

@@ -169,10 +169,11 @@ static void say_cause(const struct clfcn_run *run, const struct trace *t,
     const struct clfcn_spoiled *f = &t->spoiled;
     switch (f->by) {
     case CLFCN_BY_DEVICE:
-        clfcn_strbuf_add(s,
-                         ", and %.7g in float64: the device computes wrongly%s%s: see "
-                         "'clfcn selftest'",
-                         f->reference, f->algorithm[0] ? " by " : "", f->algorithm);
+        if (isfinite(f->reference)) {
+            clfcn_strbuf_add(s, ", and %.7g in float64", f->reference);
+        }
+        clfcn_strbuf_add(s, ": the device computes wrongly%s%s: see 'clfcn selftest'",
+                         f->algorithm[0] ? " by " : "", f->algorithm);
         break;
     case CLFCN_BY_PICTURE:
         clfcn_strbuf_add(s, ", in picture '%s'", t->name);
@@ -281,7 +282,9 @@ static int log_it(struct clfcn_run *run, const char *what, const struct trace *t
             "pass", f->pass, "tensor", f->tensor, "shape", integers(f->dims, f->ndim),
             "index", integers(f->index, f->ndim), "value", value_text(f->value), "count",
             (json_int_t)f->count, "reference",
-            f->by == CLFCN_BY_DEVICE ? clfcn_json_number(f->reference) : NULL,
+            f->by == CLFCN_BY_DEVICE && isfinite(f->reference)
+                ? clfcn_json_number(f->reference)
+                : NULL,
             "algorithm", f->algorithm[0] ? f->algorithm : NULL, "picture",
             t->picture ? t->name : NULL, "largest_weight", f->largest_weight,
             "largest_input", f->largest_input);
