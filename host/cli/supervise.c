@@ -13,7 +13,7 @@ struct verdict {
 
 static void say(int rc, const struct clfcn_err *err)
 {
-    struct verdict v = { .rc = rc, .device = rc == CLFCN_ECL };
+    struct verdict v = { .rc = rc, .device = rc == CLFCN_ECL || rc == CLFCN_EWRONG };
     if (rc < 0) {
         v.err = *err;
     }

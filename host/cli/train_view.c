@@ -141,6 +141,48 @@ static void print_ranks(struct train_view *view, const json_t *start)
     }
 }
 
+static const char *word(const json_t *event, const char *key)
+{
+    const char *s = json_string_value(json_object_get(event, key));
+    return s ? s : "-";
+}
+
+/* "[64][4][160][160]" */
+static void print_brackets(struct cli_screen *screen, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); ++i) {
+        cli_screen_print(screen, stdout, "[%lld]",
+                         (long long)json_integer_value(json_array_get(list, i)));
+    }
+}
+
+/* What --verify-every found wrong, to be sent to a vendor. */
+static void print_wrong(struct cli_screen *screen, const json_t *e)
+{
+    const char *repeated = json_string_value(json_object_get(e, "repeated"));
+    cli_screen_print(screen, stdout,
+                     "The device computes wrongly at step %.0f, layer '%s' (%s), %s: %s ",
+                     number(e, "step"), word(e, "layer"), word(e, "kind"),
+                     word(e, "pass"), word(e, "tensor"));
+    print_brackets(screen, json_object_get(e, "shape"));
+    cli_screen_print(screen, stdout,
+                     "\n  apart       %.3g of what is summed there (tolerance %.3g), in %.0f "
+                     "numbers compared\n  furthest    ",
+                     number(e, "apart"), number(e, "tolerance"), number(e, "compared"));
+    print_brackets(screen, json_object_get(e, "index"));
+    cli_screen_print(screen, stdout, "  device %.9g  float64 %.9g\n",
+                     number(e, "device_value"), number(e, "reference"));
+    if (repeated) {
+        cli_screen_print(screen, stdout, "  repeated    %s: %.9g\n", repeated,
+                         number(e, "repeated_value"));
+    }
+    cli_screen_print(screen, stdout,
+                     "  algorithm   %s\n  kernels     %s\n  device      %s; platform %s, "
+                     "driver %s\n  clfcn       %s\n",
+                     word(e, "algorithm"), word(e, "kernels"), word(e, "device"),
+                     word(e, "platform"), word(e, "driver"), word(e, "version"));
+}
+
 /* The run is worth more than its event file: after a failure it goes on without. */
 static void log_event(struct train_view *view, const json_t *event)
 {
@@ -168,7 +210,8 @@ void train_view_event(void *user, const char *event, const char *json)
         cli_screen_print(&view->env->screen, stdout, "%s\n", json);
     }
     const bool epoch = strcmp(event, "epoch") == 0, start = strcmp(event, "start") == 0;
-    if (!epoch && !start && !view->tensorboard) {
+    const bool verify = strcmp(event, "verify") == 0;
+    if (!epoch && !start && !verify && !view->tensorboard) {
         return;
     }
     json_t *e = json_loads(json, 0, NULL);
@@ -177,6 +220,10 @@ void train_view_event(void *user, const char *event, const char *json)
     }
     if (e && start && !view->env->json && !view->env->quiet) {
         print_ranks(view, e);
+    }
+    if (e && verify && !view->env->json && !view->env->quiet &&
+        json_is_false(json_object_get(e, "correct"))) {
+        print_wrong(&view->env->screen, e);
     }
     if (e && epoch && !view->env->json && !view->env->quiet) {
         print_epoch(view, e);

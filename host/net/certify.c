@@ -1,5 +1,6 @@
 #include "certify.h"
 
+#include "../ops/channel.h"
 #include "../ops/verify.h"
 #include "../util/log.h"
 #include "../util/sys.h"
@@ -32,7 +33,7 @@ static bool use_of(const struct clfcn_net *net, int layer, enum clfcn_pass pass,
     use->subject = op->impl->kind;
     use->pass_name = backward ? "backward" : "forward";
     use->flop = (double)clfcn_tensor_count(op->x);
-    return net->options.training && clfcn_verify_knows(op) && pass != CLFCN_PASS_WEIGHT &&
+    return net->options.training && clfcn_channel_knows(op) && pass != CLFCN_PASS_WEIGHT &&
            (op->dx || !backward);
 }
 

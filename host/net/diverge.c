@@ -50,7 +50,9 @@ int clfcn_diverge_begin(struct clfcn_diverge_run *run, const char *layer,
     if (how->progress) {
         how->progress(how->user, run->step, layer, pass);
     }
-    clfcn_diverge_forget(run);
+    for (int s = 0; s < 2; ++s) {
+        clfcn_ran_forget(run->net[s]->dev, &run->ran[s]);
+    }
     return CLFCN_OK;
 }
 
@@ -273,7 +275,8 @@ int clfcn_diverge_run(struct clfcn_dev *const dev[2], const struct clfcn_net_des
         rc = clfcn_err_nomem(err);
     }
     if (rc == CLFCN_OK) {
-        clfcn_diverge_listen(&run);
+        clfcn_ran_listen(dev[0], &run.ran[0]);
+        clfcn_ran_listen(dev[1], &run.ran[1]);
         rc = run_steps(&run, &batch, err);
     }
     for (int s = 0; s < 2; ++s) {

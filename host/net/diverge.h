@@ -11,6 +11,7 @@
 #include "../ops/conv.h"
 #include "difference.h"
 #include "net.h"
+#include "ran.h"
 
 struct clfcn_diverge_how {
     int steps;        /* >= 1 */
@@ -38,7 +39,6 @@ struct clfcn_diverge_row {
 };
 
 enum {
-    CLFCN_DIVERGE_KERNELS = 256,
     /* One wrong element of a million hardly moves the norm: unless running free, an
      * element may also be off by this many times the tolerance, of its size and the root
      * mean square of all. Rounding was seen to reach 4e-5. */
@@ -53,7 +53,7 @@ struct clfcn_diverge_first {
     int64_t index[4];   /* of its worst element, in dims of the row */
     bool has_reference; /* what belongs there, in float64, from A's inputs */
     double reference;
-    char kernels[2][CLFCN_DIVERGE_KERNELS]; /* that ran in the pass on A and B: "a, b" */
+    char kernels[2][CLFCN_RAN_TEXT]; /* that ran in the pass on A and B: "a, b" */
 };
 
 /* A step as a whole. */

@@ -88,7 +88,7 @@ static int note_first(struct clfcn_diverge_run *run, const struct clfcn_diverge_
         at /= (size_t)t->dims[i];
     }
     for (int s = 0; s < 2; ++s) {
-        clfcn_diverge_kernels(run, s, t->pass, first->kernels[s]);
+        clfcn_ran_list(run->net[s]->dev, &run->ran[s], t->pass, first->kernels[s]);
     }
     return run->how->free_running
                ? CLFCN_OK /* the inputs differ: there are two references */

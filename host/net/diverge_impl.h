@@ -6,14 +6,6 @@
 #include "diverge.h"
 #include "net_impl.h"
 
-/* Kernels that ran since the last clfcn_diverge_forget(), each once a pass. */
-struct clfcn_diverge_kernels {
-    struct {
-        const char *name, *pass;
-    } list[24];
-    int count;
-};
-
 struct clfcn_diverge_run {
     struct clfcn_net *net[2];
     const struct clfcn_diverge_how *how;
@@ -22,7 +14,7 @@ struct clfcn_diverge_run {
     float *host[2]; /* the last tensor, [capacity] */
     size_t capacity;
     float *before; /* A's input gradient before the pass that adds to it, or NULL */
-    struct clfcn_diverge_kernels kernels[2];
+    struct clfcn_ran ran[2];
     /* Sums of squares over the step so far. */
     double gradient[2], gradient_apart, weights, weights_apart;
 };
@@ -72,15 +64,6 @@ int clfcn_diverge_check(struct clfcn_diverge_run *run,
 /* Make run->host large enough for count floats. (diverge_check.c) */
 int clfcn_diverge_reserve(struct clfcn_diverge_run *run, size_t count,
                           struct clfcn_err *err);
-
-/* Collect the names of kernels from here on, where the device can tell.
- * (diverge_kernels.c)
- */
-void clfcn_diverge_listen(struct clfcn_diverge_run *run);
-void clfcn_diverge_forget(struct clfcn_diverge_run *run);
-/* Those of a pass on one side: "gemm_pack_b, gemm_panel". */
-void clfcn_diverge_kernels(struct clfcn_diverge_run *run, int side, const char *pass,
-                           char text[CLFCN_DIVERGE_KERNELS]);
 
 /* What belongs at element at of t, in float64, if t is of a convolution: from what lies
  * on A, so that it must be asked before the next op runs. (diverge_reference.c) */

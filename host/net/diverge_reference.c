@@ -55,7 +55,7 @@ int clfcn_diverge_reference(const struct clfcn_diverge_run *run,
         const struct clfcn_sample_data data = { .x = in.x,
                                                 .y = in.dy,
                                                 .weight = in.weight };
-        *value = clfcn_sample_value(&conv->shape, conv->pass, &data, at);
+        *value = clfcn_sample_value(&conv->shape, conv->pass, &data, at, NULL);
         *known = true;
     }
     if (*known && conv->pass == CLFCN_PASS_FORWARD) {

@@ -57,6 +57,7 @@ enum clfcn_step_result {
 struct clfcn_slot {
     cl_mem images, labels;
     cl_mem shared_images, shared_labels; /* the host's own memory, in place of those */
+    struct clfcn_net_input input; /* where the host has it, which keeps it until it waits */
     bool has_labels;
     double own_terms, terms; /* of its loss, here and in all ranks: what divides it */
     cl_event uploaded, done; /* NULL when there is nothing to wait for */
@@ -71,6 +72,18 @@ struct clfcn_net_times {
     double rest_s[CLFCN_MAX_OPS];
     double gap_s, span_s; /* the compute queue idle, and from first to last command */
     double first, last;   /* of the step under way; last 0: nothing has begun */
+};
+
+/* Looks at what a training step does, act by act: between two calls of it the act alone
+ * is enqueued. An error ends the step. */
+enum { CLFCN_TAP_UPLOAD = -1 };
+struct clfcn_net_tap {
+    struct clfcn_net *net;
+    int slot;
+    const struct clfcn_net_hyper *hyper;
+    int (*before)(struct clfcn_net_tap *tap, int time, struct clfcn_err *err);
+    /* time may be CLFCN_TAP_UPLOAD: the batch is there, no act was done. */
+    int (*after)(struct clfcn_net_tap *tap, int time, struct clfcn_err *err);
 };
 
 struct clfcn_net {
@@ -105,6 +118,7 @@ struct clfcn_net {
     int tensor_count, parameter_tensor_count; /* with and without optimiser state */
     struct clfcn_net_times times;
     struct clfcn_exchange *exchange; /* NULL: there are no other ranks */
+    struct clfcn_net_tap *tap;       /* borrowed for a step; NULL: none */
 };
 
 /* Bytes that every tensor's place in a shared buffer is a multiple of: what the device
@@ -172,5 +186,10 @@ int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err);
  * network is to: the norm goes to the slot's results. */
 int clfcn_net_update(struct clfcn_net *net, int i, int slot,
                      const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
+/* Clip all gradients, once they are known; the norm goes to the slot's results. */
+int clfcn_net_clip(struct clfcn_net *net, int slot, struct clfcn_err *err);
+/* The act at a time of the tape; hyper is NULL for inference. */
+int clfcn_net_act(struct clfcn_net *net, int time, int slot,
+                  const struct clfcn_net_hyper *hyper, struct clfcn_err *err);
 
 #endif

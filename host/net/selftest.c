@@ -1,5 +1,6 @@
 #include "selftest.h"
 
+#include "../ops/channel.h"
 #include "../ops/verify.h"
 #include "../util/log.h"
 #include "net_impl.h"
@@ -56,7 +57,7 @@ static int test_layers(const struct clfcn_selftest *t,
     }
     for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
         struct clfcn_op *op = net->graph.ops[i];
-        const bool known = !op->impl->conv && clfcn_verify_knows(op);
+        const bool known = !op->impl->conv && clfcn_channel_knows(op);
         for (int backward = 0; rc == CLFCN_OK && known && backward < 2; ++backward) {
             if (!backward || op->dx) {
                 rc = test_layer(t, net, op, backward, found, err);

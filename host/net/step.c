@@ -187,6 +187,7 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
     }
     clfcn_event_made(net->dev);
     clfcn_prof_keep(net->dev, s->uploaded, shared ? "batch in place" : "upload images");
+    s->input = *in;
     s->has_labels = in->labels && s->labels;
     if (s->has_labels) {
         const int64_t labelled =
@@ -256,8 +257,7 @@ static int update_one(struct clfcn_net *net, int i, int j,
                                  p->states[0], p->states[1], room / sizeof(float), err);
 }
 
-/* All gradients, once they are known. */
-static int clip(struct clfcn_net *net, int slot, struct clfcn_err *err)
+int clfcn_net_clip(struct clfcn_net *net, int slot, struct clfcn_err *err)
 {
     const struct clfcn_op_run run = make_run(net, true);
     const struct clfcn_params *ps = &net->params;
@@ -282,7 +282,7 @@ int clfcn_net_update(struct clfcn_net *net, int i, int slot,
     int rc = CLFCN_OK;
     clfcn_prof_label(net->dev, "update", NULL);
     if (i < 0 && net->options.clip_norm > 0.0) {
-        rc = clip(net, slot, err);
+        rc = clfcn_net_clip(net, slot, err);
     }
     if (rc == CLFCN_OK && i < 0) {
         rc = clfcn_optim_run(&net->optim, net->dev, &h, ps->values, ps->grads,
@@ -311,9 +311,10 @@ static int check_training(const struct clfcn_net *net, int slot, struct clfcn_er
                                "the batch was uploaded without labels");
 }
 
-static int act(struct clfcn_net *net, const struct clfcn_act *act, int slot,
-               const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
+int clfcn_net_act(struct clfcn_net *net, int time, int slot,
+                  const struct clfcn_net_hyper *hyper, struct clfcn_err *err)
 {
+    const struct clfcn_act *act = &net->tape.acts[time];
     switch (act->kind) {
     case CLFCN_ACT_FORWARD:
         return clfcn_net_op_forward(net, act->op, hyper != NULL, err);
@@ -335,8 +336,14 @@ static int perform(struct clfcn_net *net, int time, bool last, int slot,
     if (rc == CLFCN_OK && net->exchange && a->kind == CLFCN_ACT_UPDATE) {
         rc = clfcn_exchange_finish(net->exchange, a->op, err);
     }
+    if (rc == CLFCN_OK && net->tap) {
+        rc = net->tap->before(net->tap, time, err);
+    }
     if (rc == CLFCN_OK) {
-        rc = act(net, a, slot, hyper, err);
+        rc = clfcn_net_act(net, time, slot, hyper, err);
+    }
+    if (rc == CLFCN_OK && net->tap) {
+        rc = net->tap->after(net->tap, time, err);
     }
     if (rc == CLFCN_OK && net->exchange && a->kind == CLFCN_ACT_BACKWARD && last) {
         rc = clfcn_exchange_ready(net->exchange, a->op, err);
@@ -379,6 +386,9 @@ int clfcn_net_step(struct clfcn_net *net, int slot, const struct clfcn_net_hyper
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_net_enter(net, slot, err);
+    }
+    if (rc == CLFCN_OK && net->tap) {
+        rc = net->tap->after(net->tap, CLFCN_TAP_UPLOAD, err);
     }
     if (rc == CLFCN_OK) {
         rc = perform_all(net, net->tape.count, slot, hyper, err);

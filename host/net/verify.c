@@ -1,4 +1,5 @@
 /* verify.c - the algorithms that a network has chosen, checked on its own shapes. */
+#include "../ops/channel.h"
 #include "../ops/verify.h"
 #include "net_impl.h"
 
@@ -37,7 +38,7 @@ static int verify(struct clfcn_net *net, int layer, enum clfcn_pass pass, bool *
                    : CLFCN_OK;
     }
     const bool backward = pass == CLFCN_PASS_INPUT;
-    *checked = net->options.training && clfcn_verify_knows(op) &&
+    *checked = net->options.training && clfcn_channel_knows(op) &&
                pass != CLFCN_PASS_WEIGHT && (op->dx || !backward);
     return *checked ? clfcn_verify_op(op, &run, backward, &once, found, err) : CLFCN_OK;
 }

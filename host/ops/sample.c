@@ -83,18 +83,29 @@ struct place {
     int c, n, h, w;
 };
 
-/* The value of small at p. */
-static double small_value(const struct geometry *g, const float *big, const float *weight,
-                          struct place p)
+/* A sum of products, and of their magnitudes. */
+struct sum {
+    double value, size;
+};
+
+static void add(struct sum *sum, double product)
 {
-    double sum = 0.0;
+    sum->value += product;
+    sum->size += fabs(product);
+}
+
+/* The value of small at p. */
+static struct sum small_value(const struct geometry *g, const float *big,
+                              const float *weight, struct place p)
+{
+    struct sum sum = { 0.0, 0.0 };
     for (int c = 0; c < g->big.c; ++c) {
         for (int ky = 0; ky < g->kernel; ++ky) {
             for (int kx = 0; kx < g->kernel; ++kx) {
                 size_t at;
                 if (locate(&g->big, c, p.n, p.h * g->stride - g->pad + ky,
                            p.w * g->stride - g->pad + kx, &at)) {
-                    sum += (double)big[at] * weight[weight_at(g, p.c, c, ky, kx)];
+                    add(&sum, (double)big[at] * weight[weight_at(g, p.c, c, ky, kx)]);
                 }
             }
         }
@@ -103,10 +114,10 @@ static double small_value(const struct geometry *g, const float *big, const floa
 }
 
 /* The value of big at p: the taps of those pixels of small that meet it. */
-static double big_value(const struct geometry *g, const float *small, const float *weight,
-                        struct place p)
+static struct sum big_value(const struct geometry *g, const float *small,
+                            const float *weight, struct place p)
 {
-    double sum = 0.0;
+    struct sum sum = { 0.0, 0.0 };
     for (int ky = 0; ky < g->kernel; ++ky) {
         for (int kx = 0; kx < g->kernel; ++kx) {
             const int h = p.h + g->pad - ky, w = p.w + g->pad - kx;
@@ -116,7 +127,7 @@ static double big_value(const struct geometry *g, const float *small, const floa
             for (int c = 0; c < g->small.c; ++c) {
                 size_t at;
                 if (locate(&g->small, c, p.n, h / g->stride, w / g->stride, &at)) {
-                    sum += (double)small[at] * weight[weight_at(g, c, p.c, ky, kx)];
+                    add(&sum, (double)small[at] * weight[weight_at(g, c, p.c, ky, kx)]);
                 }
             }
         }
@@ -125,10 +136,10 @@ static double big_value(const struct geometry *g, const float *small, const floa
 }
 
 /* The gradient of one weight. */
-static double weight_value(const struct geometry *g, const float *big, const float *small,
-                           struct place p)
+static struct sum weight_value(const struct geometry *g, const float *big,
+                               const float *small, struct place p)
 {
-    double sum = 0.0;
+    struct sum sum = { 0.0, 0.0 };
     for (int n = 0; n < g->small.n; ++n) {
         for (int h = 0; h < g->small.h; ++h) {
             for (int w = 0; w < g->small.w; ++w) {
@@ -136,7 +147,7 @@ static double weight_value(const struct geometry *g, const float *big, const flo
                 if (locate(&g->big, p.n, n, h * g->stride - g->pad + p.h,
                            w * g->stride - g->pad + p.w, &at_big) &&
                     locate(&g->small, p.c, n, h, w, &at_small)) {
-                    sum += (double)big[at_big] * small[at_small];
+                    add(&sum, (double)big[at_big] * small[at_small]);
                 }
             }
         }
@@ -161,8 +172,9 @@ static struct images images_of(const struct geometry *g, enum kind kind)
     return kind == SMALL ? g->small : kind == BIG ? g->big : taps;
 }
 
-static double value_at(const struct clfcn_conv_shape *shape, const struct geometry *g,
-                       enum kind kind, const struct clfcn_sample_data *d, struct place p)
+static struct sum value_at(const struct clfcn_conv_shape *shape, const struct geometry *g,
+                           enum kind kind, const struct clfcn_sample_data *d,
+                           struct place p)
 {
     const float *big = shape->transposed ? d->y : d->x;
     const float *small = shape->transposed ? d->x : d->y;
@@ -229,13 +241,14 @@ void clfcn_samples_make(const struct clfcn_conv_shape *shape, enum clfcn_pass pa
     for (int i = 0; i < out->count; ++i) {
         const struct place p = all ? nth(&made, i) : choose(&made, i, rng);
         locate(&made, p.c, p.n, p.h, p.w, &out->at[i]);
-        const double want = value_at(shape, &g, kind, data, p);
-        out->want[i] = bias ? fmax(0.0, want + bias[p.c]) : want;
+        const struct sum sum = value_at(shape, &g, kind, data, p);
+        out->want[i] = bias ? fmax(0.0, sum.value + bias[p.c]) : sum.value;
+        out->size[i] = sum.size;
     }
 }
 
 double clfcn_sample_value(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
-                          const struct clfcn_sample_data *data, size_t at)
+                          const struct clfcn_sample_data *data, size_t at, double *size)
 {
     const struct geometry g = geometry_of(shape);
     const enum kind kind = kind_of(shape, pass);
@@ -245,7 +258,11 @@ double clfcn_sample_value(const struct clfcn_conv_shape *shape, enum clfcn_pass 
                              .n = (int)(at / w / h % n),
                              .h = (int)(at / w % h),
                              .w = (int)(at % w) };
-    return value_at(shape, &g, kind, data, p);
+    const struct sum sum = value_at(shape, &g, kind, data, p);
+    if (size) {
+        *size = sum.size;
+    }
+    return sum.value;
 }
 
 double clfcn_samples_error(const struct clfcn_samples *samples, const float *got)

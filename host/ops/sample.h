@@ -37,6 +37,9 @@ struct clfcn_samples {
     int count;
     size_t at[CLFCN_SAMPLES_ALL];
     double want[CLFCN_SAMPLES_ALL];
+    /* Sums of the products' magnitudes: what rounding is in proportion to, also where
+     * the products cancel out. */
+    double size[CLFCN_SAMPLES_ALL];
 };
 
 /* Of the places in a large result half are corners and edges of random planes, half are
@@ -45,9 +48,10 @@ void clfcn_samples_make(const struct clfcn_conv_shape *shape, enum clfcn_pass pa
                         const struct clfcn_sample_data *data, struct clfcn_rng *rng,
                         struct clfcn_samples *out);
 
-/* What belongs at one place of that array, without bias and cut. */
+/* What belongs at one place of that array, without bias and cut; size, which may be NULL,
+ * receives the sum of its products' magnitudes. */
 double clfcn_sample_value(const struct clfcn_conv_shape *shape, enum clfcn_pass pass,
-                          const struct clfcn_sample_data *data, size_t at);
+                          const struct clfcn_sample_data *data, size_t at, double *size);
 
 /* The relative error of got in the 2-norm. NaN if any element of got, sampled or not, is
  * not finite. */

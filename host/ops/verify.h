@@ -37,10 +37,7 @@ int clfcn_verify_conv(struct clfcn_conv *cv, const struct clfcn_op_run *run,
                       const struct clfcn_verify_how *how, struct clfcn_finding *found,
                       struct clfcn_err *err);
 
-/* Whether the next one knows the definition: poolings, batch norms, sums, and parts of a
- * batch. */
-bool clfcn_verify_knows(const struct clfcn_op *op);
-/* Likewise for a whole op of these kinds that is prepared for training: y, or dx if
+/* Likewise for a whole op of the kinds that clfcn_channel_knows() (channel.h) that is prepared for training: y, or dx if
  * backward is set, in all channels of a small one, or in four; of a batch norm's forward
  * pass the running statistics too. A batch norm normalises by
  * its running statistics if run is not for training. The op is idle, and as it was

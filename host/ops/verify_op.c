@@ -2,6 +2,7 @@
  * their definitions in a few channels: poolings, batch norms, sums and parts of a batch
  * treat each channel by itself. */
 #include "../device/buffer.h"
+#include "channel.h"
 #include "ref.h"
 #include "verify.h"
 #include <math.h>
@@ -31,17 +32,10 @@ struct check {
     struct clfcn_trial_array arrays[ARRAYS];
     struct clfcn_tensor tensors[STATE];
     size_t x_row, y_row; /* floats of a channel */
-    size_t from, count;  /* which floats of a channel the op makes: all, or a part's */
-    size_t source;       /* of a part: where it lies in a channel of what it comes from */
+    struct clfcn_channel_span span;
     double distance, norm;
     struct clfcn_trial_noise noise;
 };
-
-/* Whether one of the op's tensors is of a part of the batch, the other of all of it. */
-static bool takes_parts(const struct clfcn_op *op)
-{
-    return strcmp(op->impl->kind, "split") == 0 || strcmp(op->impl->kind, "join") == 0;
-}
 
 static int open_array(struct check *c, int i, const char *what, size_t count, bool random,
                       struct clfcn_err *err)
@@ -89,13 +83,8 @@ static void find_made(struct check *c)
     const int a = c->op->x->n, b = c->op->y->n;
     c->x_row = clfcn_tensor_row(c->op->x);
     c->y_row = clfcn_tensor_row(c->op->y);
-    c->count = c->backward ? c->x_row : c->y_row;
-    if (takes_parts(c->op) && a != b) {
-        const size_t part = c->x_row < c->y_row ? c->x_row : c->y_row;
-        c->run.part = (a > b ? a / b : b / a) - 1;
-        *(c->count > part ? &c->from : &c->source) = (size_t)c->run.part * part;
-        c->count = part;
-    }
+    c->run.part = (a > b ? a / b : b / a) - 1;
+    c->span = clfcn_channel_span(c->op, c->backward, c->run.part);
 }
 
 /* Run the op on the arrays in the place of its own tensors and parameters. */
@@ -136,52 +125,20 @@ static void widen(const struct clfcn_trial_array *a, size_t from, size_t count,
     }
 }
 
-static void define_pool(const struct check *c, const double *x, const double *dy,
-                        double *want)
-{
-    const struct clfcn_tensor *t = &c->tensors[X];
-    if (c->backward) {
-        clfcn_ref_maxpool_backward(t->n, t->h, t->w, x, dy, want);
-    } else {
-        clfcn_ref_maxpool(t->n, t->h, t->w, x, want);
-    }
-}
-
-static void define_norm(const struct check *c, int channel, const double *x,
-                        const double *dy, double *want)
-{
-    const double gamma = c->arrays[PARAMS + GAMMA].host[channel];
-    const double beta = c->arrays[PARAMS + BETA].host[channel];
-    double mean = c->arrays[PARAMS + RUNNING_MEAN].host[channel];
-    double var = c->arrays[PARAMS + RUNNING_VAR].host[channel], dgamma, dbeta;
-    if (c->backward) {
-        clfcn_ref_batchnorm_backward(1, c->x_row, x, &gamma, dy, want, &dgamma, &dbeta);
-    } else if (!c->run.training) {
-        clfcn_ref_batchnorm_eval(1, c->x_row, x, &gamma, &beta, &mean, &var, want);
-    } else {
-        clfcn_ref_batchnorm(1, c->x_row, x, &gamma, &beta, &mean, &var, want);
-    }
-}
-
 /* What the op makes of x, or of dy, in a channel. */
 static void define(const struct check *c, int channel, const double *x, const double *x2,
                    const double *dy, double *want)
 {
-    const struct clfcn_op *op = c->op;
-    if (strcmp(op->impl->kind, "maxpool") == 0) {
-        define_pool(c, x, dy, want);
-    } else if (strcmp(op->impl->kind, "batchnorm") == 0) {
-        define_norm(c, channel, x, dy, want);
-    } else {
-        memcpy(want + c->from, (c->backward ? dy : x) + c->source,
-               c->count * sizeof(*want));
+    struct clfcn_channel of = {
+        .x = x, .x2 = x2, .dy = dy, .training = c->run.training, .part = c->run.part
+    };
+    if (c->op->param_count > 0) {
+        of.gamma = c->arrays[PARAMS + GAMMA].host[channel];
+        of.beta = c->arrays[PARAMS + BETA].host[channel];
+        of.mean = c->arrays[PARAMS + RUNNING_MEAN].host[channel];
+        of.var = c->arrays[PARAMS + RUNNING_VAR].host[channel];
     }
-    for (size_t i = 0; !c->backward && op->x2 && i < c->y_row; ++i) {
-        want[i] += x2[i];
-    }
-    for (size_t i = 0; c->backward && op->mask_dx && i < c->x_row; ++i) {
-        want[i] = x[i] > 0 ? want[i] : 0;
-    }
+    clfcn_channel_define(c->op, c->backward, &of, want);
 }
 
 static void compare_channel(struct check *c, int channel, double *memory)
@@ -198,7 +155,7 @@ static void compare_channel(struct check *c, int channel, double *memory)
         widen(&c->arrays[DY], y_from, c->y_row, dy);
     }
     define(c, channel, x, x2, dy, want);
-    for (size_t i = c->from; i < c->from + c->count; ++i) {
+    for (size_t i = c->span.from; i < c->span.from + c->span.count; ++i) {
         const double off = made->host[(size_t)channel * row + i] - want[i];
         c->distance += off * off;
         c->norm += want[i] * want[i];
@@ -238,7 +195,7 @@ static bool made_all(const struct check *c, const struct clfcn_trial_array *made
     bool right = true;
     for (size_t i = 0; i < made->count; ++i) {
         const size_t at = i % row;
-        const bool wanted = at >= c->from && at < c->from + c->count;
+        const bool wanted = at >= c->span.from && at < c->span.from + c->span.count;
         right = right && (wanted ? isfinite(made->host[i]) : isnan(made->host[i]));
     }
     return right;
@@ -266,17 +223,6 @@ static int compare(struct check *c, double *error, struct clfcn_err *err)
     *error = finite && c->norm > 0 ? sqrt(c->distance / c->norm) : NAN;
     free(memory);
     return rc;
-}
-
-bool clfcn_verify_knows(const struct clfcn_op *op)
-{
-    static const char *const kinds[] = { "maxpool", "batchnorm", "add", "split", "join" };
-    for (int i = 0; i < CLFCN_ARRAY_LEN(kinds); ++i) {
-        if (strcmp(op->impl->kind, kinds[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 int clfcn_verify_op(struct clfcn_op *op, const struct clfcn_op_run *run, bool backward,

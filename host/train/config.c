@@ -110,6 +110,7 @@ static const struct field {
     { "early-stop", FIELD(early_stop), INT, .range = AT_LEAST(0), .later = true },
     { "save-every", FIELD(save_every), INT, .range = AT_LEAST(0) },
     { "save-steps", FIELD(save_steps), INT, .range = AT_LEAST(0) },
+    { "verify-every", FIELD(verify_every), INT, .range = AT_LEAST(0), .later = true },
     { "gemm", FIELD(gemm), ENUM, &gemm_access },
     { "workers", FIELD(workers), INT, .range = AT_LEAST(0) },
     { "cache-mem", FIELD(cache_bytes), BYTES },

@@ -79,6 +79,7 @@ struct clfcn_run {
 
     /* Steps under way (trainer.c). */
     int64_t queued;                                   /* steps enqueued in all */
+    int64_t spoiled; /* the last step in which an audit read what is no number */
     const struct clfcn_batch *batch[CLFCN_NET_SLOTS]; /* NULL: the slot is idle */
     struct clfcn_watch *watch;
     struct clfcn_pause pause; /* of this rank */
@@ -168,10 +169,24 @@ int clfcn_run_pause(struct clfcn_run *run, struct clfcn_err *err);
  * synchronised anyway. Collective. (run_epoch.c) */
 int clfcn_run_unite_statistics(struct clfcn_run *run, struct clfcn_err *err);
 
+/* Enqueue a step on slot's batch, whose number hyper->update is; every
+ * config.verify_every-th with a part of it verified, and logged. CLFCN_ENUMERIC or
+ * CLFCN_EWRONG as for clfcn_net_step_audited(). (run_verify.c) */
+int clfcn_run_step(struct clfcn_run *run, int slot, const struct clfcn_net_hyper *hyper,
+                   struct clfcn_err *err);
+
 /* Tell the progress callback where the run stands: step, steps, loss and validating are
  * the caller's, the rest is filled in. (trainer.c) */
 void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progress);
-/* CLFCN_ENUMERIC: what, its step, and the way out. */
+/* The numbers of a step's update, counted from 1. (trainer.c) */
+struct clfcn_net_hyper clfcn_run_hyper(const struct clfcn_run *run, int64_t step);
+/* What is no number after the last step that was waited for: go back to the last
+ * checkpoint, repeat the steps since, if that takes no more than some minutes, and say in
+ * which tensor it begins, and log that. The network is of no use afterwards. In a run of
+ * several ranks as the next. CLFCN_ENUMERIC; CLFCN_EWRONG if it does not happen again;
+ * the error that kept it from being found out. (run_trace.c) */
+int clfcn_run_trace(struct clfcn_run *run, const char *what, struct clfcn_err *err);
+/* CLFCN_ENUMERIC: what, its step, and the way out. (run_trace.c) */
 int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
                          struct clfcn_err *err);
 

@@ -144,6 +144,7 @@ static int read_run(struct clfcn_run *run, const struct clfcn_train_config *requ
     run->config.early_stop = requested->early_stop;
     run->config.save_every = requested->save_every;
     run->config.save_steps = requested->save_steps;
+    run->config.verify_every = requested->verify_every;
     run->config.gemm = requested->gemm;
     run->config.workers = requested->workers;
     run->config.cache_bytes = requested->cache_bytes;

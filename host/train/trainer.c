@@ -64,15 +64,18 @@ void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progr
     run->callbacks.progress(run->callbacks.user, &progress);
 }
 
-int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
-                         struct clfcn_err *err)
+struct clfcn_net_hyper clfcn_run_hyper(const struct clfcn_run *run, int64_t step)
 {
-    return clfcn_err_set(
-        err, CLFCN_ENUMERIC, 0,
-        "%s is not finite at step %" PRId64
-        " (epoch %d): lower --lr (now %g) or look for a wrong image; the last "
-        "checkpoint is %s/checkpoints/last.safetensors",
-        what, run->state.step, run->state.epoch + 1, run->config.lr, run->config.out);
+    const struct clfcn_train_config *config = &run->config;
+    return (struct clfcn_net_hyper){
+        .lr = lr_of_step(run, step - 1),
+        .momentum = config->momentum,
+        .weight_decay = config->weight_decay,
+        .beta1 = config->beta1,
+        .beta2 = config->beta2,
+        .eps = config->eps,
+        .update = step,
+    };
 }
 
 /* --- steps --- */
@@ -97,21 +100,13 @@ static int start_step(struct clfcn_run *run, struct clfcn_err *err)
     const struct clfcn_batch *batch = run->batch[slot];
     const struct clfcn_net_input input = { batch->images, batch->labels,
                                            batch->labelled };
-    const struct clfcn_net_hyper hyper = {
-        .lr = lr_of_step(run, run->queued),
-        .momentum = config->momentum,
-        .weight_decay = config->weight_decay,
-        .beta1 = config->beta1,
-        .beta2 = config->beta2,
-        .eps = config->eps,
-        .update = run->queued + 1,
-    };
+    const struct clfcn_net_hyper hyper = clfcn_run_hyper(run, run->queued + 1);
     if (config->comm == NULL) { /* else it waits for other ranks, too */
         watch_step(run, run->queued + 1);
     }
     rc = clfcn_net_upload(run->net, slot, &input, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_net_step(run->net, slot, &hyper, err);
+        rc = clfcn_run_step(run, slot, &hyper, err);
     }
     if (config->comm == NULL) {
         clfcn_watch_end(run->watch);
@@ -180,8 +175,10 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     }
     const double norm =
         run->config.clip_grad > 0 ? (double)clfcn_net_gradient_norm(run->net, slot) : 0;
-    if (!isfinite(loss) || !isfinite(norm)) {
-        rc = clfcn_run_not_finite(run, isfinite(loss) ? "gradient norm" : "loss", err);
+    if (isfinite(loss) && isfinite(norm) && run->spoiled == s->step) {
+        rc = clfcn_run_trace(run, "a tensor", err);
+    } else if (!isfinite(loss) || !isfinite(norm)) {
+        rc = clfcn_run_trace(run, isfinite(loss) ? "gradient norm" : "loss", err);
     }
     /* The loss is the same in all ranks, a norm is each device's own. */
     if (!isfinite(loss) || run->config.clip_grad > 0) {
@@ -337,8 +334,8 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
     json_t *event = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, "
         "s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I}",
-        "version", clfcn_version(), "time", time, "device", title, "driver",
-        info->driver, "platform", info->platform, "resumed", (int)run->resumed, "arch",
+        "version", clfcn_version(), "time", time, "device", title, "driver", info->driver,
+        "platform", info->platform, "resumed", (int)run->resumed, "arch",
         clfcn_arch_name(config->arch), "backbone", clfcn_backbone_name(config->backbone),
         "size", json_sprintf("%dx%d", config->width, config->height), "batch",
         config->batch, "epochs", config->epochs, "parameters",
@@ -399,13 +396,15 @@ static int begin(struct clfcn_run *run, struct clfcn_err *err)
         rc = log_start(run, err);
     }
     if (rc == CLFCN_OK && run->callbacks.restarted != NULL) {
-        rc = clfcn_runlog_event(run->log, "restart",
-                                json_pack("{s:s, s:I}", "reason", run->callbacks.restarted,
-                                          "step", (json_int_t)run->state.step),
-                                err);
+        rc =
+            clfcn_runlog_event(run->log, "restart",
+                               json_pack("{s:s, s:I}", "reason", run->callbacks.restarted,
+                                         "step", (json_int_t)run->state.step),
+                               err);
     }
     rc = clfcn_comm_agree(run->config.comm, rc, err);
-    /* After a restart, too: its event is to stay in the log, however soon the next comes. */
+    /* After a restart, too: its event is to stay in the log, however soon the next comes.
+     */
     if (rc == CLFCN_OK && (!run->resumed || run->callbacks.restarted != NULL)) {
         rc = clfcn_run_save(run, "last", err);
     }
@@ -426,8 +425,9 @@ static int settle(struct clfcn_run *run, int rc, struct clfcn_err *cause)
         saved = clfcn_run_save_end(run, failed ? &ignored : cause);
     }
     if (rc == CLFCN_ECOMM && cause->code == rc) {
-        clfcn_err_add(cause, "; the last checkpoint is %s/checkpoints/last.safetensors: go "
-                             "on with --resume %s, with as many ranks as there are",
+        clfcn_err_add(cause,
+                      "; the last checkpoint is %s/checkpoints/last.safetensors: go "
+                      "on with --resume %s, with as many ranks as there are",
                       run->config.out, run->config.out);
     }
     if (rc == CLFCN_EINTR && saved == CLFCN_OK) {

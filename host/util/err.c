@@ -19,6 +19,7 @@ const char *clfcn_status_name(int status)
     case CLFCN_EINTR: return "CLFCN_EINTR";
     case CLFCN_EDEVMEM: return "CLFCN_EDEVMEM";
     case CLFCN_ECOMM: return "CLFCN_ECOMM";
+    case CLFCN_EWRONG: return "CLFCN_EWRONG";
     default: return "unknown status";
     }
 }

@@ -37,7 +37,8 @@ enum clfcn_status {
     CLFCN_ENUMERIC = -7, /**< a loss or metric is not finite */
     CLFCN_EINTR = -8,    /**< stopped on request; the state is saved */
     CLFCN_EDEVMEM = -9,  /**< the job does not fit the device's memory */
-    CLFCN_ECOMM = -10    /**< another rank of the job died, failed or is out of reach */
+    CLFCN_ECOMM = -10,   /**< another rank of the job died, failed or is out of reach */
+    CLFCN_EWRONG = -11   /**< the device computed wrongly, but maybe not again */
 };
 
 /**

@@ -59,6 +59,10 @@ struct clfcn_train_config {
     int save_every;  /**< epochs between numbered checkpoints, 0: none */
     int save_steps;  /**< steps between writes of last.safetensors, 0: each epoch's end
                         only */
+    /** Steps between those in which one pass of one layer, drawn from seed and step, is
+     * recomputed in float64 on the host and compared, which ends the run if the device was
+     * wrong; 0: never. Changes no bit of the result. */
+    int verify_every;
     const char *out; /**< run folder, created; must not hold a run unless resuming */
     enum clfcn_gemm_kind gemm;
     int workers;            /**< loader threads, 0: a default */
@@ -129,11 +133,13 @@ struct clfcn_train_callbacks {
  *
  * @param dev     Borrowed.
  * @param config  Copied. With resume, only out, set, val_set, epochs, max_steps,
- * save_every, save_steps, early_stop, gemm, workers, cache_bytes, workspace_bytes,
+ * save_every, save_steps, verify_every, early_stop, gemm, workers, cache_bytes, workspace_bytes,
  * mem_bytes, balance, exchange, comm, pause_on_battery and max_celsius are taken from it.
  * A run that was killed before its first checkpoint starts anew with its config.json.
  * @return CLFCN_OK; CLFCN_EINTR if stopped, the state being saved; CLFCN_EINVAL also if
- *         the machine shows no sensor that an option needs; CLFCN_ECOMM if another rank
+ *         the machine shows no sensor that an option needs; CLFCN_EWRONG if the device
+ *         was found to compute wrongly, but not again, CLFCN_ENUMERIC if it does so
+ *         always, or if the loss is not finite, the message says where; CLFCN_ECOMM if another rank
  *         is gone or failed; else the first error.
  */
 CLFCN_API int clfcn_train(struct clfcn_dev *dev, const struct clfcn_train_config *config,

@@ -1,8 +1,8 @@
 /* fault.c - an OpenCL layer that makes a device compute one wrong value.
  *
  * OPENCL_LAYERS=this.so and CLFCN_FAULT="DEVICE KERNEL CALL ARG ELEMENT ADD": after the
- * CALL-th launch (from 1) of KERNEL on devices in whose name DEVICE occurs, ADD is added
- * to float ELEMENT of the buffer that argument ARG names. The file CLFCN_FAULT_STAMP is
+ * CALL-th launch (from 1; 0: after every one) of KERNEL on devices in whose name DEVICE
+ * occurs, ADD is added to float ELEMENT of the buffer that argument ARG names. The file CLFCN_FAULT_STAMP is
  * made when the layer is taken up, which older loaders do not do. */
 #include "frame.h"
 
@@ -47,7 +47,7 @@ static int is_meant(cl_command_queue queue, cl_kernel kernel)
     }
     below->clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof(device), &device, NULL);
     below->clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof(text), text, NULL);
-    return strstr(text, fault.device) && ++calls == fault.call;
+    return strstr(text, fault.device) && (++calls == fault.call || fault.call == 0);
 }
 
 static void spoil(cl_command_queue queue, cl_mem mem)

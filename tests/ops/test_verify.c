@@ -1,5 +1,6 @@
 /* test_verify.c - what is planned is verified: a right pass passes, a wrong one does not.
  * The wrong ones are im2col, and what can be wrong with it. */
+#include "../../host/ops/channel.h"
 #include "../../host/ops/gemm_rate.h"
 #include "../../host/ops/verify.h"
 #include "../kernel/rig_op.h"
@@ -168,7 +169,7 @@ static void check_op(struct rig *rig, create_fn create, const struct rig_use *us
     struct clfcn_err err;
     rig_ok(create(&op, &err), &err);
     rig_op_open(&t, rig, op, 5, 3, 6, 10, use);
-    assert_true(clfcn_verify_knows(op));
+    assert_true(clfcn_channel_knows(op));
     assert_true(error_of_op(&t, false) <= CLFCN_SAMPLES_BOUND);
     assert_true(error_of_op(&t, true) <= CLFCN_SAMPLES_BOUND);
     struct clfcn_op_impl broken = *op->impl;
