@@ -78,7 +78,7 @@ static int read_config_file(const char *path, struct begun *run, struct clfcn_er
     char *text = NULL;
     size_t size = 0;
     json_error_t where;
-    int rc = cli_input(clfcn_file_read(path, 0, &text, &size, err), err);
+    int rc = cli_input(clfcn_file_read(path, (size_t)1 << 20, &text, &size, err), err);
     if (rc < 0) {
         return rc;
     }
@@ -102,7 +102,7 @@ static int read_begun(const char *dir, struct begun *run, struct clfcn_err *err)
     char *config = clfcn_path_join(dir, "config.json");
     int rc = last && config ? CLFCN_OK : clfcn_err_nomem(err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_path_exists(config) && !clfcn_path_exists(last)
+        rc = clfcn_path_is_file(config) && !clfcn_path_exists(last)
                  ? read_config_file(config, run, err)
                  : read_checkpoint(last, run, err);
     }

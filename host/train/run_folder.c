@@ -84,7 +84,7 @@ static int read_checkpoint(struct clfcn_run *run, const char *path, struct clfcn
 static int read_config_file(struct clfcn_run *run, const char *path,
                             struct clfcn_err *err)
 {
-    if (!clfcn_path_exists(path)) {
+    if (!clfcn_path_is_file(path)) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
             "%s holds no run to resume (no checkpoints/last.safetensors): "
