@@ -35,9 +35,11 @@ static void make_dashboard(void)
 
 static void start_daemon(void)
 {
-    dashboard.daemon =
-        MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
-                         NULL, clfcn_dashboard_answer, &dashboard, MHD_OPTION_END);
+    dashboard.daemon = MHD_start_daemon(
+        MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        clfcn_dashboard_answer, &dashboard, MHD_OPTION_NOTIFY_CONNECTION,
+        clfcn_dashboard_connected, &dashboard, MHD_OPTION_NOTIFY_COMPLETED,
+        clfcn_dashboard_answered, &dashboard, MHD_OPTION_END);
     FUZZ_ASSERT(dashboard.daemon);
 }
 
@@ -116,6 +118,6 @@ void fuzz_one(const uint8_t *data, size_t size)
     dashboard.closing = true;
     clfcn_dashboard_wake(&dashboard, true);
     MHD_stop_daemon(dashboard.daemon);
-    FUZZ_ASSERT(!dashboard.clients && dashboard.client_count == 0);
+    FUZZ_ASSERT(!dashboard.places && !dashboard.clients && dashboard.client_count == 0);
     check_control(request, size - 1);
 }
