@@ -193,10 +193,10 @@ static int export_onnx(struct export_job *job, struct clfcn_err *err)
 
 static int measure(struct export_job *job, struct clfcn_err *err)
 {
-    struct clfcn_mapped_file map = { 0 };
-    const int rc = clfcn_map_open(&map, job->out, err);
-    job->bytes = map.size;
-    clfcn_map_close(&map);
+    struct clfcn_file_reader file = { 0 };
+    const int rc = clfcn_reader_open(&file, job->out, err);
+    job->bytes = (size_t)file.size;
+    clfcn_reader_close(&file);
     return rc;
 }
 

@@ -133,14 +133,15 @@ int clfcn_image_read(const char *path, enum clfcn_image_as as, struct clfcn_imag
 
 int clfcn_image_size(const char *path, int *width, int *height, struct clfcn_err *err)
 {
-    struct clfcn_mapped_file map = { 0 };
     const struct clfcn_codec *codec;
-    int rc = clfcn_map_open(&map, path, err);
+    char *data = NULL;
+    size_t size = 0;
+    int rc = clfcn_file_read(path, CLFCN_IMAGE_MAX_BYTES, &data, &size, err);
     if (rc < 0) {
         return clfcn_input_error(rc, err);
     }
-    rc = open_header(map.data, map.size, path, &codec, width, height, err);
-    clfcn_map_close(&map);
+    rc = open_header((uint8_t *)data, size, path, &codec, width, height, err);
+    free(data);
     return rc;
 }
 

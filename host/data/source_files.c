@@ -63,13 +63,15 @@ static int read_labels(const struct clfcn_dataset *set, int i, uint8_t **labels,
 static int hash(const struct clfcn_dataset *set, int i, uint64_t *hash,
                 struct clfcn_err *err)
 {
-    struct clfcn_mapped_file file = { 0 };
-    const int rc = clfcn_map_open(&file, set->found.items[i].image, err);
+    char *data = NULL;
+    size_t size = 0;
+    const int rc = clfcn_file_read(set->found.items[i].image, CLFCN_IMAGE_MAX_BYTES,
+                                   &data, &size, err);
     if (rc < 0) {
         return clfcn_input_error(rc, err);
     }
-    *hash = clfcn_hash(CLFCN_HASH_INIT, file.data, file.size);
-    clfcn_map_close(&file);
+    *hash = clfcn_hash(CLFCN_HASH_INIT, data, size);
+    free(data);
     return CLFCN_OK;
 }
 

@@ -144,7 +144,7 @@ void clfcn_cache_store(const char *key, const void *program, size_t size)
     struct clfcn_atomic_file af = { 0 };
     int rc = path_of(key, &path, &err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_atomic_open(&af, path, &err);
+        rc = clfcn_atomic_open_own(&af, path, &err);
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_atomic_write(&af, &header, sizeof(header), &err);

@@ -124,7 +124,7 @@ void clfcn_verdict_store(const struct clfcn_driver *driver)
                          clfcn_path_stamp(driver->path, stamp, sizeof(stamp)),
                          driver->why);
         if (!text.failed && (path_of(name, &path, &err) < 0 ||
-                             clfcn_file_write(path, text.str, text.len, &err) < 0)) {
+                             clfcn_file_write_own(path, text.str, text.len, &err) < 0)) {
             clfcn_debug("that an OpenCL driver works is not kept: %s", err.msg);
         }
     }

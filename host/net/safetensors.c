@@ -193,7 +193,8 @@ static int read_header(struct clfcn_weights_file *f, json_t *header,
 out:
     for (int i = 0; i < count; ++i) {
         f->tensors[i] = entries[i].tensor; /* owns the name, also when rc < 0 */
-        f->tensors[i].data = rc < 0 ? NULL : f->bytes + header_bytes + entries[i].begin;
+        f->tensors[i].offset = header_bytes + entries[i].begin;
+        f->tensors[i].data = rc < 0 || !f->bytes ? NULL : f->bytes + f->tensors[i].offset;
         f->count = i + 1;
     }
     free(entries);
@@ -205,12 +206,16 @@ static int load_header(const struct clfcn_weights_file *f, json_t **header,
                        uint64_t *header_bytes, struct clfcn_err *err)
 {
     if (f->size < 8) {
-        return clfcn_err_set(
-            err, CLFCN_EDATA, 0,
-            "truncated checkpoint: %zu bytes, its header promises at least 8", f->size);
+        return clfcn_err_set(err, CLFCN_EDATA, 0,
+                             "truncated checkpoint: %" PRIu64
+                             " bytes, its header promises at least 8",
+                             f->size);
     }
     uint64_t length = 0;
-    memcpy(&length, f->bytes, 8);
+    int rc = clfcn_weights_read(f, 0, &length, 8, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (length > MAX_HEADER_BYTES) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
@@ -220,15 +225,22 @@ static int load_header(const struct clfcn_weights_file *f, json_t **header,
     }
     *header_bytes = 8 + length;
     if (*header_bytes > f->size) {
-        return clfcn_err_set(
-            err, CLFCN_EDATA, 0,
-            "truncated checkpoint: %zu bytes, its header promises at least "
-            "%" PRIu64,
-            f->size, *header_bytes);
+        return clfcn_err_set(err, CLFCN_EDATA, 0,
+                             "truncated checkpoint: %" PRIu64
+                             " bytes, its header promises at least "
+                             "%" PRIu64,
+                             f->size, *header_bytes);
     }
     json_error_t error;
-    *header = json_loadb((const char *)f->bytes + 8, (size_t)length,
-                         JSON_REJECT_DUPLICATES, &error);
+    char *text = malloc((size_t)length + 1);
+    rc =
+        text ? clfcn_weights_read(f, 8, text, (size_t)length, err) : clfcn_err_nomem(err);
+    if (rc < 0) {
+        free(text);
+        return rc;
+    }
+    *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error);
+    free(text);
     if (*header == NULL) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "not a safetensors file or damaged header: %s (byte %d)",

@@ -316,6 +316,7 @@ static int add_tensor(const struct clfcn_torch_objects *o, int64_t i,
     *t = view->tensor;
     t->data = s->data ? s->data + t->offset : NULL;
     t->entry = s->entry;
+    t->offset += s->begin;
     t->name = strdup(text);
     if (!t->name) {
         return clfcn_err_nomem(err);

@@ -6,15 +6,16 @@
 #include "pickle.h"
 #include "weights_file.h"
 
-/* A run of elements. The front end finds it in the file: data or entry. */
+/* A run of elements. The front end finds it: in memory, at a byte of the file, or in an
+ * archive's entry. */
 struct clfcn_torch_storage {
     const unsigned char *key; /* its name in the file, borrowed from the pickle */
     size_t key_length;
     enum clfcn_dtype dtype;
     size_t item_bytes, bytes;  /* of an element and of all, as the pickle claims */
-    bool found;                /* the two below are set, and bytes of them are there */
-    const unsigned char *data; /* borrowed from the file; NULL: an archive's entry */
-    uint64_t entry;
+    bool found;                /* what is below is set, and bytes of them are there */
+    const unsigned char *data; /* borrowed; NULL: see the other two */
+    uint64_t begin, entry;
 };
 
 /* What pickles hold, read one after the other. Zero-initialised is empty. */

@@ -4,6 +4,7 @@
 
 #ifdef CLFCN_HAVE_ZIP
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +23,27 @@ struct clfcn_torch_zip {
     unsigned char *bytes;
 };
 
+static zip_source_t *open_source(const struct clfcn_weights_file *f, zip_error_t *error)
+{
+    if (f->bytes) {
+        return zip_source_buffer_create(f->bytes, f->size, 0, error);
+    }
+    FILE *stream = clfcn_reader_stream(&f->reader);
+    zip_source_t *source = stream ? zip_source_filep_create(stream, 0, 0, error) : NULL;
+    if (!stream) {
+        zip_error_set(error, ZIP_ER_OPEN, errno);
+    } else if (!source) {
+        fclose(stream);
+    }
+    return source;
+}
+
 static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zip,
                         struct clfcn_err *err)
 {
     zip_error_t error;
     zip_error_init(&error);
-    zip_source_t *source = zip_source_buffer_create(f->bytes, f->size, 0, &error);
+    zip_source_t *source = open_source(f, &error);
     if (source) {
         zip->archive = zip_open_from_source(source, ZIP_RDONLY, &error);
         if (!zip->archive) {

@@ -11,10 +11,25 @@
 
 /* --- opening --- */
 
+int clfcn_weights_read(const struct clfcn_weights_file *f, uint64_t at, void *to,
+                       size_t n, struct clfcn_err *err)
+{
+    if (f->bytes == NULL) {
+        return clfcn_reader_read(&f->reader, at, to, n, err);
+    }
+    memcpy(to, f->bytes + at, n);
+    return CLFCN_OK;
+}
+
 /* The first bytes of safetensors are the length of a header that begins with '{'. */
 static int read_tensors(struct clfcn_weights_file *f, struct clfcn_err *err)
 {
-    const unsigned char *b = f->bytes;
+    unsigned char b[9] = { 0 };
+    const int rc = clfcn_weights_read(
+        f, 0, b, f->size < sizeof(b) ? (size_t)f->size : sizeof(b), err);
+    if (rc < 0) {
+        return rc;
+    }
     if (f->size >= 4 && memcmp(b, "PK\3\4", 4) == 0) {
         return clfcn_torch_zip_read(f, err);
     }
@@ -39,12 +54,11 @@ int clfcn_weights_open(const char *path, struct clfcn_weights_file *out,
                        struct clfcn_err *err)
 {
     *out = (struct clfcn_weights_file){ 0 };
-    int rc = clfcn_map_open(&out->map, path, err);
+    int rc = clfcn_reader_open(&out->reader, path, err);
     if (rc < 0) {
         return rc;
     }
-    out->bytes = out->map.data;
-    out->size = out->map.size;
+    out->size = out->reader.size;
     rc = read_tensors(out, err);
     if (rc < 0) {
         clfcn_err_note(err, "%s", path);
@@ -64,7 +78,7 @@ void clfcn_weights_close(struct clfcn_weights_file *f)
     free(f->tensors);
     free(f->metadata);
     clfcn_torch_zip_close(&f->zip);
-    clfcn_map_close(&f->map);
+    clfcn_reader_close(&f->reader);
     *f = (struct clfcn_weights_file){ 0 };
 }
 
@@ -208,11 +222,22 @@ static bool in_a_row(const struct clfcn_weights_tensor *t)
     return true;
 }
 
+/* The bytes from a tensor's first element on, borrowed; *own receives what must be freed
+ * once they are used. */
 static int fetch(const struct clfcn_weights_file *f, const struct clfcn_weights_tensor *t,
-                 const unsigned char **data, struct clfcn_err *err)
+                 const unsigned char **data, unsigned char **own, struct clfcn_err *err)
 {
     *data = t->data;
-    return t->data || t->count == 0 ? CLFCN_OK : clfcn_torch_zip_fetch(f, t, data, err);
+    *own = NULL;
+    if (t->data || t->count == 0) {
+        return CLFCN_OK;
+    }
+    if (f->zip) {
+        return clfcn_torch_zip_fetch(f, t, data, err);
+    }
+    *data = *own = malloc(t->span);
+    return *own ? clfcn_reader_read(&f->reader, t->offset, *own, t->span, err)
+                : clfcn_err_nomem(err);
 }
 
 int clfcn_weights_floats(const struct clfcn_weights_file *f,
@@ -223,12 +248,17 @@ int clfcn_weights_floats(const struct clfcn_weights_file *f,
         [CLFCN_F32] = 4, [CLFCN_F16] = 2, [CLFCN_BF16] = 2, [CLFCN_F64] = 8
     };
     const unsigned char *data;
+    unsigned char *own;
     if (t->dtype > CLFCN_F64) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "tensor '%.80s' holds no floating-point numbers", t->name);
     }
-    const int rc = fetch(f, t, &data, err);
-    if (rc == CLFCN_OK && t->dtype == CLFCN_F32 && t->count > 0 && in_a_row(t)) {
+    const bool plain = t->dtype == CLFCN_F32 && t->count > 0 && in_a_row(t);
+    if (plain && !t->data && !f->zip) {
+        return clfcn_reader_read(&f->reader, t->offset, out, t->bytes, err);
+    }
+    const int rc = fetch(f, t, &data, &own, err);
+    if (rc == CLFCN_OK && plain) {
         memcpy(out, data, t->bytes);
         return CLFCN_OK;
     }
@@ -237,6 +267,7 @@ int clfcn_weights_floats(const struct clfcn_weights_file *f,
         out[i] = to_float(t->dtype, data + (size_t)at * item[t->dtype]);
         advance(t, index, &at);
     }
+    free(own);
     return rc;
 }
 
@@ -245,15 +276,17 @@ int clfcn_weights_integers(const struct clfcn_weights_file *f,
                            struct clfcn_err *err)
 {
     const unsigned char *data;
+    unsigned char *own;
     if (t->dtype != CLFCN_I64) {
         return clfcn_err_set(err, CLFCN_EDATA, 0, "'%.80s' is not a 64-bit integer",
                              t->name);
     }
-    const int rc = fetch(f, t, &data, err);
+    const int rc = fetch(f, t, &data, &own, err);
     int64_t index[CLFCN_MAX_DIMS] = { 0 }, at = 0;
     for (size_t i = 0; rc == CLFCN_OK && i < t->count; ++i) {
         memcpy(&out[i], data + (size_t)at * sizeof(*out), sizeof(*out));
         advance(t, index, &at);
     }
+    free(own);
     return rc;
 }

@@ -22,8 +22,9 @@ struct clfcn_weights_tensor {
     int64_t dims[CLFCN_MAX_DIMS];
     int64_t strides[CLFCN_MAX_DIMS]; /* in elements, >= 0 */
     size_t count, bytes;             /* elements; bytes when they lie in a row */
-    const unsigned char *data; /* first element, borrowed, unaligned; NULL: see entry */
-    uint64_t entry, offset;    /* of a zip archive, and the first element's byte in it */
+    const unsigned char *data; /* first element, borrowed, unaligned; NULL: in the file */
+    uint64_t entry;            /* of a zip archive */
+    uint64_t offset;           /* of the first element in the entry, or in the file */
     size_t span;               /* bytes from the first element to the end of the last */
 };
 
@@ -32,9 +33,9 @@ struct clfcn_torch_zip;
 /* An open file: every size and offset has been checked against the file's length.
  * Zero-initialised is closed. */
 struct clfcn_weights_file {
-    struct clfcn_mapped_file map; /* closed if it was opened in memory */
-    const unsigned char *bytes;   /* all of it, borrowed */
-    size_t size;
+    struct clfcn_file_reader reader; /* closed if it was opened in memory */
+    const unsigned char *bytes;      /* all of it, borrowed; NULL: see reader */
+    uint64_t size;
     struct clfcn_weights_tensor *tensors; /* safetensors: in the file's order of data */
     int count;
     char *metadata;              /* value of __metadata__.clfcn (JSON text), or NULL */
@@ -73,7 +74,11 @@ bool clfcn_weights_name_ok(const char *name);
 const char *clfcn_weights_lay_out(struct clfcn_weights_tensor *t, size_t item_bytes,
                                   bool strided);
 
-/* Read the tensors of f->bytes into f, which clfcn_weights_close() frees also after an
+/* Read n bytes of the file, wherever it is, from byte at on; they must be within size. */
+int clfcn_weights_read(const struct clfcn_weights_file *f, uint64_t at, void *to,
+                       size_t n, struct clfcn_err *err);
+
+/* Read the tensors of the file into f, which clfcn_weights_close() frees also after an
  * error. (safetensors.c, torch_stream.c, torch_zip.c) */
 int clfcn_safetensors_read(struct clfcn_weights_file *f, struct clfcn_err *err);
 int clfcn_torch_stream_read(struct clfcn_weights_file *f, struct clfcn_err *err);

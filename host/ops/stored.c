@@ -186,7 +186,7 @@ int clfcn_stored_write(const char *path, json_t *json, struct clfcn_err *err)
 {
     char *text = json ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     const int rc =
-        text ? clfcn_file_write(path, text, strlen(text), err) : clfcn_err_nomem(err);
+        text ? clfcn_file_write_own(path, text, strlen(text), err) : clfcn_err_nomem(err);
     free(text);
     json_decref(json);
     return rc;

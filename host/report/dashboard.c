@@ -31,6 +31,7 @@ static bool look(struct clfcn_dashboard *d, const struct clfcn_live_input *in)
         clfcn_live_render(&d->live, in);
     }
     clfcn_dashboard_wake(d, false);
+    clfcn_dashboard_hurry(d);
     return more;
 }
 
@@ -125,7 +126,9 @@ static int start_daemon(struct clfcn_dashboard *d, struct clfcn_listener *l,
     d->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, clfcn_dashboard_answer, d, MHD_OPTION_LISTEN_SOCKET, l->fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLFCN_DASHBOARD_CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CLFCN_DASHBOARD_TIMEOUT, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CLFCN_DASHBOARD_TIMEOUT,
+        MHD_OPTION_NOTIFY_CONNECTION, clfcn_dashboard_connected, d,
+        MHD_OPTION_NOTIFY_COMPLETED, clfcn_dashboard_answered, d, MHD_OPTION_END);
     if (!d->daemon) {
         return clfcn_err_set(err, CLFCN_EIO, 0,
                              "--dashboard: libmicrohttpd does not start");

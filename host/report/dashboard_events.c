@@ -123,6 +123,7 @@ enum MHD_Result clfcn_dashboard_subscribe(struct clfcn_dashboard *d,
     }
     d->clients = c;
     ++d->client_count;
+    clfcn_dashboard_asked(connection, true);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/event-stream");
     return clfcn_dashboard_reply(connection, MHD_HTTP_OK, response);
 }

@@ -141,8 +141,9 @@ static enum MHD_Result send_sample(const struct clfcn_dashboard *d,
     char *path = dir ? clfcn_path_join(dir, name) : NULL;
     char *data = NULL;
     size_t size = 0;
-    const bool found =
-        path && clfcn_file_read(path, MAX_PICTURE_BYTES, &data, &size, NULL) == CLFCN_OK;
+    const bool found = /* opening a pipe would wait */
+        path && clfcn_path_is_file(path) &&
+        clfcn_file_read(path, MAX_PICTURE_BYTES, &data, &size, NULL) == CLFCN_OK;
     free(path);
     free(dir);
     return found ? reply_bytes(connection, "image/png", NULL, data, size)
@@ -223,6 +224,7 @@ enum MHD_Result clfcn_dashboard_answer(void *dashboard, struct MHD_Connection *c
     static int begun;
     if (!*request) { /* its body, which nobody needs, is still to come */
         *request = &begun;
+        clfcn_dashboard_asked(connection, false);
         return MHD_YES;
     }
     if (*upload_size > 0) {

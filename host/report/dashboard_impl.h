@@ -14,6 +14,7 @@ enum { CLFCN_DASHBOARD_CONNECTIONS = 48, CLFCN_DASHBOARD_CLIENTS = 24,
        CLFCN_DASHBOARD_TIMEOUT = 30 };
 
 struct clfcn_dashboard_client;
+struct clfcn_dashboard_place;
 
 struct clfcn_dashboard {
     char *dir, *name; /* of the run */
@@ -32,6 +33,7 @@ struct clfcn_dashboard {
     struct clfcn_thread thread;
     struct MHD_Daemon *daemon;
     struct clfcn_live live;
+    struct clfcn_dashboard_place *places;
     struct clfcn_dashboard_client *clients;
     int client_count;
     bool closing; /* streams end when they have nothing left to tell */
@@ -52,5 +54,15 @@ enum MHD_Result clfcn_dashboard_subscribe(struct clfcn_dashboard *d,
                                           struct MHD_Connection *connection);
 /* Wake the streams that have something to tell; with all, every one. */
 void clfcn_dashboard_wake(struct clfcn_dashboard *d, bool all);
+
+/* What MHD tells of connections and requests. (dashboard_places.c) */
+void clfcn_dashboard_connected(void *dashboard, struct MHD_Connection *connection,
+                               void **context, enum MHD_ConnectionNotificationCode what);
+void clfcn_dashboard_answered(void *dashboard, struct MHD_Connection *connection,
+                              void **request, enum MHD_RequestTerminationCode how);
+/* Its headers are there; stream: what it gets has no end. */
+void clfcn_dashboard_asked(struct MHD_Connection *connection, bool stream);
+/* Let those go who are too slow. */
+void clfcn_dashboard_hurry(struct clfcn_dashboard *d);
 
 #endif

@@ -7,12 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_CONFIG = 1 << 20 };
+
+/* A pipe in its place would be waited for. One that is missing is found by opening it. */
+static int check_file(const char *path, struct clfcn_err *err)
+{
+    return clfcn_path_is_file(path) || !clfcn_path_exists(path)
+               ? CLFCN_OK
+               : clfcn_err_set(err, CLFCN_EDATA, 0, "%s: no regular file", path);
+}
+
 static int read_config(struct clfcn_history *h, struct clfcn_err *err)
 {
     char *text = NULL;
     size_t size = 0;
     char *path = clfcn_path_join(h->dir, "config.json");
-    int rc = path ? clfcn_file_read(path, 0, &text, &size, err) : clfcn_err_nomem(err);
+    int rc = path ? check_file(path, err) : clfcn_err_nomem(err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_file_read(path, MAX_CONFIG, &text, &size, err);
+    }
     free(path);
     if (rc < 0) {
         return rc;
@@ -41,8 +54,11 @@ static int open_log(struct clfcn_history *h, struct clfcn_err *err)
     if (!path) {
         return clfcn_err_nomem(err);
     }
-    h->log = clfcn_file_open_read(path);
-    int rc = h->log ? CLFCN_OK : clfcn_err_errno(err, errno, "%s", path);
+    int rc = check_file(path, err);
+    h->log = rc < 0 ? NULL : clfcn_file_open_read(path);
+    if (rc == CLFCN_OK && !h->log) {
+        rc = clfcn_err_errno(err, errno, "%s", path);
+    }
     free(path);
     return rc;
 }

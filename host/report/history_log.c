@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_LINE = 1 << 20 }; /* no event comes near this: a longer line is passed over */
+
 double clfcn_history_number(const json_t *object, const char *key)
 {
     const json_t *v = json_object_get(object, key);
@@ -183,29 +185,47 @@ static int take_event(void *user, json_t *event, struct clfcn_err *err)
     return CLFCN_OK;
 }
 
+/* Read the next line into line [MAX_LINE], *n bytes with the line feed; false where there
+ * is no whole one yet. A longer one is passed over: *n is 0. */
+static bool read_line(FILE *log, char *line, size_t *n)
+{
+    const off_t begin = ftello(log);
+    size_t bytes = 0;
+    int c;
+    *n = 0;
+    for (;;) {
+        c = getc_unlocked(log);
+        if (c == EOF && ferror(log) && errno == EINTR) { /* a signal came between */
+            clearerr(log);
+            continue;
+        }
+        if (c == EOF) {
+            break;
+        }
+        if (bytes < MAX_LINE) {
+            line[bytes] = (char)c;
+        }
+        ++bytes;
+        if (c == '\n') {
+            *n = bytes <= MAX_LINE ? bytes : 0;
+            return true;
+        }
+    }
+    if (bytes > 0) { /* being written */
+        fseeko(log, begin, SEEK_SET);
+    }
+    return false;
+}
+
 int clfcn_history_events(struct clfcn_history *h, int lines, clfcn_history_event_fn take,
                          void *user, struct clfcn_err *err)
 {
-    char *line = NULL;
-    size_t capacity = 0;
-    int done = 0, rc = CLFCN_OK;
+    char *line = malloc(MAX_LINE);
+    size_t n;
+    int done = 0, rc = line ? CLFCN_OK : clfcn_err_nomem(err);
     clearerr(h->log); /* the end may have moved */
-    while (done != lines && rc == CLFCN_OK) {
-        const off_t begin = ftello(h->log);
-        const ssize_t n = getline(&line, &capacity, h->log);
-        if (n < 0 && ferror(h->log) && errno == EINTR) { /* a signal came between */
-            clearerr(h->log);
-            fseeko(h->log, begin, SEEK_SET);
-            continue;
-        }
-        if (n <= 0) {
-            break;
-        }
-        if (line[n - 1] != '\n') { /* being written */
-            fseeko(h->log, -(off_t)n, SEEK_CUR);
-            break;
-        }
-        json_t *event = json_loadb(line, (size_t)n, 0, NULL);
+    while (done != lines && rc == CLFCN_OK && read_line(h->log, line, &n)) {
+        json_t *event = json_loadb(line, n, 0, NULL);
         rc = event ? take(user, event, err) : CLFCN_OK;
         json_decref(event);
         ++done;

@@ -89,7 +89,7 @@ static int read_config_file(struct clfcn_run *run, const char *path,
     if (rc < 0) {
         return rc;
     }
-    if (!found) {
+    if (!found || !clfcn_path_is_file(path)) {
         return clfcn_err_set(
             err, CLFCN_EDATA, 0,
             "%s holds no run to resume (no checkpoints/last.safetensors): "

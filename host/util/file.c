@@ -5,11 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,22 +62,33 @@ static int read_all(int fd, const char *path, size_t max_bytes, char **buf, size
     return CLFCN_OK;
 }
 
+static int check_own(int fd, const char *path, struct clfcn_err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: no regular file", path);
+    }
+    if (st.st_uid != geteuid()) {
+        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: belongs to another user", path);
+    }
+    return (st.st_mode & (S_IWGRP | S_IWOTH)) == 0
+               ? CLFCN_OK
+               : clfcn_err_set(err, CLFCN_EDATA, 0, "%s: others may write to it", path);
+}
+
 static int read_file(const char *path, size_t max_bytes, bool own_only, char **data,
                      size_t *size, struct clfcn_err *err)
 {
     *data = NULL;
     *size = 0;
-    const int fd = clfcn_open_retry(path, O_RDONLY, 0);
+    /* A pipe in the place of a file of ours is not waited for. */
+    const int fd = clfcn_open_retry(path, O_RDONLY | (own_only ? O_NONBLOCK : 0), 0);
     if (fd < 0) {
         return clfcn_err_errno(err, errno, "cannot read %s", path);
     }
     char *buf = NULL;
-    struct stat st;
-    int rc;
-    if (own_only &&
-        (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())) {
-        rc = clfcn_err_set(err, CLFCN_EDATA, 0, "%s: belongs to another user", path);
-    } else {
+    int rc = own_only ? check_own(fd, path, err) : CLFCN_OK;
+    if (rc == CLFCN_OK) {
         rc =
             read_all(fd, path, max_bytes > 0 ? max_bytes : SIZE_MAX / 4, &buf, size, err);
     }
@@ -120,7 +131,7 @@ static bool claim(int fd)
 }
 
 /* Create the temporary file; af->path is set. Returns 0 or errno. */
-static int create_temp(struct clfcn_atomic_file *af)
+static int create_temp(struct clfcn_atomic_file *af, enum clfcn_output_mode mode)
 {
     static atomic_uint counter;
     char *dir = folder_of(af->path);
@@ -133,8 +144,7 @@ static int create_temp(struct clfcn_atomic_file *af)
                  (long)getpid(), atomic_fetch_add(&counter, 1));
         free(af->temp);
         af->temp = dir ? clfcn_path_join(dir, name) : NULL;
-        errnum =
-            af->temp ? clfcn_output_open(&af->out, af->temp, CLFCN_OUTPUT_NEW) : ENOMEM;
+        errnum = af->temp ? clfcn_output_open(&af->out, af->temp, mode) : ENOMEM;
         if (errnum == 0 && !claim(af->out.fd)) {
             clfcn_output_drop(&af->out);
             errnum = EEXIST;
@@ -149,8 +159,8 @@ static int write_error(struct clfcn_atomic_file *af, int errnum, struct clfcn_er
     return clfcn_err_errno(err, errnum, "cannot write %s", af->path);
 }
 
-int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
-                      struct clfcn_err *err)
+static int open_atomic(struct clfcn_atomic_file *af, const char *path,
+                       enum clfcn_output_mode mode, struct clfcn_err *err)
 {
     *af = (struct clfcn_atomic_file){ 0 };
     struct stat st;
@@ -164,7 +174,7 @@ int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
     if (!af->path) {
         return clfcn_err_nomem(err);
     }
-    const int errnum = create_temp(af);
+    const int errnum = create_temp(af, mode);
     if (errnum == 0) {
         return CLFCN_OK;
     }
@@ -173,6 +183,18 @@ int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
     af->temp = NULL;
     clfcn_atomic_abort(af);
     return rc;
+}
+
+int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
+                      struct clfcn_err *err)
+{
+    return open_atomic(af, path, CLFCN_OUTPUT_NEW, err);
+}
+
+int clfcn_atomic_open_own(struct clfcn_atomic_file *af, const char *path,
+                          struct clfcn_err *err)
+{
+    return open_atomic(af, path, CLFCN_OUTPUT_PRIVATE, err);
 }
 
 int clfcn_atomic_write(struct clfcn_atomic_file *af, const void *data, size_t n,
@@ -280,10 +302,11 @@ void clfcn_atomic_sweep(const char *dir)
     closedir(d);
 }
 
-int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_err *err)
+static int write_file(const char *path, enum clfcn_output_mode mode, const void *data,
+                      size_t n, struct clfcn_err *err)
 {
     struct clfcn_atomic_file af;
-    int rc = clfcn_atomic_open(&af, path, err);
+    int rc = open_atomic(&af, path, mode, err);
     if (rc < 0) {
         return rc;
     }
@@ -293,6 +316,17 @@ int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_
         return rc;
     }
     return clfcn_atomic_commit(&af, err);
+}
+
+int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_err *err)
+{
+    return write_file(path, CLFCN_OUTPUT_NEW, data, n, err);
+}
+
+int clfcn_file_write_own(const char *path, const void *data, size_t n,
+                         struct clfcn_err *err)
+{
+    return write_file(path, CLFCN_OUTPUT_PRIVATE, data, n, err);
 }
 
 FILE *clfcn_file_open_read(const char *path)
@@ -339,10 +373,12 @@ int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err)
     return rc == 0 ? CLFCN_OK : clfcn_err_errno(err, errnum, "cannot cut %s", path);
 }
 
-int clfcn_map_open(struct clfcn_mapped_file *m, const char *path, struct clfcn_err *err)
+int clfcn_reader_open(struct clfcn_file_reader *r, const char *path,
+                      struct clfcn_err *err)
 {
-    *m = (struct clfcn_mapped_file){ 0 };
-    const int fd = clfcn_open_retry(path, O_RDONLY, 0);
+    *r = (struct clfcn_file_reader){ 0 };
+    /* Else opening a pipe would wait for somebody to write. */
+    const int fd = clfcn_open_retry(path, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0) {
         return clfcn_err_errno(err, errno, "cannot read %s", path);
     }
@@ -353,27 +389,58 @@ int clfcn_map_open(struct clfcn_mapped_file *m, const char *path, struct clfcn_e
     } else if (S_ISDIR(st.st_mode)) {
         errnum = EISDIR;
     } else if (!S_ISREG(st.st_mode)) {
-        errnum = ENODEV; /* as mmap() says of a pipe, whose size 0 seems an empty file */
-    } else if ((uint64_t)st.st_size > SIZE_MAX) {
-        errnum = EFBIG;
-    } else if (st.st_size > 0) {
-        void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) {
-            errnum = errno;
-        } else {
-            *m = (struct clfcn_mapped_file){ data, (size_t)st.st_size };
-        }
+        errnum = ENODEV;
     }
-    close(fd); /* the mapping stays */
-    return errnum == 0 ? CLFCN_OK : clfcn_err_errno(err, errnum, "cannot read %s", path);
+    if (errnum != 0) {
+        close(fd);
+        return clfcn_err_errno(err, errnum, "cannot read %s", path);
+    }
+    *r = (struct clfcn_file_reader){ true, fd, (uint64_t)st.st_size };
+    return CLFCN_OK;
 }
 
-void clfcn_map_close(struct clfcn_mapped_file *m)
+int clfcn_reader_read(const struct clfcn_file_reader *r, uint64_t at, void *to, size_t n,
+                      struct clfcn_err *err)
 {
-    if (m->data) {
-        munmap((void *)m->data, m->size);
+    char *bytes = to;
+    while (n > 0) {
+        const ssize_t got = pread(r->fd, bytes, n, (off_t)at);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return clfcn_err_errno(err, errno, "cannot read");
+        }
+        if (got == 0) {
+            return clfcn_err_set(err, CLFCN_EDATA, 0,
+                                 "the file was cut while it was read, at byte %" PRIu64,
+                                 at);
+        }
+        bytes += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
     }
-    *m = (struct clfcn_mapped_file){ 0 };
+    return CLFCN_OK;
+}
+
+FILE *clfcn_reader_stream(const struct clfcn_file_reader *r)
+{
+    const int fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 0);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (!f && fd >= 0) {
+        const int errnum = errno;
+        close(fd);
+        errno = errnum;
+    }
+    return f;
+}
+
+void clfcn_reader_close(struct clfcn_file_reader *r)
+{
+    if (r->open) {
+        close(r->fd);
+    }
+    *r = (struct clfcn_file_reader){ 0 };
 }
 
 static int lock_retry(int fd)

@@ -11,8 +11,8 @@
 int clfcn_file_read(const char *path, size_t max_bytes, char **data, size_t *size,
                     struct clfcn_err *err);
 
-/* As clfcn_file_read(), but CLFCN_EDATA if the file belongs to another user: for cache
- * files, whose content is trusted. */
+/* As clfcn_file_read(), but CLFCN_EDATA unless it is a regular file of this user's, which
+ * nobody else may write to: for cache files, whose content is trusted. */
 int clfcn_file_read_own(const char *path, size_t max_bytes, char **data, size_t *size,
                         struct clfcn_err *err);
 
@@ -26,6 +26,10 @@ struct clfcn_atomic_file {
 
 int clfcn_atomic_open(struct clfcn_atomic_file *af, const char *path,
                       struct clfcn_err *err);
+/* The same for a file that clfcn_file_read_own() is to read: for this user alone, whatever
+ * the umask. */
+int clfcn_atomic_open_own(struct clfcn_atomic_file *af, const char *path,
+                          struct clfcn_err *err);
 /* Write n bytes. CLFCN_EIO with the path and the system's reason. */
 int clfcn_atomic_write(struct clfcn_atomic_file *af, const void *data, size_t n,
                        struct clfcn_err *err);
@@ -43,6 +47,9 @@ void clfcn_atomic_sweep(const char *dir);
 
 /* The three calls of an atomic file in one. */
 int clfcn_file_write(const char *path, const void *data, size_t n, struct clfcn_err *err);
+/* The same with clfcn_atomic_open_own(). */
+int clfcn_file_write_own(const char *path, const void *data, size_t n,
+                         struct clfcn_err *err);
 
 /* A stream that reads path, or NULL with errno set. */
 FILE *clfcn_file_open_read(const char *path);
@@ -58,14 +65,22 @@ void clfcn_file_sync_name(const char *path);
 /* Cut a file to its first n bytes, synced. */
 int clfcn_file_truncate(const char *path, size_t n, struct clfcn_err *err);
 
-/* A read-only view of a whole file (mmap). size 0 gives data NULL. Zero-initialised is
- * closed. */
-struct clfcn_mapped_file {
-    const unsigned char *data;
-    size_t size;
+/* A regular file, to be read at any place. It is not mapped: one that somebody cuts
+ * meanwhile would end the process. Zero-initialised is closed. */
+struct clfcn_file_reader {
+    bool open;
+    int fd;
+    uint64_t size; /* when it was opened */
 };
-int clfcn_map_open(struct clfcn_mapped_file *m, const char *path, struct clfcn_err *err);
-void clfcn_map_close(struct clfcn_mapped_file *m);
+/* CLFCN_EIO if path cannot be opened, or is a folder, a pipe or the like. */
+int clfcn_reader_open(struct clfcn_file_reader *r, const char *path,
+                      struct clfcn_err *err);
+/* Read n bytes from byte at on. CLFCN_EDATA if the file ends before that. */
+int clfcn_reader_read(const struct clfcn_file_reader *r, uint64_t at, void *to, size_t n,
+                      struct clfcn_err *err);
+/* A stream of its own on the file, at an unspecified place; NULL with errno set. */
+FILE *clfcn_reader_stream(const struct clfcn_file_reader *r);
+void clfcn_reader_close(struct clfcn_file_reader *r);
 
 /* Hold dir/.lock for this process until clfcn_lock_release(); the operating system
  * releases it if the process dies. CLFCN_EIO "in use by another process" if somebody

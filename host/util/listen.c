@@ -92,6 +92,11 @@ int clfcn_listen(const char *host, int port, struct clfcn_listener *out,
     return CLFCN_OK;
 }
 
+void clfcn_listen_hang_up(int fd)
+{
+    shutdown(fd, SHUT_RDWR);
+}
+
 void clfcn_listen_close(struct clfcn_listener *listener)
 {
     if (listener->fd >= 0) {

@@ -18,6 +18,9 @@ struct clfcn_listener {
  * the system's reason, EADDRINUSE in err->native if the port is taken. */
 int clfcn_listen(const char *host, int port, struct clfcn_listener *out,
                  struct clfcn_err *err);
+/* End a connection that somebody else is to close. */
+void clfcn_listen_hang_up(int fd);
+
 void clfcn_listen_close(struct clfcn_listener *listener);
 
 #endif

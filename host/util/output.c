@@ -20,12 +20,13 @@ int clfcn_open_retry(const char *path, int flags, unsigned mode)
 int clfcn_output_open(struct clfcn_output *o, const char *path,
                       enum clfcn_output_mode mode)
 {
-    const int flags = mode == CLFCN_OUTPUT_NEW ? O_EXCL : O_APPEND;
+    const int flags = mode == CLFCN_OUTPUT_APPEND ? O_APPEND : O_EXCL;
+    const unsigned permissions = mode == CLFCN_OUTPUT_PRIVATE ? 0600 : 0666;
     *o = (struct clfcn_output){ .bytes = malloc(CAPACITY) };
     if (!o->bytes) {
         return ENOMEM;
     }
-    o->fd = clfcn_open_retry(path, O_WRONLY | O_CREAT | flags, 0666);
+    o->fd = clfcn_open_retry(path, O_WRONLY | O_CREAT | flags, permissions);
     if (o->fd < 0) {
         const int errnum = errno;
         free(o->bytes);

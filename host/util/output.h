@@ -17,8 +17,9 @@ struct clfcn_output {
 };
 
 enum clfcn_output_mode {
-    CLFCN_OUTPUT_NEW,   /* EEXIST if there is something of that name */
-    CLFCN_OUTPUT_APPEND /* to what there is, if anything */
+    CLFCN_OUTPUT_NEW,     /* EEXIST if there is something of that name */
+    CLFCN_OUTPUT_PRIVATE, /* the same, for this user alone */
+    CLFCN_OUTPUT_APPEND   /* to what there is, if anything */
 };
 
 /* All of these return 0, or errno. */

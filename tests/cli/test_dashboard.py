@@ -312,6 +312,51 @@ class Load(Case):
         self.assertEqual(self.wait_exit(), h.INTERRUPTED)
         self.assertLess(time.monotonic() - begin, 60)
 
+    def open(self, count, first=b""):
+        """Sockets connected to the page, which have each sent that much."""
+        host, _, port = self.where.rpartition(":")
+        sockets = []
+        for _ in range(count):
+            s = socket.socket()
+            self.addCleanup(s.close)
+            s.settimeout(h.TIMEOUT)
+            s.connect((host, int(port)))
+            try:
+                s.sendall(first)
+            except OSError:
+                pass  # it has been thrown out already
+            sockets.append(s)
+        return sockets
+
+    def test_a_flood_keeps_nobody_out(self):
+        self.begin(*ENDLESS)
+        stream = self.stream()
+        stream.until("head")
+        flood = self.open(200) + self.open(200, b"GET / HTTP/1.1\r\nHost: ")
+        self.wait_steps(5)
+        for _ in range(5):
+            self.assertEqual(self.status("GET", "/"), 200)
+        self.assertIsNotNone(stream.until("now"))  # who watches is left alone
+        self.assertEqual(len(flood), 400)
+        self.assertEqual(self.status("POST", "/stop", CONTROL), 200)
+        self.assertEqual(self.wait_exit(), h.INTERRUPTED)
+
+    def test_a_trickle_is_cut_off(self):
+        self.begin(*ENDLESS)
+        slow = self.open(1, b"GET / HTTP/1.1\r\n")[0]
+        slow.setblocking(False)
+
+        def cut_off():
+            try:
+                slow.sendall(b"X")  # so that it never is idle
+                return slow.recv(1) == b""
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+        self.assertTrue(h.wait_for(cut_off, self.process))
+        self.assertEqual(self.status("GET", "/"), 200)
+
     def test_clients_that_leave_make_room(self):
         self.begin(*ENDLESS)
         served, end = 0, time.monotonic() + h.TIMEOUT
@@ -338,6 +383,72 @@ class Load(Case):
         print(f"# the dashboard took {share} % of the time")
         # Valgrind and sanitizers slow it down, not the kernels.
         self.assertLess(share, 1 if "CLFCN_TEST_TIMEOUT" not in os.environ else 20)
+
+
+class Hostile(Case):
+    def raw(self, request, wait=True):
+        """(status, body) of what comes back for those bytes, if that is waited for."""
+        host, _, port = self.where.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=h.TIMEOUT) as s:
+            answer = b""
+            try:
+                s.sendall(request)
+                while wait and (part := s.recv(65536)):
+                    answer += part
+            except OSError:
+                pass  # it was cut off
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return (int(head.split()[1]) if head else None), body
+
+    def get(self, path, method="GET", headers=b""):
+        return self.raw(f"{method} {path} HTTP/1.1\r\nHost: {self.where}\r\n".encode()
+                        + headers + b"Connection: close\r\n\r\n")
+
+    def test_requests_of_every_kind(self):
+        self.begin(*ENDLESS)
+        self.stream().until("results", lambda data: "samples/" in data)
+        samples = self.run_dir / "samples"
+        (self.run_dir / "secret.png").write_text("secret")
+        os.mkfifo(samples / "pipe.png")
+        (samples / "folder.png").mkdir()
+        (samples / "text.txt").write_text("secret")
+        bad = (400, 404)
+        for path in ("/samples/../secret.png", "/samples/%2e%2e/secret.png",
+                     "/samples/..%2fsecret.png", "/samples/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+                     "/samples/..%5csecret.png", "/samples/%00", "/samples/.%00.png",
+                     "/samples//secret.png", "/samples/x%2f..%2f..%2fsecret.png",
+                     "//etc/passwd", "/../../../../etc/passwd", "/%2e%2e/secret.png",
+                     "/samples/pipe.png", "/samples/folder.png", "/samples/text.txt",
+                     "/samples/%ff%fe.png", "/samples/" + "a" * 300 + ".png", "*",
+                     "http://evil.example/samples/x.png"):
+            with self.subTest(path=path[:60]):
+                status, body = self.get(path)
+                self.assertIn(status, bad)
+                self.assertNotIn(b"secret", body.replace(b"secret.png", b""))
+                self.assertNotIn(b"root:", body)
+        for method in ("PUT", "DELETE", "TRACE", "PATCH", "CONNECT", "OPTIONS", "get", "FOO"):
+            with self.subTest(method=method):
+                self.assertIn(self.get("/", method)[0], (400, 405))
+        own = b"X-Clfcn-Control: 1\r\n"
+        for name, request in {
+                "an address of 100 kB": b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n",
+                "a header of 100 kB": b"GET / HTTP/1.1\r\nX: " + b"a" * 100000 + b"\r\n\r\n",
+                "10000 headers": b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10000 + b"\r\n",
+                "no host": b"POST /stop HTTP/1.1\r\n" + own + b"\r\n",
+                "no host, HTTP/1.0": b"POST /stop HTTP/1.0\r\n" + own + b"\r\n",
+                "a body that does not come": b"POST /stop HTTP/1.1\r\nHost: "
+                + self.where.encode() + b"\r\n" + own + b"Content-Length: 999999999999\r\n\r\n"
+                + b"x" * 1000000,
+                "a negative length": b"POST /stop HTTP/1.1\r\nHost: " + self.where.encode()
+                + b"\r\n" + own + b"Content-Length: -1\r\n\r\n",
+                "no HTTP": bytes(range(256)) * 100,
+                "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"}.items():
+            with self.subTest(request=name):
+                status, _ = self.raw(request, wait=name != "a body that does not come")
+                self.assertNotEqual(status, 200)
+        # None of these stopped it, and it answers as before.
+        self.assertEqual(self.status("GET", "/"), 200)
+        self.wait_steps(2)
 
 
 class Report(h.Case):

@@ -1,22 +1,27 @@
 /* fuzz.h - what fuzz targets share.
  *
- * A target is a fuzz_NAME.c that defines LLVMFuzzerTestOneInput(). libFuzzer calls it
- * with inputs that it makes up, each in a block of the heap of just that size; in builds
- * without libFuzzer main.c calls it with files. */
+ * A target is a fuzz_NAME.c that defines fuzz_one(). libFuzzer calls it with inputs that
+ * it makes up, each in a block of the heap of just that size; in builds without libFuzzer
+ * main.c calls it with files. With CLFCN_FUZZ_NOMEM=N in the environment each input is
+ * taken up to N times more, with memory running out at another point each time. */
 #ifndef CLFCN_TESTS_FUZZ_H
 #define CLFCN_TESTS_FUZZ_H
 
+#include "nomem.h"
 #include <stddef.h>
 #include <stdint.h>
+
+/* The target: take one input. */
+void fuzz_one(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Stop, as a finding, unless what must hold does. */
-#define FUZZ_ASSERT(condition)                                                           \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            fuzz_fail(#condition, __FILE__, __LINE__);                                   \
-        }                                                                                \
+#define FUZZ_ASSERT(condition)                         \
+    do {                                               \
+        if (!(condition)) {                            \
+            fuzz_fail(#condition, __FILE__, __LINE__); \
+        }                                              \
     } while (0)
 _Noreturn void fuzz_fail(const char *what, const char *file, int line);
 
@@ -25,6 +30,9 @@ _Noreturn void fuzz_fail(const char *what, const char *file, int line);
 const char *fuzz_path(const char *name);
 /* Write a file there, and return its path. */
 const char *fuzz_file(const char *name, const void *data, size_t size);
+
+/* A copy that ends in a zero, for parsers of text; free with free(). */
+char *fuzz_text(const uint8_t *data, size_t size);
 
 /* Messages are one line, whatever the input has put into them. */
 struct clfcn_err;

@@ -2,8 +2,7 @@
 #include "fuzz.h"
 #include "images.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
     fuzz_decode(&clfcn_jpeg_codec, data, size);
-    return 0;
 }

@@ -40,16 +40,18 @@ static void check_found(const struct clfcn_found *found)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
     struct clfcn_found found = { 0 };
     struct clfcn_classes classes = { 0 };
     struct clfcn_err err;
     if (size == 0) {
-        return 0;
+        return;
     }
     if (images.count == 0) {
+        const bool held = fuzz_memory_hold(true);
         make_set();
+        fuzz_memory_hold(held);
     }
     const char *path = fuzz_file("list.txt", data + 1, size - 1);
     int rc;
@@ -65,8 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rc = clfcn_color_table_read(path, &classes, &err);
     }
     fuzz_check_message(rc, &err);
-    check_found(&found);
+    if (rc == CLFCN_OK) {
+        check_found(&found);
+    }
     clfcn_found_free(&found);
     clfcn_classes_free(&classes);
-    return 0;
 }

@@ -6,7 +6,7 @@
 
 enum { MAX_STORAGE = 1 << 16 };
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
     struct clfcn_torch_objects o = { 0 };
     struct clfcn_weights_file f = { 0 };
@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct clfcn_torch_storage *s = &o.storages[i];
         s->found = s->bytes <= MAX_STORAGE;
         s->data = s->found ? calloc(1, s->bytes + (s->bytes == 0)) : NULL;
+        s->found = s->data != NULL;
     }
     if (rc == CLFCN_OK) {
         rc = clfcn_torch_collect(&o, root, &f, &err);
@@ -31,5 +32,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     clfcn_weights_close(&f);
     clfcn_torch_free(&o);
-    return 0;
 }

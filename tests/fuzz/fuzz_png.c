@@ -39,12 +39,13 @@ static void mend(uint8_t *png, size_t size)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
+    const bool held = fuzz_memory_hold(true);
     uint8_t *png = malloc(size + (size == 0));
     memcpy(png, data, size);
+    fuzz_memory_hold(held);
     mend(png, size);
     fuzz_decode(&clfcn_png_codec, png, size);
     free(png);
-    return 0;
 }

@@ -30,7 +30,7 @@ static void match(const struct clfcn_weights_file *f)
     clfcn_weights_match_free(&m);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
     struct clfcn_weights_file f;
     struct clfcn_err err;
@@ -41,5 +41,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         match(&f);
     }
     clfcn_weights_close(&f);
-    return 0;
 }

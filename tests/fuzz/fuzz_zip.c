@@ -40,14 +40,16 @@ static void *make_archive(const uint8_t *pickle, size_t size, int method, size_t
     return bytes;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+void fuzz_one(const uint8_t *data, size_t size)
 {
     if (size == 0) {
-        return 0;
+        return;
     }
     size_t length;
+    const bool held = fuzz_memory_hold(true);
     void *bytes = make_archive(data + 1, size - 1,
                                *data & 1 ? ZIP_CM_DEFLATE : ZIP_CM_STORE, &length);
+    fuzz_memory_hold(held);
     struct clfcn_weights_file f;
     struct clfcn_err err;
     const int rc = clfcn_weights_open_memory(bytes, length, &f, &err);
@@ -55,5 +57,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_read_tensors(&f);
     clfcn_weights_close(&f);
     free(bytes);
-    return 0;
 }

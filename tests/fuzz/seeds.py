@@ -232,20 +232,87 @@ LOG = [{"event": "start", "device": "d", "driver": "1"},
         "iou": [0.4, None], "seconds": 1.0}]
 
 
-def documents():
-    def dump(value):
-        return json.dumps(value, separators=(",", ":")).encode()
+def dump(value):
+    return json.dumps(value, separators=(",", ":")).encode()
 
-    yield b"\x00" + dump({"version": 1, "program": "0.1.0", "classes": "a 0\nb 1\n",
-                          "config": CONFIG, "state": STATE, "tuning": {}})
-    yield b"\x01" + dump({**QUESTION, **ANSWER})
-    yield b"\x01" + dump({**QUESTION, "error": "no memory"}) + b"\n" + dump(
+
+def checkpoints():
+    whole = {"version": 1, "program": "0.1.0", "classes": "a 0\nb 1\n", "config": CONFIG,
+             "state": STATE, "tuning": {}}
+    yield dump(whole)
+    yield dump({**whole, "state": {**STATE, "class-weights": [0.5, 1.5]},
+                "ranks": {"shares": [1, 1], "tunings": [{}, {}]}})
+
+
+def benches():
+    yield dump({**QUESTION, **ANSWER})
+    yield dump({**QUESTION, "error": "no memory"}) + b"\n" + dump(
         {**QUESTION, **ANSWER, "train_step_ms": None, "left_out": ["training step: too slow"]})
-    yield b"\x02" + b"\n".join(map(dump, [{**CONFIG, "classes-text": "a 0\nb 1\n"}, *LOG]))
 
 
-TARGETS = {"pickle": pickles, "weights": weights, "zip": zip_pickles, "png": pngs, "jpeg": jpegs,
-           "classes": classes, "lists": lists, "json": documents}
+def histories():
+    yield b"\n".join(map(dump, [{**CONFIG, "classes-text": "a 0\nb 1\n"}, *LOG])) + b"\n"
+    yield b"\n".join(map(dump, [{**CONFIG, "classes-text": "<hostile> 0\nb 1\n"}, {
+        **LOG[0], "ranks": [{"device": "<hostile>", "host": "h", "share": 1}]}, *LOG[1:],
+        {"event": "pause", "reason": "battery"}, {"event": "resume", "seconds": 1},
+        {"event": "end", "reason": "<hostile>", "error": "<hostile>"}, 0]))
+
+
+# --- files in the cache folder ---
+
+def tunings():
+    choice = {"pass": 0, "gemm": "auto", "in": 3, "out": 64, "kernel": 3, "n": 4, "h": 160,
+              "w": 160, "transposed": False, "algorithm": "winograd4", "ms": 1.5, "error": 1e-6}
+    finding = {"subject": "conv1", "pass": "forward", "tests": 2, "error": 1e-6, "bound": 1e-4,
+               "correct": True, "ms": 1.0, "at": "64x64", "why": ""}
+    tuning = {"peak gflops": 200.0, "first look": False, "choices": [choice, {**choice, "pass": 1}]}
+    findings = {"findings": [finding, {**finding, "error": -1.0, "correct": False, "why": "wrong"}]}
+    for format in range(5):
+        yield bytes([2 + 4 * format]) + dump(tuning)
+        yield bytes([3 + 4 * format]) + dump(findings)
+    yield b"\x00" + dump({**tuning, "format": 1, "date": "", "measured on": {}, "sum": "0"})
+    yield b"\x01" + dump({**findings, "format": 1, "date": "", "measured on": {}, "sum": "0"})
+
+
+def caches():
+    key = b"source 1\noptions -D A\n"
+    for how in b"\x00", b"\x02":
+        yield (how + b"clfcnK1\0" + struct.pack("<QQQ", len(key), 7, 0) + key + b"program")
+    yield b"\x01library x\nfile \n/bin/sh\nnone\n\n"
+    yield b"\x03/none\nnone\n\n"
+    yield b"\x03/none\nnone\nit offers nothing\n"
+
+
+# --- options ---
+
+def options():
+    for text in ("none", "standard", "flip,vflip,scale=0.5-2,crop,rotate=10",
+                 "standard,brightness=0.2,contrast=0.2,saturation=0.2"):
+        yield b"\x01" + text.encode()
+    for text in ("auto", "equal", "2:1:1", "1.5:2e3:1"):
+        yield b"\x00" + text.encode()
+
+
+# --- the live page ---
+
+def requests():
+    host = b"Host: 127.0.0.1:8097\r\n"
+    own = host + b"Origin: http://127.0.0.1:8097\r\nX-Clfcn-Control: 1\r\n"
+    for line, headers in ((b"GET /", host), (b"HEAD /dashboard.js", host), (b"GET /events", host),
+                          (b"GET /samples/a.png", host), (b"GET /samples/%2e%2e/secret.png", host),
+                          (b"GET /", b"Host: evil.example\r\n"), (b"POST /pause", own),
+                          (b"POST /stop", own + b"Content-Length: 3\r\n\r\nabc"),
+                          (b"OPTIONS /pause", own)):
+        yield b"\x00" + line + b" HTTP/1.1\r\n" + headers + b"\r\n"
+    token = b"0123456789abcdef0123456789abcdef"
+    yield b"\x01GET /?token=" + token + b" HTTP/1.1\r\n" + host + b"\r\n"
+    yield b"\x01POST /pause HTTP/1.1\r\n" + own + b"Cookie: clfcn-8097=" + token + b"\r\n\r\n"
+
+
+TARGETS = {"bench": benches, "cache": caches, "checkpoint": checkpoints, "classes": classes,
+           "history": histories, "http": requests, "jpeg": jpegs, "lists": lists,
+           "options": options, "pickle": pickles, "png": pngs, "tuning": tunings,
+           "weights": weights, "zip": zip_pickles}
 
 
 def main():

@@ -1,7 +1,8 @@
 #!/bin/sh
 # target.sh PROGRAM TARGET FOLDER [SECONDS]: run a fuzz target on its seeds and on the inputs in
 # regress/ that failed once; with SECONDS also, by libFuzzer, on what that makes of them, which is
-# kept in FOLDER/corpus. Exit status 1 if it found something, which is kept in FOLDER.
+# kept in FOLDER/corpus. Then all again, for half as long, with memory running out at some point of
+# every input. Exit status 1 if it found something, which is kept in FOLDER.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,22 +13,38 @@ work=$(realpath "$3")
 python=/usr/bin/python3 # which has Debian's PIL and PyTorch
 [ -x "$python" ] || python=python3
 "$python" "$here/seeds.py" "$target" "$work/seeds" || exit 1
-set -- "$work/corpus" "$work/seeds"
+set -- "$work/seeds"
 if [ -d "$here/regress/$target" ]; then
     set -- "$@" "$here/regress/$target"
 fi
-if [ -n "$seconds" ]; then
-    case $target in
-    classes) dict=lists ;;
-    zip) dict=pickle ;;
-    *) dict=$target ;;
-    esac
-    set -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
-        -print_final_stats=1 -dict="$here/$dict.dict" "$@"
-fi
+case $target in
+bench | checkpoint | history | tuning) dict=json ;;
+classes | cache) dict=lists ;;
+zip) dict=pickle ;;
+*) dict=$target ;;
+esac
+
+# run SECONDS INPUT...
+run() {
+    if [ -n "$seconds" ]; then
+        set -- -max_total_time="$@" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
+            -print_final_stats=1 -dict="$here/$dict.dict"
+    else
+        shift
+    fi
+    TMPDIR=$memory "$program" "$@"
+}
 
 # Files that targets write are best kept in memory.
 memory=$(mktemp -d /dev/shm/clfcn-fuzz-XXXXXX 2>/dev/null || mktemp -d) || exit 1
 trap 'rm -rf "$memory"' EXIT
 cd "$work" || exit 1
-TMPDIR=$memory "$program" "$@" || exit 1
+mkdir -p nomem || exit 1
+run "${seconds:-0}" corpus "$@" || exit 1
+if [ -n "$seconds" ]; then # of each input a few points, of a seed alone most
+    export CLFCN_FUZZ_NOMEM=8
+    run $(((seconds + 1) / 2)) nomem corpus "$@" || exit 1
+else
+    export CLFCN_FUZZ_NOMEM=200
+    run 0 "$@" || exit 1
+fi

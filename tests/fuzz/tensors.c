@@ -18,7 +18,9 @@ void fuzz_read_tensors(const struct clfcn_weights_file *f)
             continue;
         }
         struct clfcn_err err;
+        const bool held = fuzz_memory_hold(true);
         void *numbers = calloc(t->count + 1, sizeof(int64_t));
+        fuzz_memory_hold(held);
         const int rc = t->dtype == CLFCN_I64 ? clfcn_weights_integers(f, t, numbers, &err)
                                              : clfcn_weights_floats(f, t, numbers, &err);
         fuzz_check_message(rc, &err);

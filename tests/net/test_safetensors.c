@@ -89,7 +89,9 @@ static void test_round_trip(void **state)
     const struct clfcn_weights_tensor *n = clfcn_weights_find(&f, "n");
     assert_int_equal(n->ndim, 0);
     assert_int_equal(n->count, 1);
-    assert_memory_equal(n->data, &counter, 8);
+    int64_t stored = 0;
+    assert_int_equal(clfcn_weights_integers(&f, n, &stored, &err), 0);
+    assert_memory_equal(&stored, &counter, 8);
     assert_int_equal(clfcn_weights_floats(&f, n, read, &err), CLFCN_EDATA);
     assert_int_equal(clfcn_weights_find(&f, "empty")->bytes, 0);
     assert_null(clfcn_weights_find(&f, "a"));
@@ -100,34 +102,31 @@ static void test_round_trip(void **state)
 /* The rules of the reference implementation that our own reader does not need. */
 static void test_layout(void **state)
 {
-    struct clfcn_mapped_file m;
     uint64_t length;
+    size_t size;
+    char *data;
     write_sample();
-    assert_int_equal(clfcn_map_open(&m, path, NULL), 0);
-    memcpy(&length, m.data, 8);
+    assert_int_equal(clfcn_file_read(path, 0, &data, &size, NULL), 0);
+    memcpy(&length, data, 8);
     assert_int_equal(length % 8, 0);
-    assert_int_equal(m.size, 8 + length + 32);
+    assert_int_equal(size, 8 + length + 32);
     const char want[] = "{\"__metadata__\":{\"format\":\"pt\",\"clfcn\":";
-    assert_memory_equal(m.data + 8, want, sizeof(want) - 1);
+    assert_memory_equal(data + 8, want, sizeof(want) - 1);
     assert_non_null(
-        strstr((const char *)m.data + 8,
-               "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,3],"
-               "\"data_offsets\":[0,24]},\"n\":{\"dtype\":\"I64\",\"shape\":[],"
-               "\"data_offsets\":[24,32]}"));
-    clfcn_map_close(&m);
+        strstr(data + 8, "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[2,3],"
+                         "\"data_offsets\":[0,24]},\"n\":{\"dtype\":\"I64\",\"shape\":[],"
+                         "\"data_offsets\":[24,32]}"));
+    free(data);
 }
 
 static void test_truncated_at_every_byte(void **state)
 {
-    struct clfcn_mapped_file m;
     struct clfcn_weights_file f;
     struct clfcn_err err;
+    size_t size;
+    char *whole;
     write_sample();
-    assert_int_equal(clfcn_map_open(&m, path, NULL), 0);
-    const size_t size = m.size;
-    unsigned char *whole = malloc(size);
-    memcpy(whole, m.data, size);
-    clfcn_map_close(&m);
+    assert_int_equal(clfcn_file_read(path, 0, &whole, &size, NULL), 0);
     for (size_t n = 0; n < size; ++n) {
         write_bytes(whole, n);
         err.msg[0] = '\0';
@@ -146,20 +145,17 @@ static void test_truncated_at_every_byte(void **state)
 /* No flipped bit of the header may crash or lead outside the file. */
 static void test_flipped_bits(void **state)
 {
-    struct clfcn_mapped_file m;
     struct clfcn_weights_file f;
+    size_t size;
+    char *bytes;
     write_sample();
-    assert_int_equal(clfcn_map_open(&m, path, NULL), 0);
-    const size_t size = m.size;
-    unsigned char *bytes = malloc(size);
-    memcpy(bytes, m.data, size);
-    clfcn_map_close(&m);
+    assert_int_equal(clfcn_file_read(path, 0, &bytes, &size, NULL), 0);
     int refused = 0;
     for (size_t bit = 0; bit < 8 * (size - 32); ++bit) {
         struct clfcn_err err = { 0 };
-        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        bytes[bit / 8] ^= (char)(1 << bit % 8);
         write_bytes(bytes, size);
-        bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        bytes[bit / 8] ^= (char)(1 << bit % 8);
         int rc = clfcn_weights_open(path, &f, &err);
         if (rc < 0) {
             assert_int_equal(rc, CLFCN_EDATA);
@@ -169,12 +165,31 @@ static void test_flipped_bits(void **state)
         }
         for (int i = 0; i < f.count; ++i) {
             const struct clfcn_weights_tensor *t = &f.tensors[i];
-            assert_true(t->data >= f.map.data && t->data + t->bytes <= f.map.data + size);
+            assert_true(t->offset <= size && t->bytes <= size - t->offset);
         }
         clfcn_weights_close(&f);
     }
     assert_true(refused > 100);
     free(bytes);
+}
+
+/* What is there, and told so, when it is opened, may be gone when it is wanted. */
+static void test_cut_while_open(void **state)
+{
+    struct clfcn_weights_file f;
+    struct clfcn_err err;
+    float read[6];
+    int64_t n;
+    write_sample();
+    assert_int_equal(clfcn_weights_open(path, &f, &err), 0);
+    assert_int_equal(truncate(path, (off_t)(f.size - 20)), 0);
+    assert_int_equal(
+        clfcn_weights_floats(&f, clfcn_weights_find(&f, "a.weight"), read, &err),
+        CLFCN_EDATA);
+    assert_non_null(strstr(err.msg, "cut while it was read"));
+    assert_int_equal(clfcn_weights_integers(&f, clfcn_weights_find(&f, "n"), &n, &err),
+                     CLFCN_EDATA);
+    clfcn_weights_close(&f);
 }
 
 static void assert_refused(const char *header, size_t data, const char *why)
@@ -338,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_layout),
         cmocka_unit_test(test_truncated_at_every_byte),
         cmocka_unit_test(test_flipped_bits),
+        cmocka_unit_test(test_cut_while_open),
         cmocka_unit_test(test_bad_headers),
         cmocka_unit_test(test_good_headers),
         cmocka_unit_test(test_conversions),

@@ -105,9 +105,23 @@ static void test_read_own(void **state)
     char *data;
     size_t size;
     struct clfcn_err err;
-    assert_int_equal(clfcn_file_write("f", "x", 1, NULL), CLFCN_OK);
+    struct stat st;
+    const mode_t mask = umask(0);
+    assert_int_equal(clfcn_file_write_own("f", "x", 1, NULL), CLFCN_OK);
+    umask(mask);
+    assert_int_equal(stat("f", &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(clfcn_file_read_own("f", 0, &data, &size, &err), CLFCN_OK);
     free(data);
+    for (mode_t mode = 0602; mode <= 0620; mode += 016) { /* others, and the group */
+        assert_int_equal(chmod("f", mode), 0);
+        assert_int_equal(clfcn_file_read_own("f", 0, &data, &size, &err), CLFCN_EDATA);
+        assert_string_equal(err.msg, "f: others may write to it");
+    }
+    assert_int_equal(mkfifo("pipe", 0600), 0); /* not waited for */
+    assert_int_equal(clfcn_file_read_own("pipe", 0, &data, &size, &err), CLFCN_EDATA);
+    assert_string_equal(err.msg, "pipe: no regular file");
+    assert_int_equal(chmod("f", 0600), 0);
     if (geteuid() != 0) {
         SKIP_TEST("only root can give a file away");
     }
@@ -256,23 +270,46 @@ static void test_truncate(void **state)
     assert_string_equal(err.msg, "cannot write none: No such file or directory");
 }
 
-static void test_map(void **state)
+static void test_reader(void **state)
 {
-    struct clfcn_mapped_file m;
+    struct clfcn_file_reader r;
     struct clfcn_err err;
-    assert_int_equal(clfcn_file_write("f", "abc", 3, NULL), CLFCN_OK);
-    assert_int_equal(clfcn_map_open(&m, "f", &err), CLFCN_OK);
-    assert_true(m.size == 3 && memcmp(m.data, "abc", 3) == 0);
-    clfcn_map_close(&m);
-    clfcn_map_close(&m);
-    assert_int_equal(clfcn_file_write("f", "", 0, NULL), CLFCN_OK);
-    assert_int_equal(clfcn_map_open(&m, "f", &err), CLFCN_OK);
-    assert_true(m.size == 0 && !m.data);
-    clfcn_map_close(&m);
-    assert_int_equal(clfcn_map_open(&m, ".", &err), CLFCN_EIO);
+    char bytes[4] = "";
+    assert_int_equal(clfcn_file_write("f", "abcdef", 6, NULL), CLFCN_OK);
+    assert_int_equal(clfcn_reader_open(&r, "f", &err), CLFCN_OK);
+    assert_int_equal(r.size, 6);
+    assert_int_equal(clfcn_reader_read(&r, 2, bytes, 3, &err), CLFCN_OK);
+    assert_string_equal(bytes, "cde");
+    FILE *f = clfcn_reader_stream(&r);
+    assert_non_null(f);
+    rewind(f);
+    assert_int_equal(fread(bytes, 1, 3, f), 3);
+    assert_string_equal(bytes, "abc");
+    fclose(f);
+    assert_int_equal(clfcn_reader_read(&r, 0, bytes, 3, &err), CLFCN_OK);
+    /* Somebody cuts it meanwhile. */
+    assert_int_equal(truncate("f", 4), 0);
+    assert_int_equal(clfcn_reader_read(&r, 2, bytes, 3, &err), CLFCN_EDATA);
+    assert_string_equal(err.msg, "the file was cut while it was read, at byte 4");
+    clfcn_reader_close(&r);
+    clfcn_reader_close(&r);
+}
+
+static void test_reader_refuses(void **state)
+{
+    struct clfcn_file_reader r;
+    struct clfcn_err err;
+    assert_int_equal(clfcn_reader_open(&r, ".", &err), CLFCN_EIO);
     assert_string_equal(err.msg, "cannot read .: Is a directory");
-    assert_int_equal(clfcn_map_open(&m, "none", &err), CLFCN_EIO);
+    assert_int_equal(clfcn_reader_open(&r, "none", &err), CLFCN_EIO);
     assert_string_equal(err.msg, "cannot read none: No such file or directory");
+    assert_int_equal(mkfifo("pipe", 0600), 0); /* that nobody writes to */
+    assert_int_equal(clfcn_reader_open(&r, "pipe", &err), CLFCN_EIO);
+    assert_string_equal(err.msg, "cannot read pipe: No such device");
+    assert_int_equal(clfcn_reader_open(&r, "/dev/zero", &err), CLFCN_EIO);
+    assert_int_equal(symlink("loop", "loop"), 0);
+    assert_int_equal(clfcn_reader_open(&r, "loop", &err), CLFCN_EIO);
+    assert_false(r.open);
 }
 
 static void test_list(void **state)
@@ -383,13 +420,11 @@ static void test_lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_write_and_read), TEST(test_read_limits),
-        TEST(test_read_own),       TEST(test_atomic_steps),
-        TEST(test_atomic_refuses), TEST(test_full_disk),
-        TEST(test_write_fails),    TEST(test_sweep),
-        TEST(test_truncate),       TEST(test_map),
-        TEST(test_list),           TEST(test_mkdir),
-        TEST(test_cache_dir),      TEST(test_lock),
+        TEST(test_write_and_read), TEST(test_read_limits),    TEST(test_read_own),
+        TEST(test_atomic_steps),   TEST(test_atomic_refuses), TEST(test_full_disk),
+        TEST(test_write_fails),    TEST(test_sweep),          TEST(test_truncate),
+        TEST(test_reader),         TEST(test_reader_refuses), TEST(test_list),
+        TEST(test_mkdir),          TEST(test_cache_dir),      TEST(test_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
