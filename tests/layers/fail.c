@@ -11,6 +11,9 @@
  * COUNT" for each function that was called, "failed NAME", and "live KIND COUNT" for what
  * was made and not released.
  *
+ * CLFCN_FAIL_SERIES=FILE: after each 10000 calls a line "CALLS KIND COUNT KIND COUNT ..." of
+ * the objects that are alive is added to it.
+ *
  * Calls that release do not fail and are not counted: there is nothing a program can do
  * about that. */
 #include "frame.h"
@@ -22,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FUNCTIONS = 64, NAME = 64 };
+enum { FUNCTIONS = 64, NAME = 64, SERIES = 10000 };
 enum { CRASH = 1, HANG = 2 }; /* no codes of OpenCL's */
 enum kind { BUFFER, CONTEXT, EVENT, KERNEL, PROGRAM, QUEUE, KINDS };
 static const char *const kinds[KINDS] = { "buffer", "context", "event",
@@ -55,10 +58,30 @@ static unsigned long count(const char *name)
     return atomic_fetch_add(&functions[i].calls, 1) + 1;
 }
 
+static void tell_live(unsigned long n)
+{
+    const char *path = getenv("CLFCN_FAIL_SERIES");
+    char line[256];
+    int len = snprintf(line, sizeof(line), "%lu", n);
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file) {
+        return;
+    }
+    for (int k = 0; k < KINDS; ++k) {
+        len += snprintf(line + len, sizeof(line) - (size_t)len, " %s %ld", kinds[k],
+                        atomic_load(&live[k]));
+    }
+    fprintf(file, "%s\n", line);
+    fclose(file);
+}
+
 /* The code that a call is to return without having been made; CL_SUCCESS: make it. */
 static cl_int fault(const char *name)
 {
     const unsigned long here = count(name), all = atomic_fetch_add(&calls, 1) + 1;
+    if (all % SERIES == 0) {
+        tell_live(all);
+    }
     const bool any = strcmp(wanted.name, "any") == 0;
     const bool meant = any || strcmp(wanted.name, name) == 0;
     if (!meant || wanted.call != (any ? all : here)) {
