@@ -141,11 +141,14 @@ static void print_ranks(struct train_view *view, const json_t *start)
     }
 }
 
-/* The run is worth more than its event file: after a failure it goes on without. */
+/* The run is worth more than its event file: after a failure it goes on without. event
+ * NULL: there was no memory for it. */
 static void log_event(struct train_view *view, const json_t *event)
 {
     struct clfcn_err err = { 0 };
-    if (clfcn_tensorboard_event(view->tensorboard, event, &err) < 0) {
+    const int rc = event ? clfcn_tensorboard_event(view->tensorboard, event, &err)
+                         : clfcn_err_nomem(&err);
+    if (rc < 0) {
         clfcn_tensorboard_close(&view->tensorboard, NULL);
         clfcn_warn("no further events for TensorBoard: %s", err.msg);
     }
@@ -172,7 +175,7 @@ void train_view_event(void *user, const char *event, const char *json)
         return;
     }
     json_t *e = json_loads(json, 0, NULL);
-    if (e && view->tensorboard) {
+    if (view->tensorboard) {
         log_event(view, e);
     }
     if (e && start && !view->env->json && !view->env->quiet) {

@@ -1,5 +1,6 @@
 /* safetensors.c - reading with every claim of the header checked, and writing. */
 #include "safetensors.h"
+#include "../util/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -226,8 +227,12 @@ static int load_header(const struct clfcn_weights_file *f, json_t **header,
             f->size, *header_bytes);
     }
     json_error_t error;
-    *header = json_loadb((const char *)f->bytes + 8, (size_t)length,
-                         JSON_REJECT_DUPLICATES, &error);
+    int rc;
+    *header = clfcn_json_read((const char *)f->bytes + 8, (size_t)length,
+                              JSON_REJECT_DUPLICATES, &error, &rc, err);
+    if (rc == CLFCN_ENOMEM) {
+        return rc;
+    }
     if (*header == NULL) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "not a safetensors file or damaged header: %s (byte %d)",

@@ -2,6 +2,7 @@
  */
 #include "../comm/comm.h"
 #include "../device/dev.h"
+#include "../util/json.h"
 #include "../util/log.h"
 #include "../util/sys.h"
 #include "../util/trace.h"
@@ -149,7 +150,7 @@ static json_t *step_event(const struct clfcn_run *run, double loss, double norm,
                               (json_int_t)s->step, "loss", loss, "lr",
                               lr_of_step(run, s->step - 1), "ms", 1e3 * seconds);
     if (event != NULL && run->config.clip_grad > 0) {
-        json_object_set_new(event, "grad_norm", json_real(norm));
+        clfcn_json_set(&event, "grad_norm", json_real(norm));
     }
     return event;
 }
@@ -337,8 +338,8 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
     json_t *event = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:o, s:i, s:i, s:I, s:o, "
         "s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I}",
-        "version", clfcn_version(), "time", time, "device", title, "driver",
-        info->driver, "platform", info->platform, "resumed", (int)run->resumed, "arch",
+        "version", clfcn_version(), "time", time, "device", title, "driver", info->driver,
+        "platform", info->platform, "resumed", (int)run->resumed, "arch",
         clfcn_arch_name(config->arch), "backbone", clfcn_backbone_name(config->backbone),
         "size", json_sprintf("%dx%d", config->width, config->height), "batch",
         config->batch, "epochs", config->epochs, "parameters",
@@ -348,14 +349,13 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
         run->steps, "epoch", run->state.epoch, "step", (json_int_t)run->state.step,
         "device_bytes", (json_int_t)memory.total);
     if (event != NULL && run->state.class_weight_count > 0) {
-        json_object_set_new(event, "class_weights",
-                            clfcn_class_weights_to_json(&run->state));
+        clfcn_json_set(&event, "class_weights", clfcn_class_weights_to_json(&run->state));
     }
     if (event != NULL && config->comm != NULL) {
-        json_object_set_new(event, "ranks", clfcn_run_ranks_to_json(run));
-        json_object_set_new(event, "sync_bn", json_boolean(run->ranks.sync_batchnorm));
-        json_object_set_new(event, "exchange",
-                            json_string(clfcn_wire_name(config->exchange)));
+        clfcn_json_set(&event, "ranks", clfcn_run_ranks_to_json(run));
+        clfcn_json_set(&event, "sync_bn", json_boolean(run->ranks.sync_batchnorm));
+        clfcn_json_set(&event, "exchange",
+                       json_string(clfcn_wire_name(config->exchange)));
     }
     return clfcn_runlog_event(run->log, "start", event, err);
 }
@@ -374,7 +374,7 @@ static int log_end(struct clfcn_run *run, int rc, const char *message, double se
         json_pack("{s:s, s:i, s:I, s:f}", "reason", reason, "epoch", run->state.epoch,
                   "step", (json_int_t)run->state.step, "seconds", seconds);
     if (event != NULL && message != NULL) {
-        json_object_set_new(event, "message", json_string(message));
+        clfcn_json_set(&event, "message", json_string(message));
     }
     return clfcn_runlog_event(run->log, "end", event, err);
 }
@@ -399,13 +399,15 @@ static int begin(struct clfcn_run *run, struct clfcn_err *err)
         rc = log_start(run, err);
     }
     if (rc == CLFCN_OK && run->callbacks.restarted != NULL) {
-        rc = clfcn_runlog_event(run->log, "restart",
-                                json_pack("{s:s, s:I}", "reason", run->callbacks.restarted,
-                                          "step", (json_int_t)run->state.step),
-                                err);
+        rc =
+            clfcn_runlog_event(run->log, "restart",
+                               json_pack("{s:s, s:I}", "reason", run->callbacks.restarted,
+                                         "step", (json_int_t)run->state.step),
+                               err);
     }
     rc = clfcn_comm_agree(run->config.comm, rc, err);
-    /* After a restart, too: its event is to stay in the log, however soon the next comes. */
+    /* After a restart, too: its event is to stay in the log, however soon the next comes.
+     */
     if (rc == CLFCN_OK && (!run->resumed || run->callbacks.restarted != NULL)) {
         rc = clfcn_run_save(run, "last", err);
     }
@@ -426,8 +428,9 @@ static int settle(struct clfcn_run *run, int rc, struct clfcn_err *cause)
         saved = clfcn_run_save_end(run, failed ? &ignored : cause);
     }
     if (rc == CLFCN_ECOMM && cause->code == rc) {
-        clfcn_err_add(cause, "; the last checkpoint is %s/checkpoints/last.safetensors: go "
-                             "on with --resume %s, with as many ranks as there are",
+        clfcn_err_add(cause,
+                      "; the last checkpoint is %s/checkpoints/last.safetensors: go "
+                      "on with --resume %s, with as many ranks as there are",
                       run->config.out, run->config.out);
     }
     if (rc == CLFCN_EINTR && saved == CLFCN_OK) {
