@@ -2,6 +2,7 @@
 #include "../device/slice.h"
 #include "../ops/sample.h"
 #include "../train/runlog.h"
+#include "../util/json.h"
 #include "bench.h"
 #include <math.h>
 
@@ -64,8 +65,7 @@ static json_t *passes_to_json(const struct cli_bench *b, int layer,
     for (int i = 0; i < CLFCN_PASS_COUNT; ++i) {
         const struct clfcn_net_verdict *v = b->verdicts ? &b->verdicts[layer][i] : NULL;
         if (l->pass[i].ms >= 0) {
-            json_array_append_new(list,
-                                  pass_to_json(b, &l->pass[i], (enum clfcn_pass)i, v));
+            clfcn_json_append(&list, pass_to_json(b, &l->pass[i], (enum clfcn_pass)i, v));
         }
     }
     return list;
@@ -93,7 +93,7 @@ static json_t *layers_to_json(const struct cli_bench *b)
 {
     json_t *list = json_array();
     for (int i = 0; i < clfcn_net_layer_count(b->net); ++i) {
-        json_array_append_new(list, layer_to_json(b, i));
+        clfcn_json_append(&list, layer_to_json(b, i));
     }
     return list;
 }
@@ -102,7 +102,7 @@ static json_t *left_out_to_json(const struct cli_bench *b)
 {
     json_t *list = json_array();
     for (int i = 0; i < b->left_out_count; ++i) {
-        json_array_append_new(list, json_string(b->left_out[i]));
+        clfcn_json_append(&list, json_string(b->left_out[i]));
     }
     return list;
 }
@@ -123,11 +123,11 @@ static json_t *products_to_json(const struct cli_bench *b)
     json_t *list = json_array();
     for (int i = 0; i < b->product_count; ++i) {
         const struct clfcn_gemm_rate *r = &b->products[i];
-        json_array_append_new(list, json_pack("{si si si ss so so sb}", "m", r->m, "n",
-                                              r->n, "k", r->k, "provider", r->provider,
-                                              "gflops", clfcn_json_number(r->gflops),
-                                              "error", clfcn_json_number(r->error),
-                                              "correct", r->correct));
+        clfcn_json_append(&list,
+                          json_pack("{si si si ss so so sb}", "m", r->m, "n", r->n, "k",
+                                    r->k, "provider", r->provider, "gflops",
+                                    clfcn_json_number(r->gflops), "error",
+                                    clfcn_json_number(r->error), "correct", r->correct));
     }
     return list;
 }
@@ -136,7 +136,7 @@ static json_t *all_to_json(const double *ms, int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; ++i) {
-        json_array_append_new(list, json_real(ms[i]));
+        clfcn_json_append(&list, json_real(ms[i]));
     }
     return list;
 }

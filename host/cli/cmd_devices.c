@@ -1,6 +1,7 @@
 /* cmd_devices.c - clfcn devices: what there is, and which of it --device chooses. */
 #include "../device/driver.h"
 #include "../ops/certificate.h"
+#include "../util/json.h"
 #include "../util/strbuf.h"
 #include "options.h"
 #include <stdlib.h>
@@ -49,8 +50,8 @@ static json_t *faults_of(const struct clfcn_certificate *c)
     json_t *list = json_array();
     for (int i = 0; i < c->count; ++i) {
         if (!c->list[i].correct) {
-            json_array_append_new(
-                list, json_sprintf("%s of %s", c->list[i].pass, c->list[i].subject));
+            clfcn_json_append(
+                &list, json_sprintf("%s of %s", c->list[i].pass, c->list[i].subject));
         }
     }
     return list;

@@ -2,6 +2,7 @@
 #include "../train/config.h"
 #include "../train/evaluate.h"
 #include "../train/runlog.h"
+#include "../util/json.h"
 #include "../util/sys.h"
 #include "model.h"
 #include "profile.h"
@@ -70,13 +71,13 @@ static json_t *result_to_json(const struct clfcn_eval_result *r,
     json_t *iou = json_object(), *confusion = json_array();
     const struct clfcn_confusion *m = &r->confusion;
     for (int c = 0; c < k->count; ++c) {
-        json_object_set_new(iou, k->list[c].name, clfcn_json_number(r->metrics.iou[c]));
+        clfcn_json_set(&iou, k->list[c].name, clfcn_json_number(r->metrics.iou[c]));
         json_t *row = json_array();
         for (int p = 0; p < k->count; ++p) {
-            json_array_append_new(
-                row, json_integer((json_int_t)m->counts[c * m->classes + p]));
+            clfcn_json_append(&row,
+                              json_integer((json_int_t)m->counts[c * m->classes + p]));
         }
-        json_array_append_new(confusion, row);
+        clfcn_json_append(&confusion, row);
     }
     return json_pack("{so so so so so so si}", "pixel_acc",
                      clfcn_json_number(r->metrics.pixel_acc), "mean_acc",

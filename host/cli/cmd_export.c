@@ -1,6 +1,7 @@
 /* cmd_export.c - clfcn export: a network's weights for other programs. */
 #include "../data/resize.h"
 #include "../net/onnx.h"
+#include "../util/json.h"
 #include "model.h"
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +129,7 @@ static char *class_names(const struct clfcn_classes *classes)
 {
     json_t *list = json_array();
     for (int c = 0; c < classes->count; ++c) {
-        json_array_append_new(list, json_string(classes->list[c].name));
+        clfcn_json_append(&list, json_string(classes->list[c].name));
     }
     char *text = json_dumps(list, JSON_COMPACT);
     json_decref(list);

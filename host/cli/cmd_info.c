@@ -4,6 +4,7 @@
 #include "../train/checkpoint.h"
 #include "../train/config.h"
 #include "../train/runlog.h"
+#include "../util/json.h"
 #include "../util/path.h"
 #include "findings.h"
 #include "info.h"
@@ -46,11 +47,11 @@ static json_t *tensors_to_json(const struct clfcn_weights_file *f)
         const struct clfcn_weights_tensor *t = &f->tensors[i];
         json_t *dims = json_array();
         for (int d = 0; d < t->ndim; ++d) {
-            json_array_append_new(dims, json_integer(t->dims[d]));
+            clfcn_json_append(&dims, json_integer(t->dims[d]));
         }
-        json_array_append_new(list, json_pack("{ss ss so sI}", "name", t->name, "dtype",
-                                              dtype_name(t->dtype), "shape", dims,
-                                              "bytes", (json_int_t)t->bytes));
+        clfcn_json_append(&list, json_pack("{ss ss so sI}", "name", t->name, "dtype",
+                                           dtype_name(t->dtype), "shape", dims, "bytes",
+                                           (json_int_t)t->bytes));
     }
     return list;
 }
@@ -63,7 +64,7 @@ static json_t *network_to_json(const struct clfcn_checkpoint_info *info)
     }
     json_t *classes = json_array();
     for (int c = 0; c < info->classes.count; ++c) {
-        json_array_append_new(classes, json_string(info->classes.list[c].name));
+        clfcn_json_append(&classes, json_string(info->classes.list[c].name));
     }
     return json_pack(
         "{ss ss si si si so si sI so si so}", "arch", clfcn_arch_name(info->net.arch),

@@ -2,6 +2,7 @@
 #include "../comm/comm.h"
 #include "../train/checkpoint.h"
 #include "../train/config.h"
+#include "../util/json.h"
 #include "../util/path.h"
 #include "../util/sys.h"
 #include "job.h"
@@ -89,8 +90,11 @@ static int read_config_file(const char *path, struct begun *run, struct clfcn_er
     if (rc < 0) {
         return rc;
     }
-    run->json = json_loadb(text, size, 0, &where);
+    run->json = clfcn_json_read(text, size, 0, &where, &rc, err);
     free(text);
+    if (rc == CLFCN_ENOMEM) {
+        return rc;
+    }
     if (!run->json) {
         return clfcn_err_set(err, CLFCN_EDATA, 0, "%s:%d: %s", path, where.line,
                              where.text);

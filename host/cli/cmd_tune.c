@@ -2,6 +2,7 @@
  */
 #include "../net/tune.h"
 #include "../train/runlog.h"
+#include "../util/json.h"
 #include "../util/strbuf.h"
 #include "../util/sys.h"
 #include "options.h"
@@ -53,10 +54,10 @@ static json_t *others_to_json(const struct clfcn_tune_row *row)
     for (int i = 0; i < row->result.count; ++i) {
         const struct clfcn_tuner_trial *t = &row->result.trials[i];
         if (i != row->result.best) {
-            json_array_append_new(
-                list, json_pack("{ss so so ss}", "algorithm", t->name, "ms",
-                                clfcn_json_number(t->ms >= 0 ? t->ms : NAN), "error",
-                                clfcn_json_number(t->error), "reason", t->why));
+            clfcn_json_append(
+                &list, json_pack("{ss so so ss}", "algorithm", t->name, "ms",
+                                 clfcn_json_number(t->ms >= 0 ? t->ms : NAN), "error",
+                                 clfcn_json_number(t->error), "reason", t->why));
         }
     }
     return list;

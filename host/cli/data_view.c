@@ -1,4 +1,5 @@
 /* data_view.c - what `clfcn data` found out, as text and as JSON. */
+#include "../util/json.h"
 #include "data_view.h"
 #include <stdio.h>
 
@@ -120,8 +121,7 @@ static json_t *classes_to_json(const struct clfcn_survey *s)
     const double all = count_pixels(s);
     json_t *shares = json_object();
     for (int c = 0; c < s->classes; ++c) {
-        json_object_set_new(shares, k->list[c].name,
-                            json_real((double)s->pixels[c] / all));
+        clfcn_json_set(&shares, k->list[c].name, json_real((double)s->pixels[c] / all));
     }
     return shares;
 }
@@ -131,10 +131,10 @@ static json_t *unknown_to_json(const struct clfcn_survey *s)
     char text[CLFCN_VALUE_LEN];
     json_t *list = json_array();
     for (int i = 0; i < s->unknown.count; ++i) {
-        json_array_append_new(list,
-                              json_pack("{ss sI}", "value",
-                                        clfcn_value_text(&s->unknown.list[i], text),
-                                        "pixels", (json_int_t)s->unknown.list[i].pixels));
+        clfcn_json_append(&list,
+                          json_pack("{ss sI}", "value",
+                                    clfcn_value_text(&s->unknown.list[i], text), "pixels",
+                                    (json_int_t)s->unknown.list[i].pixels));
     }
     return list;
 }
@@ -143,11 +143,11 @@ static json_t *twins_to_json(const struct clfcn_survey *s)
 {
     json_t *list = json_array();
     for (int i = 0; i < s->twin_count; ++i) {
-        json_array_append_new(
-            list,
-            json_pack("{ss ss sb}", "a", clfcn_dataset_item_image(s->set, s->twins[i].a),
-                      "b", clfcn_dataset_item_image(s->set, s->twins[i].b), "across",
-                      (int)s->twins[i].across));
+        clfcn_json_append(&list,
+                          json_pack("{ss ss sb}", "a",
+                                    clfcn_dataset_item_image(s->set, s->twins[i].a), "b",
+                                    clfcn_dataset_item_image(s->set, s->twins[i].b),
+                                    "across", (int)s->twins[i].across));
     }
     return list;
 }
@@ -157,9 +157,9 @@ static json_t *broken_to_json(const struct clfcn_survey *s)
     json_t *list = json_array();
     for (int i = 0; i < s->count; ++i) {
         if (s->items[i].rc < 0) {
-            json_array_append_new(list, json_pack("{ss ss}", "image",
-                                                  clfcn_dataset_item_image(s->set, i),
-                                                  "reason", s->items[i].err.msg));
+            clfcn_json_append(&list, json_pack("{ss ss}", "image",
+                                               clfcn_dataset_item_image(s->set, i),
+                                               "reason", s->items[i].err.msg));
         }
     }
     return list;

@@ -1,5 +1,6 @@
 /* diverge_json.c - clfcn diverge --json: everything in one object. */
 #include "../train/runlog.h"
+#include "../util/json.h"
 #include "diverge.h"
 
 static json_t *devices_to_json(const struct cli_diverge *d)
@@ -7,11 +8,11 @@ static json_t *devices_to_json(const struct cli_diverge *d)
     json_t *list = json_array();
     for (int s = 0; s < 2; ++s) {
         const struct clfcn_device_info *info = &d->dev[s]->info;
-        json_array_append_new(list, json_pack("{ss si ss ss ss ss ss}", "spec",
-                                              d->spec[s], "index", info->index, "name",
-                                              info->name, "vendor", info->vendor,
-                                              "platform", info->platform, "driver",
-                                              info->driver, "version", info->version));
+        clfcn_json_append(&list,
+                          json_pack("{ss si ss ss ss ss ss}", "spec", d->spec[s], "index",
+                                    info->index, "name", info->name, "vendor",
+                                    info->vendor, "platform", info->platform, "driver",
+                                    info->driver, "version", info->version));
     }
     return list;
 }
@@ -30,7 +31,7 @@ static json_t *integers_to_json(const int64_t *v, int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; ++i) {
-        json_array_append_new(list, json_integer(v[i]));
+        clfcn_json_append(&list, json_integer(v[i]));
     }
     return list;
 }
@@ -89,13 +90,13 @@ static json_t *steps_to_json(const struct cli_diverge *d)
     json_t *list = json_array();
     for (int i = 0; i < d->result.steps_done; ++i) {
         const struct clfcn_diverge_step *s = &d->result.steps[i];
-        json_array_append_new(
-            list, json_pack("{si s[oo] s[oo] so so}", "step", i + 1, "loss",
-                            clfcn_json_number(s->loss[0]), clfcn_json_number(s->loss[1]),
-                            "gradient_norm", clfcn_json_number(s->gradient[0]),
-                            clfcn_json_number(s->gradient[1]), "gradient_apart",
-                            clfcn_json_number(s->gradient_apart), "weights_apart",
-                            clfcn_json_number(s->weights_apart)));
+        clfcn_json_append(
+            &list, json_pack("{si s[oo] s[oo] so so}", "step", i + 1, "loss",
+                             clfcn_json_number(s->loss[0]), clfcn_json_number(s->loss[1]),
+                             "gradient_norm", clfcn_json_number(s->gradient[0]),
+                             clfcn_json_number(s->gradient[1]), "gradient_apart",
+                             clfcn_json_number(s->gradient_apart), "weights_apart",
+                             clfcn_json_number(s->weights_apart)));
     }
     return list;
 }
@@ -105,7 +106,7 @@ int cli_diverge_print_json(const struct cli_diverge *d, struct clfcn_err *err)
     const struct clfcn_diverge *r = &d->result;
     json_t *rows = json_array();
     for (int i = 0; i < r->row_count; ++i) {
-        json_array_append_new(rows, row_to_json(&r->rows[i]));
+        clfcn_json_append(&rows, row_to_json(&r->rows[i]));
     }
     return cli_print_json(
         json_pack(

@@ -2,6 +2,7 @@
 #include "findings.h"
 #include "../ops/stored.h"
 #include "../train/runlog.h"
+#include "../util/json.h"
 
 static void print_row(const struct clfcn_finding *f)
 {
@@ -61,7 +62,7 @@ static int print_json(const char *path, const struct clfcn_certificate *c,
 {
     json_t *list = json_array();
     for (int i = 0; i < c->count; ++i) {
-        json_array_append_new(list, cli_finding_to_json(&c->list[i]));
+        clfcn_json_append(&list, cli_finding_to_json(&c->list[i]));
     }
     return cli_print_json(
         json_pack("{ss ss ss ss ss si si so}", "file", path, "date", date_of(origin),

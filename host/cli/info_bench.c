@@ -2,6 +2,7 @@
 #include "../report/bench_file.h"
 #include "../train/runlog.h"
 #include "../util/file.h"
+#include "../util/json.h"
 #include "../util/strbuf.h"
 #include "info.h"
 #include <math.h>
@@ -68,10 +69,10 @@ static json_t *slowest_to_json(const struct clfcn_bench_run *run)
     json_t *list = json_array();
     for (int i = 0; i < n; ++i) {
         const struct clfcn_bench_layer *l = layers[i];
-        json_array_append_new(
-            list, json_pack("{ss ss so so}", "name", l->name, "kind", l->kind,
-                            "forward_ms", clfcn_json_number(l->forward_ms), "backward_ms",
-                            clfcn_json_number(l->backward_ms)));
+        clfcn_json_append(&list,
+                          json_pack("{ss ss so so}", "name", l->name, "kind", l->kind,
+                                    "forward_ms", clfcn_json_number(l->forward_ms),
+                                    "backward_ms", clfcn_json_number(l->backward_ms)));
     }
     return list;
 }

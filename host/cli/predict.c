@@ -6,6 +6,7 @@
  * ring's state; an entry that is being worked on belongs to whoever does. */
 #include "predict.h"
 #include "../train/predictor.h"
+#include "../util/json.h"
 #include "../util/sys.h"
 #include "../util/thread.h"
 #include "../util/trace.h"
@@ -119,8 +120,8 @@ static int print_json(const struct cli_results *r, struct clfcn_err *err)
     double all = (double)r->image.width * (double)r->image.height;
     json_t *shares = json_object();
     for (int c = 0; c < classes->count; ++c) {
-        json_object_set_new(shares, classes->list[c].name,
-                            json_real((double)r->pixels[c] / all));
+        clfcn_json_set(&shares, classes->list[c].name,
+                       json_real((double)r->pixels[c] / all));
     }
     json_t *o =
         json_pack("{ss* ss* si si so}", "image", r->file->path, "mask", mask, "width",

@@ -2,6 +2,7 @@
 #include "ranks.h"
 
 #include "../train/runlog.h"
+#include "../util/json.h"
 #include "../util/strbuf.h"
 #include <math.h>
 
@@ -93,7 +94,7 @@ static json_t *table_to_json(const struct cli_ranks *r, const struct cli_ranks_t
     char advice[256];
     json_t *rows = json_array();
     for (int i = 0; i < t->count; ++i) {
-        json_array_append_new(rows, row_to_json(&t->rows[i]));
+        clfcn_json_append(&rows, row_to_json(&t->rows[i]));
     }
     advise(r, t, advice, sizeof(advice));
     return json_pack("{so ss}", "rows", rows, "advice", advice);
@@ -130,10 +131,10 @@ json_t *cli_ranks_to_json(const struct cli_ranks *r, const struct cli_ranks_fore
         row ? json_integer((json_int_t)row->step.bytes) : json_null(), "buckets",
         row && row->ranks > 1 ? json_integer(row->step.buckets) : json_null());
     if (o && f->strong.count > 0) {
-        json_object_set_new(o, "strong", table_to_json(r, &f->strong));
+        clfcn_json_set(&o, "strong", table_to_json(r, &f->strong));
     }
     if (o && f->weak.count > 0) {
-        json_object_set_new(o, "weak", table_to_json(r, &f->weak));
+        clfcn_json_set(&o, "weak", table_to_json(r, &f->weak));
     }
     return o;
 }

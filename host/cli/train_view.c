@@ -132,12 +132,11 @@ static void print_ranks(struct train_view *view, const json_t *start)
     const json_t *ranks = json_object_get(start, "ranks");
     for (size_t i = 0; i < json_array_size(ranks); ++i) {
         const json_t *r = json_array_get(ranks, i);
-        cli_screen_print(&view->env->screen, stderr,
-                         "rank %d: %s, %s: %d of %d images a step\n",
-                         (int)number(r, "rank"),
-                         json_string_value(json_object_get(r, "host")),
-                         json_string_value(json_object_get(r, "device")),
-                         (int)number(r, "batch"), (int)number(start, "batch"));
+        cli_screen_print(
+            &view->env->screen, stderr, "rank %d: %s, %s: %d of %d images a step\n",
+            (int)number(r, "rank"), json_string_value(json_object_get(r, "host")),
+            json_string_value(json_object_get(r, "device")), (int)number(r, "batch"),
+            (int)number(start, "batch"));
     }
 }
 
@@ -165,10 +164,11 @@ static void print_wrong(struct cli_screen *screen, const json_t *e)
                      number(e, "step"), word(e, "layer"), word(e, "kind"),
                      word(e, "pass"), word(e, "tensor"));
     print_brackets(screen, json_object_get(e, "shape"));
-    cli_screen_print(screen, stdout,
-                     "\n  apart       %.3g of what is summed there (tolerance %.3g), in %.0f "
-                     "numbers compared\n  furthest    ",
-                     number(e, "apart"), number(e, "tolerance"), number(e, "compared"));
+    cli_screen_print(
+        screen, stdout,
+        "\n  apart       %.3g of what is summed there (tolerance %.3g), in %.0f "
+        "numbers compared\n  furthest    ",
+        number(e, "apart"), number(e, "tolerance"), number(e, "compared"));
     print_brackets(screen, json_object_get(e, "index"));
     cli_screen_print(screen, stdout, "  device %.9g  float64 %.9g\n",
                      number(e, "device_value"), number(e, "reference"));
@@ -183,11 +183,14 @@ static void print_wrong(struct cli_screen *screen, const json_t *e)
                      word(e, "platform"), word(e, "driver"), word(e, "version"));
 }
 
-/* The run is worth more than its event file: after a failure it goes on without. */
+/* The run is worth more than its event file: after a failure it goes on without. event
+ * NULL: there was no memory for it. */
 static void log_event(struct train_view *view, const json_t *event)
 {
     struct clfcn_err err = { 0 };
-    if (clfcn_tensorboard_event(view->tensorboard, event, &err) < 0) {
+    const int rc = event ? clfcn_tensorboard_event(view->tensorboard, event, &err)
+                         : clfcn_err_nomem(&err);
+    if (rc < 0) {
         clfcn_tensorboard_close(&view->tensorboard, NULL);
         clfcn_warn("no further events for TensorBoard: %s", err.msg);
     }
@@ -215,7 +218,7 @@ void train_view_event(void *user, const char *event, const char *json)
         return;
     }
     json_t *e = json_loads(json, 0, NULL);
-    if (e && view->tensorboard) {
+    if (view->tensorboard) {
         log_event(view, e);
     }
     if (e && start && !view->env->json && !view->env->quiet) {

@@ -93,15 +93,18 @@ static int damaged(struct jpeg_job *job)
             "of memory to decode; convert it to PNG, or scale it down",
             job->name, job->dec.image_width, job->dec.image_height);
     }
+    if (job->mgr.msg_code == JERR_OUT_OF_MEMORY) {
+        return clfcn_err_nomem(job->err);
+    }
     return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged JPEG: %s", job->name,
                          job->reason);
 }
 
 static void read_header(struct jpeg_job *job, const uint8_t *data, size_t size)
 {
+    job->dec.client_data = job; /* the first allocation may fail already */
     jpeg_create_decompress(&job->dec);
     job->dec.mem->max_memory_to_use = MAX_WORK_BYTES;
-    job->dec.client_data = job;
     job->dec.progress = &job->progress;
     jpeg_mem_src(&job->dec, data, (unsigned long)size);
     jpeg_read_header(&job->dec, TRUE);

@@ -7,6 +7,7 @@
 #include "../util/file.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
+#include <errno.h>
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct png_job {
     const char *name;
     struct clfcn_err *err;
     char reason[256]; /* libpng's message, once it has failed */
+    bool no_memory;
     /* reading */
     const uint8_t *data;
     size_t size, pos;
@@ -37,6 +39,7 @@ static void on_error(png_structp png, png_const_charp msg)
 {
     struct png_job *job = png_get_error_ptr(png);
     snprintf(job->reason, sizeof job->reason, "%s", msg);
+    job->no_memory = errno == ENOMEM; /* its messages for that are many */
     png_longjmp(png, 1);
 }
 
@@ -110,7 +113,11 @@ static void set_transforms(struct png_job *job)
 
 static int decode_guarded(struct png_job *job)
 {
+    errno = 0;
     if (setjmp(png_jmpbuf(job->png))) {
+        if (job->no_memory) {
+            return clfcn_err_nomem(job->err);
+        }
         return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged PNG: %s", job->name,
                              job->reason);
     }
@@ -178,21 +185,26 @@ static void write_bytes(png_structp png, png_bytep from, size_t n)
     struct png_job *job = png_get_io_ptr(png);
     clfcn_strbuf_add_bytes(&job->file, from, n);
     if (job->file.failed) {
+        errno = ENOMEM;
         png_error(png, "out of memory");
     }
 }
 
-static void flush_nothing(png_structp png) { (void)png; }
+static void flush_nothing(png_structp png)
+{
+    (void)png;
+}
 
 static int encode_guarded(struct png_job *job)
 {
     const struct clfcn_image *im = job->src;
+    errno = 0;
     if (setjmp(png_jmpbuf(job->png))) {
-        return job->file.failed ? clfcn_err_nomem(job->err)
-                                : clfcn_err_set(job->err, CLFCN_EINVAL, 0, "%s: %s",
-                                                job->name, job->reason);
+        return job->no_memory ? clfcn_err_nomem(job->err)
+                              : clfcn_err_set(job->err, CLFCN_EINVAL, 0, "%s: %s",
+                                              job->name, job->reason);
     }
-    const int type = job->palette         ? PNG_COLOR_TYPE_PALETTE
+    const int type = job->palette        ? PNG_COLOR_TYPE_PALETTE
                      : im->channels == 1 ? PNG_COLOR_TYPE_GRAY
                                          : PNG_COLOR_TYPE_RGB;
     png_set_write_fn(job->png, job, write_bytes, flush_nothing);
@@ -202,8 +214,8 @@ static int encode_guarded(struct png_job *job)
     if (job->palette) {
         png_color entries[256] = { { 0, 0, 0 } };
         for (int i = 0; i < job->palette_count; ++i) {
-            entries[i] = (png_color){ job->palette[i][0], job->palette[i][1],
-                                      job->palette[i][2] };
+            entries[i] =
+                (png_color){ job->palette[i][0], job->palette[i][1], job->palette[i][2] };
         }
         png_set_PLTE(job->png, job->info, entries, job->palette_count);
     }

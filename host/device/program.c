@@ -321,9 +321,9 @@ static int finish_program(struct clfcn_programs *set, int index, struct clfcn_er
     fetch_log(dev, program);
     int rc;
     if (code != CL_SUCCESS) {
-        rc =
-            clfcn_cl_err(err, code, "cl/%s.cl does not build for '%s' (its log is above)",
-                         program->stem, dev->info.name);
+        const bool said = program->log && *program->log;
+        rc = clfcn_cl_err(err, code, "cl/%s.cl does not build for '%s'%s", program->stem,
+                          dev->info.name, said ? " (its log is above)" : "");
     } else {
         rc = create_kernels(set, index, err);
     }

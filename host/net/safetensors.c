@@ -1,5 +1,6 @@
 /* safetensors.c - reading with every claim of the header checked, and writing. */
 #include "safetensors.h"
+#include "../util/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -235,12 +236,15 @@ static int load_header(const struct clfcn_weights_file *f, json_t **header,
     char *text = malloc((size_t)length + 1);
     rc =
         text ? clfcn_weights_read(f, 8, text, (size_t)length, err) : clfcn_err_nomem(err);
+    if (rc == CLFCN_OK) {
+        *header = clfcn_json_read(text, (size_t)length, JSON_REJECT_DUPLICATES, &error,
+                                  &rc, err);
+        rc = rc == CLFCN_EDATA ? CLFCN_OK : rc;
+    }
+    free(text);
     if (rc < 0) {
-        free(text);
         return rc;
     }
-    *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-    free(text);
     if (*header == NULL) {
         return clfcn_err_set(err, CLFCN_EDATA, 0,
                              "not a safetensors file or damaged header: %s (byte %d)",

@@ -31,11 +31,28 @@ static zip_source_t *open_source(const struct clfcn_weights_file *f, zip_error_t
     FILE *stream = clfcn_reader_stream(&f->reader);
     zip_source_t *source = stream ? zip_source_filep_create(stream, 0, 0, error) : NULL;
     if (!stream) {
-        zip_error_set(error, ZIP_ER_OPEN, errno);
+        zip_error_set(error, errno == ENOMEM ? ZIP_ER_MEMORY : ZIP_ER_OPEN, errno);
     } else if (!source) {
         fclose(stream);
     }
     return source;
+}
+
+/* What libzip found; entry NULL: it is about the whole archive. */
+static int damaged(const char *entry, zip_error_t *error, struct clfcn_err *err)
+{
+    if (zip_error_code_zip(error) == ZIP_ER_MEMORY) {
+        return clfcn_err_nomem(err);
+    }
+    return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %.200s%s%s",
+                         entry ? entry : "", entry ? ": " : "",
+                         zip_error_strerror(error));
+}
+
+static const char *entry_name(zip_t *archive, uint64_t entry)
+{
+    const char *name = zip_get_name(archive, entry, ZIP_FL_ENC_RAW);
+    return name ? name : "an entry";
 }
 
 static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zip,
@@ -50,20 +67,9 @@ static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zi
             zip_source_free(source);
         }
     }
-    const int rc = zip->archive
-                       ? CLFCN_OK
-                       : clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %s",
-                                       zip_error_strerror(&error));
+    const int rc = zip->archive ? CLFCN_OK : damaged(NULL, &error, err);
     zip_error_fini(&error);
     return rc;
-}
-
-static int entry_failed(zip_t *archive, uint64_t entry, const char *why,
-                        struct clfcn_err *err)
-{
-    const char *name = zip_get_name(archive, entry, ZIP_FL_ENC_RAW);
-    return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %.200s: %s",
-                         name ? name : "an entry", why);
 }
 
 /* Read the first n bytes of an entry, whatever its header promises, to be freed by the
@@ -79,7 +85,7 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     }
     zip_file_t *file = zip_fopen_index(archive, entry, 0);
     if (!file) {
-        return entry_failed(archive, entry, zip_strerror(archive), err);
+        return damaged(entry_name(archive, entry), zip_get_error(archive), err);
     }
     size_t at = 0;
     while (at < n && (got = zip_fread(file, *out + at, n - at)) > 0) {
@@ -90,9 +96,12 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     }
     int rc = CLFCN_OK;
     if (got < 0) {
-        rc = entry_failed(archive, entry, zip_file_strerror(file), err);
+        rc = damaged(entry_name(archive, entry), zip_file_get_error(file), err);
     } else if (at < n) {
-        rc = entry_failed(archive, entry, "it is shorter than its header says", err);
+        rc = clfcn_err_set(err, CLFCN_EDATA, 0,
+                           "damaged zip archive: %.200s: it is shorter than its header "
+                           "says",
+                           entry_name(archive, entry));
     }
     zip_fclose(file);
     return rc;
@@ -142,7 +151,7 @@ static int check_byte_order(zip_t *archive, const char *folder, int length,
         return CLFCN_OK; /* older versions wrote none, on little-endian machines */
     }
     int rc = read_entry(archive, (uint64_t)entry, strlen("little"), &text, err);
-    if (rc < 0 || memcmp(text, "little", strlen("little")) != 0) {
+    if (rc == CLFCN_OK && memcmp(text, "little", strlen("little")) != 0) {
         rc = clfcn_err_set(err, CLFCN_EDATA, 0,
                            "saved on a big-endian machine, which is not supported");
     }

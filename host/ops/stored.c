@@ -3,6 +3,7 @@
 #include "../device/program.h"
 #include "../util/file.h"
 #include "../util/hash.h"
+#include "../util/json.h"
 #include "../util/path.h"
 #include "../util/sys.h"
 #include "gemm.h"
@@ -172,8 +173,8 @@ int clfcn_stored_read(const char *path, json_t **json, struct clfcn_err *err)
     *json = NULL;
     int rc = clfcn_file_read_own(path, MAX_FILE, &text, &size, err);
     if (rc == CLFCN_OK) {
-        *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
-        rc = *json ? rc : clfcn_stored_damaged(err);
+        *json = clfcn_json_read(text, size, JSON_REJECT_DUPLICATES, NULL, &rc, err);
+        rc = rc == CLFCN_EDATA ? clfcn_stored_damaged(err) : rc;
         if (rc < 0) {
             clfcn_err_note(err, "%s", path);
         }

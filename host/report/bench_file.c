@@ -1,5 +1,6 @@
 #include "bench_file.h"
 #include "../util/file.h"
+#include "../util/json.h"
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -322,12 +323,17 @@ static int read_runs(struct reader *r, const char *data, size_t size,
     for (size_t at = skip_space(data, 0, size); at < size;
          at = skip_space(data, at, size)) {
         json_error_t why;
+        int rc;
         ++r->run;
         if (*count == CLFCN_BENCH_RUNS) {
             return clfcn_err_set(r->err, CLFCN_EDATA, 0, "%s: more than %d runs in all",
                                  r->file, CLFCN_BENCH_RUNS);
         }
-        json_t *json = json_loadb(data + at, size - at, JSON_DISABLE_EOF_CHECK, &why);
+        json_t *json = clfcn_json_read(data + at, size - at, JSON_DISABLE_EOF_CHECK, &why,
+                                       &rc, r->err);
+        if (rc == CLFCN_ENOMEM) {
+            return rc;
+        }
         if (!json) {
             return clfcn_err_set(r->err, CLFCN_EDATA, 0,
                                  "%s: run %d: no JSON; files are what 'clfcn bench "

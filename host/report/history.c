@@ -1,6 +1,7 @@
 /* history.c - a run folder read back. */
 #include "history.h"
 #include "../util/file.h"
+#include "../util/json.h"
 #include "../util/path.h"
 #include <errno.h>
 #include <math.h>
@@ -30,9 +31,11 @@ static int read_config(struct clfcn_history *h, struct clfcn_err *err)
     if (rc < 0) {
         return rc;
     }
-    json_error_t error;
-    h->config = json_loadb(text, size, 0, &error);
+    h->config = clfcn_json_read(text, size, 0, NULL, &rc, err);
     free(text);
+    if (rc == CLFCN_ENOMEM) {
+        return rc;
+    }
     if (!json_is_object(h->config)) {
         return clfcn_err_set(err, CLFCN_EDATA, 0, "config.json: not a JSON object");
     }

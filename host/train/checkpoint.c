@@ -1,6 +1,7 @@
 /* checkpoint.c - a run's configuration, classes and position as metadata of a weights
  * file. */
 #include "checkpoint.h"
+#include "../util/json.h"
 #include "config.h"
 #include "runlog.h"
 
@@ -75,8 +76,10 @@ static int state_from_json(json_t *json, struct clfcn_train_state *s,
             "epoch-wait", &s->epoch_wait, "best-mean-iou", &best_mean_iou,
             "best-train-loss", &best_train_loss, "best-epoch", &s->best_epoch,
             "data-hash", &data_hash, "log-bytes", &log_bytes) != 0) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged training state: %s",
-                             error.text);
+        return json_error_code(&error) == json_error_out_of_memory
+                   ? clfcn_err_nomem(err)
+                   : clfcn_err_set(err, CLFCN_EDATA, 0, "damaged training state: %s",
+                                   error.text);
     }
     s->step = step;
     s->log_bytes = (uint64_t)log_bytes;
@@ -98,11 +101,11 @@ int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
 {
     char *text = clfcn_classes_to_text(classes), *metadata = NULL;
     *out = NULL;
-    json_t *json =
-        json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o*}", "version", (int)METADATA_VERSION,
-                  "program", clfcn_version(), "classes", text != NULL ? text : "",
-                  "config", clfcn_config_to_json(config), "state", state_to_json(state),
-                  "tuning", clfcn_net_tuning_to_json(net), "ranks", ranks);
+    json_t *json = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o*}", "version",
+                             (int)METADATA_VERSION, "program", clfcn_version(), "classes",
+                             text != NULL ? text : "", "config",
+                             clfcn_config_to_json(config), "state", state_to_json(state),
+                             "tuning", clfcn_net_tuning_to_json(net), "ranks", ranks);
     if (json != NULL && text != NULL) {
         metadata = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
     }
@@ -134,8 +137,10 @@ static int read_metadata(struct clfcn_checkpoint_info *out, const char *name,
     json_error_t error;
     if (json_unpack_ex(out->json, &error, 0, "{s:i, s:s, s:o, s:o}", "version", &version,
                        "classes", &classes, "config", &config, "state", &state) != 0) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name,
-                             error.text);
+        return json_error_code(&error) == json_error_out_of_memory
+                   ? clfcn_err_nomem(err)
+                   : clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name,
+                                   error.text);
     }
     if (version != METADATA_VERSION) {
         return clfcn_err_set(
@@ -183,12 +188,16 @@ int clfcn_checkpoint_read_info(const struct clfcn_weights_file *f, const char *n
         return CLFCN_OK;
     }
     json_error_t error;
-    out->json = json_loads(f->metadata, 0, &error);
+    int rc;
+    out->json = clfcn_json_read(f->metadata, strlen(f->metadata), 0, &error, &rc, err);
+    if (rc == CLFCN_ENOMEM) {
+        return rc;
+    }
     if (out->json == NULL) {
         return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name,
                              error.text);
     }
-    int rc = read_metadata(out, name, err);
+    rc = read_metadata(out, name, err);
     if (rc < 0) {
         clfcn_checkpoint_info_free(out);
         return rc;

@@ -1,5 +1,6 @@
 /* run_folder.c - a run's folder: taken into use, resumed from. */
 #include "../comm/comm.h"
+#include "../util/json.h"
 #include "../util/path.h"
 #include "config.h"
 #include "run.h"
@@ -103,8 +104,11 @@ static int read_config_file(struct clfcn_run *run, const char *path,
         return rc;
     }
     json_error_t error;
-    run->config_json = json_loadb(text, size, 0, &error);
+    run->config_json = clfcn_json_read(text, size, 0, &error, &rc, err);
     free(text);
+    if (rc == CLFCN_ENOMEM) {
+        return rc;
+    }
     if (run->config_json == NULL) {
         return clfcn_err_set(err, CLFCN_EDATA, 0, "%s:%d: %s", path, error.line,
                              error.text);

@@ -2,6 +2,7 @@
  */
 #include "../comm/comm.h"
 #include "../device/dev.h"
+#include "../util/json.h"
 #include "../util/log.h"
 #include "../util/sys.h"
 #include "../util/trace.h"
@@ -144,7 +145,7 @@ static json_t *step_event(const struct clfcn_run *run, double loss, double norm,
                               (json_int_t)s->step, "loss", loss, "lr",
                               lr_of_step(run, s->step - 1), "ms", 1e3 * seconds);
     if (event != NULL && run->config.clip_grad > 0) {
-        json_object_set_new(event, "grad_norm", json_real(norm));
+        clfcn_json_set(&event, "grad_norm", json_real(norm));
     }
     return event;
 }
@@ -345,14 +346,13 @@ static int log_start(struct clfcn_run *run, struct clfcn_err *err)
         run->steps, "epoch", run->state.epoch, "step", (json_int_t)run->state.step,
         "device_bytes", (json_int_t)memory.total);
     if (event != NULL && run->state.class_weight_count > 0) {
-        json_object_set_new(event, "class_weights",
-                            clfcn_class_weights_to_json(&run->state));
+        clfcn_json_set(&event, "class_weights", clfcn_class_weights_to_json(&run->state));
     }
     if (event != NULL && config->comm != NULL) {
-        json_object_set_new(event, "ranks", clfcn_run_ranks_to_json(run));
-        json_object_set_new(event, "sync_bn", json_boolean(run->ranks.sync_batchnorm));
-        json_object_set_new(event, "exchange",
-                            json_string(clfcn_wire_name(config->exchange)));
+        clfcn_json_set(&event, "ranks", clfcn_run_ranks_to_json(run));
+        clfcn_json_set(&event, "sync_bn", json_boolean(run->ranks.sync_batchnorm));
+        clfcn_json_set(&event, "exchange",
+                       json_string(clfcn_wire_name(config->exchange)));
     }
     return clfcn_runlog_event(run->log, "start", event, err);
 }
@@ -371,7 +371,7 @@ static int log_end(struct clfcn_run *run, int rc, const char *message, double se
         json_pack("{s:s, s:i, s:I, s:f}", "reason", reason, "epoch", run->state.epoch,
                   "step", (json_int_t)run->state.step, "seconds", seconds);
     if (event != NULL && message != NULL) {
-        json_object_set_new(event, "message", json_string(message));
+        clfcn_json_set(&event, "message", json_string(message));
     }
     return clfcn_runlog_event(run->log, "end", event, err);
 }

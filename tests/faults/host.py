@@ -84,6 +84,8 @@ def read_report(path):
 
 
 class Host(rig.Rig):
+    """kind: memory or files, of which faults() are; it may be changed."""
+
     def __init__(self, kind, jobs=None):
         self.kind = kind
         self.jobs = jobs or list(JOBS)
@@ -96,15 +98,15 @@ class Host(rig.Rig):
         shutil.copytree(self.root / "second", self.inputs / "run")
         self.must(["export", last(self.inputs), self.inputs / "w.pth", "--quiet"])
         self.must([*self.argv(self.root / "begun"), "--max-steps", "1"])
-        self.results, self.sites = {}, {}
+        self.results, self.sites = {}, {"memory": {}, "files": {}}
         for job in self.jobs:
             done, place = self.attempt(None, job)
             if done.code != 0:
                 raise RuntimeError(f"{job}: {done.err}")
             self.results[job] = self.result(place, done, job)
             for key, n in done.report.items():
-                if key[0] == "site" and key[1] == self.kind:
-                    self.sites.setdefault(key[2:], (job, n))
+                if key[0] == "site":
+                    self.sites[key[1]].setdefault(key[2:], (job, n))
             shutil.rmtree(place)
 
     def must(self, argv):
@@ -150,7 +152,7 @@ class Host(rig.Rig):
 
     def faults(self, every=1):
         """Each every-th site, called for the first time, and of files for the last time too."""
-        sites = sorted(self.sites.items(), key=lambda s: (s[0][0], s[0][1]))
+        sites = sorted(self.sites[self.kind].items(), key=lambda s: (s[0][0], s[0][1]))
         for i, ((function, site), (job, calls)) in enumerate(sites):
             if i % every == 0:
                 for call, code in self.codes(function, calls, i // every):
@@ -170,7 +172,7 @@ class Host(rig.Rig):
 
     def totals(self):
         """From how many places each function is called."""
-        return collections.Counter(function for function, _ in self.sites)
+        return collections.Counter(function for function, _ in self.sites[self.kind])
 
     # --- judging ---
 
@@ -184,7 +186,7 @@ class Host(rig.Rig):
     def statuses(self, fault):
         if fault.code in ("EINTR", "short"):
             return (h.OK,)
-        return (h.OK, h.FAILED) if self.kind == "memory" else (h.OK, h.FAILED, h.BAD_INPUT)
+        return (h.OK, h.FAILED) if fault.kind == "memory" else (h.OK, h.FAILED, h.BAD_INPUT)
 
     def judge_message(self, done, fault, line):
         code = fault.code.rstrip("+")
@@ -197,7 +199,7 @@ class Host(rig.Rig):
         temporary = TEMPORARY.fullmatch(path.name)
         name = temporary[1] if temporary else path.name
         # Where all calls fail from then on, it may be any of them.
-        if self.kind == "files" and fault.code == code and path.is_absolute() and name not in line:
+        if fault.kind == "files" and fault.code == code and path.is_absolute() and name not in line:
             yield f"does not name {path}: {line}"
 
     def judge_files(self, place, done, fault):

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import rig
-from rig import CODES, BUILD, FLIP, Fault, h
+from rig import BUILD, CODES, FLIP, Fault, h
 
 # A layer, a buffer, a device, or what concerns a step as a whole.
 WHERE = re.compile(r"'[^']+'|uploading (images|labels)|waiting for the (upload|device)"
@@ -40,7 +40,7 @@ class OpenCL(rig.Rig):
         """For each function calls from the first on, each `every`-th, and the last; by turns all
         codes. Cold: what is called more often then. What only one function can return, and reads
         of which a bit is wrong, come besides."""
-        codes, i = list(CODES), 0
+        codes, i = [code for code in CODES if code != BUILD], 0
         for cold in (False, True):
             for function, calls in sorted(self.calls[cold].items()):
                 if cold and calls <= self.calls[False].get(function, 0):
@@ -63,8 +63,7 @@ class OpenCL(rig.Rig):
         return (h.OK, h.FAILED, h.NO_DEVICE) if fault.code != FLIP else (h.OK, h.FAILED)
 
     def judge_message(self, done, fault, line):
-        named = {BUILD: "does not compile", FLIP: ""}.get(fault.code) \
-            if fault.code not in CODES else CODES[fault.code]
+        named = CODES.get(fault.code, "")
         if done.code == h.FAILED and named not in line:
             yield f"does not say what failed: {line}"
         elif done.code == h.FAILED and fault.code != FLIP and not WHERE.search(line):

