@@ -23,6 +23,15 @@ json_t *clfcn_json_number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+json_t *clfcn_json_integers(const int64_t *values, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; ++i) {
+        json_array_append_new(list, json_integer(values[i]));
+    }
+    return list;
+}
+
 /* Cut the file to keep bytes, or make an empty one. *bytes receives what it then has. */
 static int cut(const char *path, uint64_t keep, uint64_t *bytes, struct clfcn_err *err)
 {
