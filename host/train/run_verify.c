@@ -16,8 +16,9 @@ static void add_report(const struct clfcn_run *run, const struct clfcn_audit *a,
     char title[256];
     clfcn_dev_title(run->dev, title, sizeof(title));
     json_t *more = json_pack(
-        "{so so so so so* s:o s:o ss ss ss ss ss}", "shape", clfcn_json_integers(a->dims, a->ndim),
-        "index", clfcn_json_integers(a->index, a->ndim), "device_value",
+        "{so so so so so* s:o s:o ss ss ss ss ss}", "shape",
+        clfcn_json_integers(a->dims, a->ndim), "index",
+        clfcn_json_integers(a->index, a->ndim), "device_value",
         clfcn_json_number(a->device), "reference", clfcn_json_number(a->reference),
         "repeated_value",
         a->again == CLFCN_AUDIT_NOT_REPEATED ? NULL : clfcn_json_number(a->device_again),
@@ -66,6 +67,8 @@ int clfcn_run_step(struct clfcn_run *run, int slot, const struct clfcn_net_hyper
     }
     if (audit.wrong) {
         clfcn_err_note(err, "step %" PRId64, hyper->update);
+    }
+    if (audit.wrong && run->config.comm == NULL) { /* else the end says it anyway */
         clfcn_err_add(err, "; the last checkpoint is %s/checkpoints/last.safetensors",
                       run->config.out);
     }
