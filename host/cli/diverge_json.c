@@ -27,15 +27,6 @@ static json_t *net_to_json(const struct cli_diverge *d)
         "gemm", clfcn_gemm_name(d->net.gemm));
 }
 
-static json_t *integers_to_json(const int64_t *v, int n)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < n; ++i) {
-        clfcn_json_append(&list, json_integer(v[i]));
-    }
-    return list;
-}
-
 /* null where there is no choice. */
 static json_t *algorithms_to_json(const struct clfcn_diverge_row *row)
 {
@@ -48,7 +39,7 @@ static json_t *tensor_to_json(const struct clfcn_diverge_row *row)
 {
     return json_pack("{ss ss ss ss so so sf}", "layer", row->layer, "kind", row->kind,
                      "pass", row->pass, "tensor", row->tensor, "shape",
-                     integers_to_json(row->dims, row->ndim), "algorithms",
+                     clfcn_json_integers(row->dims, row->ndim), "algorithms",
                      algorithms_to_json(row), "tolerance", row->tolerance);
 }
 
@@ -75,7 +66,7 @@ static json_t *first_to_json(const struct clfcn_diverge *r)
         "{si so so sI sI so so so so so s[ss]}", "step", first->step, "relative",
         clfcn_json_number(diff->relative), "worst", clfcn_json_number(diff->worst),
         "elements", (json_int_t)diff->count, "far", (json_int_t)diff->far, "index",
-        integers_to_json(first->index, row->ndim), "a", clfcn_json_number(diff->a), "b",
+        clfcn_json_integers(first->index, row->ndim), "a", clfcn_json_number(diff->a), "b",
         clfcn_json_number(diff->b), "reference",
         first->has_reference ? clfcn_json_number(first->reference) : json_null(), "wrong",
         wrong ? json_string(wrong) : json_null(), "kernels", first->kernels[0],

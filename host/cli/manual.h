@@ -4,7 +4,7 @@
 
 #include "cli.h"
 
-enum { CLI_MANUAL_EXAMPLES = 6, CLI_MANUAL_FILES = 8, CLI_MANUAL_SEE = 4 };
+enum { CLI_MANUAL_EXAMPLES = 7, CLI_MANUAL_FILES = 8, CLI_MANUAL_SEE = 4 };
 
 struct cli_manual_pair {
     const char *what, *text;

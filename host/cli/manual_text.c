@@ -70,6 +70,10 @@ static const struct cli_manual manuals[] = {
       "One seed on one device and build gives the same bits. A run that was stopped, by "
       "Ctrl-C, a signal or a power failure, goes on with --resume as if it had never "
       "been stopped.\n\n"
+      "With --verify-every N one pass of one layer of every N-th step is recomputed in "
+      "float64, as the device had its inputs; if the device was wrong, the run ends with "
+      "a report, and the last checkpoint stays as it was. A loss that is not finite is "
+      "followed to the layer in which it begins.\n\n"
       "Under mpirun or srun each process is a rank, which drives one device and takes its "
       "share of every batch; --batch is that of all ranks together. Program, data set and "
       "run folder must be there under the same paths on all machines. Rank 0 alone writes "
@@ -82,7 +86,9 @@ static const struct cli_manual manuals[] = {
         { "clfcn train --data DIR --dashboard", "With a page to watch it on:" },
         { "mpirun -n 2 clfcn train --data DIR --batch 16",
           "On two devices of this machine:" },
-        { "clfcn train --data DIR --pause-on-battery --max-temp 85", "On a laptop:" } },
+        { "clfcn train --data DIR --pause-on-battery --max-temp 85", "On a laptop:" },
+        { "clfcn train --data DIR --verify-every 50 --save-steps 200 --max-restarts 3",
+          "On a device that may err now and then:" } },
       { { "RUN/config.json", "Every option." },
         { "RUN/log.jsonl", "What happened, an object a line." },
         { "RUN/checkpoints/last.safetensors", "What --resume goes on from." },

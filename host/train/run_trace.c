@@ -20,6 +20,7 @@ enum { BEFORE = 1 };
 struct trace {
     int64_t from, step; /* of the checkpoint; in which it was found */
     bool traced;        /* all was repeated, or found */
+    bool stopped;       /* interrupted meanwhile */
     bool picture;       /* of a batch: its name in the data */
     char name[256];
     struct clfcn_spoiled spoiled;
@@ -151,7 +152,8 @@ static int repeat(struct clfcn_run *run, struct trace *t, struct clfcn_err *err)
          ++step) {
         rc = repeat_step(run, step, step >= failing - BEFORE, t, err);
     }
-    t->traced = rc == CLFCN_OK && (t->spoiled.found || !is_stopped(run));
+    t->stopped = is_stopped(run);
+    t->traced = rc == CLFCN_OK && (t->spoiled.found || !t->stopped);
     return rc;
 }
 
@@ -231,6 +233,8 @@ static int say(const struct clfcn_run *run, const char *what, const struct trace
                          "the same steps repeated from step %" PRId64
                          " are all right, so the device computed wrongly once",
                          t->from);
+    } else if (t->stopped) {
+        clfcn_strbuf_add(&s, "interrupted while finding out where it begins");
     } else {
         clfcn_strbuf_add(&s,
                          "lower --lr (now %g) or look for a wrong image (where it "
@@ -245,15 +249,6 @@ static int say(const struct clfcn_run *run, const char *what, const struct trace
         what, run->state.step, run->state.epoch + 1, s.str ? s.str : "", run->config.out);
     clfcn_strbuf_free(&s);
     return rc;
-}
-
-static json_t *integers(const int64_t *v, int n)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < n; ++i) {
-        json_array_append_new(list, json_integer(v[i]));
-    }
-    return list;
 }
 
 static const char *cause_text(const struct trace *t)
@@ -279,8 +274,8 @@ static int log_it(struct clfcn_run *run, const char *what, const struct trace *t
         json_t *more = json_pack(
             "{s:I, s:s, s:s*, s:s*, s:s, s:o, s:o, s:s, s:I, s:o*, s:s*, s:s*, s:f, s:f}",
             "found_in_step", (json_int_t)t->step, "layer", f->layer, "kind", f->kind,
-            "pass", f->pass, "tensor", f->tensor, "shape", integers(f->dims, f->ndim),
-            "index", integers(f->index, f->ndim), "value", value_text(f->value), "count",
+            "pass", f->pass, "tensor", f->tensor, "shape", clfcn_json_integers(f->dims, f->ndim),
+            "index", clfcn_json_integers(f->index, f->ndim), "value", value_text(f->value), "count",
             (json_int_t)f->count, "reference",
             f->by == CLFCN_BY_DEVICE && isfinite(f->reference)
                 ? clfcn_json_number(f->reference)

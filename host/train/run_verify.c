@@ -8,15 +8,6 @@
 #include <inttypes.h>
 #include <math.h>
 
-static json_t *integers(const int64_t *v, int n)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < n; ++i) {
-        json_array_append_new(list, json_integer(v[i]));
-    }
-    return list;
-}
-
 /* What a report to a vendor has to say of a wrong tensor. */
 static void add_report(const struct clfcn_run *run, const struct clfcn_audit *a,
                        json_t *event)
@@ -25,8 +16,9 @@ static void add_report(const struct clfcn_run *run, const struct clfcn_audit *a,
     char title[256];
     clfcn_dev_title(run->dev, title, sizeof(title));
     json_t *more = json_pack(
-        "{so so so so so* s:o s:o ss ss ss ss ss}", "shape", integers(a->dims, a->ndim),
-        "index", integers(a->index, a->ndim), "device_value",
+        "{so so so so so* s:o s:o ss ss ss ss ss}", "shape",
+        clfcn_json_integers(a->dims, a->ndim), "index",
+        clfcn_json_integers(a->index, a->ndim), "device_value",
         clfcn_json_number(a->device), "reference", clfcn_json_number(a->reference),
         "repeated_value",
         a->again == CLFCN_AUDIT_NOT_REPEATED ? NULL : clfcn_json_number(a->device_again),
@@ -75,6 +67,8 @@ int clfcn_run_step(struct clfcn_run *run, int slot, const struct clfcn_net_hyper
     }
     if (audit.wrong) {
         clfcn_err_note(err, "step %" PRId64, hyper->update);
+    }
+    if (audit.wrong && run->config.comm == NULL) { /* else the end says it anyway */
         clfcn_err_add(err, "; the last checkpoint is %s/checkpoints/last.safetensors",
                       run->config.out);
     }

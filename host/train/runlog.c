@@ -1,6 +1,7 @@
 /* runlog.c - appending events to log.jsonl. */
 #include "runlog.h"
 #include "../util/file.h"
+#include "../util/json.h"
 #include "../util/log.h"
 #include "../util/path.h"
 
@@ -21,6 +22,15 @@ struct clfcn_runlog {
 json_t *clfcn_json_number(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
+}
+
+json_t *clfcn_json_integers(const int64_t *values, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; ++i) {
+        clfcn_json_append(&list, json_integer(values[i]));
+    }
+    return list;
 }
 
 /* How long the file is without what follows its last whole line. */

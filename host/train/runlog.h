@@ -31,5 +31,7 @@ int clfcn_runlog_sync(struct clfcn_runlog *log, struct clfcn_err *err);
 
 /* A JSON number, or null where x is not finite. */
 json_t *clfcn_json_number(double x);
+/* A JSON array; a new reference, or NULL. */
+json_t *clfcn_json_integers(const int64_t *values, int count);
 
 #endif
