@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 16 << 20 }; /* no file of ours comes near this */
+enum { MAX_FILE = 4 << 20 }; /* no file of ours comes near this */
 
 static uint64_t kernels_hash(void)
 {

@@ -98,7 +98,9 @@ WEIGHTS = {
                                                                  bytes(16))),
     "JSON 100,000 deep": (["depth"], lambda: safetensors(b"[" * 100000)),
     "a header of 2^63 bytes": (["header"], lambda: struct.pack("<Q", 1 << 63) + b"{}" * 8),
-    "a header of 17 MiB": (["header"], lambda: safetensors(b" " * (17 << 20))),
+    "a header of 5 MiB": (["header"], lambda: safetensors(b" " * (5 << 20))),
+    "4 MiB of empty objects": (["dtype"], lambda: safetensors(
+        b'{"a":[' + b"{}," * 1390000 + b"{}]}")),
     "an archive that unfolds to 300 MB": (["too large"], lambda: archive(
         {"a/data.pkl": ZEROS})),
     "an archive that lies about it": (["pickle"], lambda: archive({"a/data.pkl": ZEROS}, 1000)),
@@ -303,6 +305,8 @@ class Runs(Case):
             with self.subTest(name):
                 path.write_bytes(text)
                 self.refused([path], "compare", path)
+        path.write_bytes(b"[" + b"{}," * 1390000 + b"{}]")  # 400 MB of memory
+        self.refused([path], "compare", path)
         with open(path, "wb") as f:
             f.truncate(HUGE)
         self.refused([path, "longer"], "compare", path)
