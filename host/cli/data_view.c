@@ -1,6 +1,7 @@
 /* data_view.c - what `clfcn data` found out, as text and as JSON. */
 #include "../util/json.h"
 #include "data_view.h"
+#include "../util/err.h"
 #include <stdio.h>
 
 enum { TWINS_SHOWN = 10 };
@@ -86,6 +87,16 @@ static void print_unknown(const struct clfcn_survey *s)
     }
 }
 
+enum { PATH_LEN = 1024 };
+
+/* A name from the set, without what a terminal would obey. Returns buf. */
+static const char *plain(const char *path, char buf[PATH_LEN])
+{
+    snprintf(buf, PATH_LEN, "%s", path);
+    clfcn_one_line(buf);
+    return buf;
+}
+
 static void print_twins(const struct clfcn_survey *s)
 {
     if (s->twin_count == 0) {
@@ -98,8 +109,9 @@ static void print_twins(const struct clfcn_survey *s)
     }
     printf(":\n");
     for (int i = 0; i < s->twin_count && i < TWINS_SHOWN; ++i) {
-        printf("%s = %s%s\n", clfcn_dataset_item_image(s->set, s->twins[i].a),
-               clfcn_dataset_item_image(s->set, s->twins[i].b),
+        char a[PATH_LEN], b[PATH_LEN];
+        printf("%s = %s%s\n", plain(clfcn_dataset_item_image(s->set, s->twins[i].a), a),
+               plain(clfcn_dataset_item_image(s->set, s->twins[i].b), b),
                s->twins[i].across ? " (train and val)" : "");
     }
     if (s->twin_count > TWINS_SHOWN) {

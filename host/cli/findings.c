@@ -42,7 +42,7 @@ int cli_findings_wrong(const struct clfcn_certificate *c)
 static const char *date_of(const json_t *origin)
 {
     const char *s = json_string_value(json_object_get(origin, "date"));
-    return s ? s : "?";
+    return s && clfcn_is_one_line(s) ? s : "?";
 }
 
 static void print_text(const struct clfcn_certificate *c, const json_t *origin)

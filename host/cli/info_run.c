@@ -1,6 +1,7 @@
 /* info_run.c - what clfcn info shows of a run's folder. */
 #include "../report/history.h"
 #include "../train/runlog.h"
+#include "../util/err.h"
 #include "../util/strbuf.h"
 #include "info.h"
 #include <inttypes.h>
@@ -9,7 +10,7 @@
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *s = json_string_value(json_object_get(object, key));
-    return s ? s : "?";
+    return s && clfcn_is_one_line(s) ? s : "?"; /* it may come from anywhere */
 }
 
 static int number_of(const json_t *object, const char *key)

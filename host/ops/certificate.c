@@ -109,7 +109,7 @@ static json_t *finding_to_json(const struct clfcn_finding *f)
 
 static bool copy(char *to, size_t size, const char *from)
 {
-    return snprintf(to, size, "%s", from) < (int)size;
+    return snprintf(to, size, "%s", from) < (int)size && clfcn_is_one_line(to);
 }
 
 static bool finding_from_json(json_t *json, struct clfcn_finding *f)

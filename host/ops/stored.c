@@ -1,6 +1,7 @@
 #include "stored.h"
 
 #include "../device/program.h"
+#include "../util/err.h"
 #include "../util/file.h"
 #include "../util/hash.h"
 #include "../util/json.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE = 16 << 20 }; /* no file of ours comes near this */
+enum { MAX_FILE = 4 << 20 }; /* no file of ours comes near this */
 
 static uint64_t kernels_hash(void)
 {
@@ -135,7 +136,7 @@ const char *clfcn_stored_origin(const json_t *json, const char *name)
 {
     const char *s =
         json_string_value(json_object_get(json_object_get(json, "measured on"), name));
-    return s ? s : "?";
+    return s && clfcn_is_one_line(s) ? s : "?";
 }
 
 /* Two runtimes may give one processor the same device name; and ranks that each have a

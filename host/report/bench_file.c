@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a file, which parsed takes up to 80 times as much. */
+enum { MOST_BYTES = 4 << 20 };
+
 enum {
-    MOST_BYTES = 64 << 20, /* of a file */
-    MOST_TEXT = 1000,      /* of a string, but for a failure's reason */
+    MOST_TEXT = 1000, /* of a string, but for a failure's reason */
     MOST_LAYERS = 512,
     MOST_LACKING = 64,
 };
@@ -31,17 +33,6 @@ static void bad(struct reader *r, const char *field, const char *why)
     }
 }
 
-/* Control characters, C1 too, could make a terminal do things. */
-static bool harmless(const char *s)
-{
-    for (const unsigned char *p = (const unsigned char *)s; *p; ++p) {
-        if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* s: of the field. "?" stands in for what is bad. */
 static const char *check_text(struct reader *r, const char *s, const char *field)
 {
@@ -49,7 +40,7 @@ static const char *check_text(struct reader *r, const char *s, const char *field
         bad(r, field, "is missing or no text");
     } else if (strlen(s) > MOST_TEXT) {
         bad(r, field, "is too long");
-    } else if (!harmless(s)) {
+    } else if (!clfcn_is_one_line(s)) {
         bad(r, field, "holds control characters");
     } else {
         return s;

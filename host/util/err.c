@@ -49,6 +49,24 @@ static void format_cut(char *buf, size_t n, const char *fmt, va_list args)
     }
 }
 
+/* The bytes of a control character at s, 0 if there is none. */
+static int control_bytes(const char *s)
+{
+    const unsigned char c = (unsigned char)*s, next = c ? (unsigned char)s[1] : 0;
+    if ((c > 0 && c < 0x20) || c == 0x7f) {
+        return 1;
+    }
+    return c == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 0; /* U+0080 to U+009F */
+}
+
+bool clfcn_is_one_line(const char *s)
+{
+    while (*s && control_bytes(s) == 0) {
+        ++s;
+    }
+    return !*s;
+}
+
 void clfcn_one_line(char *s)
 {
     size_t len = strlen(s);
@@ -56,12 +74,7 @@ void clfcn_one_line(char *s)
         s[--len] = '\0';
     }
     for (; *s; ++s) {
-        const unsigned char c = (unsigned char)*s, next = (unsigned char)s[1];
-        if (c < 0x20 || c == 0x7f) {
-            *s = ' ';
-        } else if (c == 0xc2 && next >= 0x80 && next < 0xa0) { /* U+0080 to U+009F */
-            s[0] = s[1] = ' ';
-        }
+        memset(s, ' ', (size_t)control_bytes(s));
     }
 }
 

@@ -24,6 +24,8 @@ void clfcn_err_add(struct clfcn_err *err, const char *fmt, ...) CLFCN_PRINTF(2, 
 /* Texts from elsewhere (names in files, build logs) come with newlines and control
  * characters, which terminals obey: put blanks in their place, none at the end. */
 void clfcn_one_line(char *s);
+/* Whether s holds none of these. */
+bool clfcn_is_one_line(const char *s);
 
 /* Leave through label when rc is an error, saying what was being attempted. */
 #define CLFCN_CHECK(rc, label, err, ...)        \

@@ -1,8 +1,9 @@
 #!/bin/sh
 # run.sh SECONDS [TARGET...]: let libFuzzer work on the fuzz targets, all or those named, for so
-# long each. Corpora, logs and findings are kept in build-test/fuzz/TARGET: the next run begins with
-# that corpus, cut to what reaches something of its own. Exit status 1 if anything was found; such
-# an input belongs into tests/fuzz/regress/TARGET, made as small as it gets, once the fault is gone.
+# long each, and half as long with memory running out. Corpora, logs and findings are kept in
+# build-test/fuzz/TARGET: the next run begins with that corpus, cut to what reaches something of its
+# own. Exit status 1 if anything was found; such an input belongs into tests/fuzz/regress/TARGET, made
+# as small as it gets, once the fault is gone.
 set -u
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -56,6 +57,7 @@ for target in "$@"; do
     sh tests/fuzz/target.sh "$program" "$target" "$work" "$seconds" >"$work/log" 2>&1 || status=1
     grep -E '^#[0-9]+.*DONE|^SUMMARY|must hold' "$work/log" | sed "s/^/$target: /"
     minimise "$program" "$work"
+    (export CLFCN_FUZZ_NOMEM=8 && minimise "$program" "$work/nomem" && exit "$status") || status=1
     shrink "$program" "$work"
 done
 exit "$status"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # target.sh PROGRAM TARGET FOLDER [SECONDS]: run a fuzz target on its seeds and on the inputs in
 # regress/ that failed once; with SECONDS also, by libFuzzer, on what that makes of them, which is
-# kept in FOLDER/corpus. Then all again, for half as long, with memory running out at some point of
-# every input. Exit status 1 if it found something, which is kept in FOLDER.
+# kept in FOLDER/corpus. Then all again, for half as long, with memory running out at some points of
+# every input. Exit status 1 if it found something, which is kept in FOLDER or in FOLDER/nomem.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,13 +24,13 @@ zip) dict=pickle ;;
 *) dict=$target ;;
 esac
 
-# run SECONDS INPUT...
+# run SECONDS FOLDER INPUT...: findings go to the folder.
 run() {
+    limit=$1 findings=$2
+    shift 2
     if [ -n "$seconds" ]; then
-        set -- -max_total_time="$@" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
-            -print_final_stats=1 -dict="$here/$dict.dict"
-    else
-        shift
+        set -- -max_total_time="$limit" -timeout=10 -rss_limit_mb=1024 -max_len=4096 \
+            -print_final_stats=1 -dict="$here/$dict.dict" -artifact_prefix="$findings/" "$@"
     fi
     TMPDIR=$memory "$program" "$@"
 }
@@ -39,12 +39,12 @@ run() {
 memory=$(mktemp -d /dev/shm/clfcn-fuzz-XXXXXX 2>/dev/null || mktemp -d) || exit 1
 trap 'rm -rf "$memory"' EXIT
 cd "$work" || exit 1
-mkdir -p nomem || exit 1
-run "${seconds:-0}" corpus "$@" || exit 1
+mkdir -p nomem/corpus || exit 1
+run "$seconds" . corpus "$@" || exit 1
 if [ -n "$seconds" ]; then # of each input a few points, of a seed alone most
     export CLFCN_FUZZ_NOMEM=8
-    run $(((seconds + 1) / 2)) nomem corpus "$@" || exit 1
+    run $(((seconds + 1) / 2)) nomem nomem/corpus corpus "$@" || exit 1
 else
     export CLFCN_FUZZ_NOMEM=200
-    run 0 "$@" || exit 1
+    run "" . "$@" || exit 1
 fi

@@ -47,6 +47,14 @@ static void test_err_is_one_line(void **state)
     assert_string_equal(err.msg, "two lines: error: a  b");
     clfcn_err_set(&err, CLFCN_ECL, 0, "%s", "\n");
     assert_string_equal(err.msg, "CLFCN_ECL"); /* never empty */
+    clfcn_err_set(&err, CLFCN_ECL, 0,
+                  "\x1b[2J\xc2\x9b"
+                  "2Jü\x7f!");
+    assert_string_equal(err.msg, " [2J  2Jü !");
+    assert_true(clfcn_is_one_line(err.msg));
+    assert_false(clfcn_is_one_line("a\x1b"));
+    assert_false(clfcn_is_one_line("a\xc2\x9b"));
+    assert_true(clfcn_is_one_line(""));
 }
 
 /* 2000 characters neither overflow nor push the cause out; UTF-8 is not cut apart. */
