@@ -46,7 +46,7 @@ int cli_bench_check_pass(struct cli_bench *b, int layer, enum clfcn_pass pass,
     if (rc < 0 || b->verdicts[layer][pass].checked) {
         return rc;
     }
-    if (*clfcn_interrupt_flag()) {
+    if (clfcn_flag_is_set(clfcn_interrupt_flag())) {
         return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
     }
     rc = clfcn_net_verify(b->net, layer, pass, &b->verdicts[layer][pass], err);

@@ -175,7 +175,7 @@ static int repeat(struct cli_env *env, struct cli_bench *b, const char *name,
     const double each = 1e-3 * ms[*runs - 1];
     const double reserve = isfinite(b->end) ? 2 * (b->end - clfcn_clock()) / 3 : 0;
     for (; i < until && rc == CLFCN_OK && cli_bench_affords(b, each + reserve); ++i) {
-        if (*clfcn_interrupt_flag()) {
+        if (clfcn_flag_is_set(clfcn_interrupt_flag())) {
             return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
         }
         double start = clfcn_clock();
@@ -391,7 +391,7 @@ static int measure_products(struct cli_bench *b, struct clfcn_err *err)
     int left_out = 0, without_room = 0;
     for (int i = 0; i < CLI_BENCH_PRODUCTS; ++i) {
         const int s = layers[i].shrink;
-        if (*clfcn_interrupt_flag()) {
+        if (clfcn_flag_is_set(clfcn_interrupt_flag())) {
             return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
         }
         struct clfcn_gemm_rate *r = &b->products[b->product_count];

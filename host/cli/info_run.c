@@ -28,25 +28,26 @@ static const struct clfcn_history_epoch *last_epoch(const struct clfcn_history *
 static json_t *to_json(const struct clfcn_history *h)
 {
     const struct clfcn_history_epoch *last = last_epoch(h), *best = clfcn_history_best(h);
-    return json_pack(
-        "{ss ss ss ss si si si sI so so so so}", "run", h->dir, "arch",
-        text_of(h->config, "arch"), "backbone", text_of(h->config, "backbone"), "size",
-        text_of(h->config, "size"), "batch", number_of(h->config, "batch"), "epochs",
-        number_of(h->config, "epochs"), "epoch", last ? last->number : 0, "step",
-        (json_int_t)h->step_count, "train_loss",
-        clfcn_json_number(last ? last->train_loss : NAN),
-        "mean_iou", clfcn_json_number(last ? last->mean_iou : NAN), "best_mean_iou",
-        clfcn_json_number(best ? best->mean_iou : NAN), "best_epoch",
-        best ? json_integer(best->number) : json_null());
+    return json_pack("{ss ss ss ss si si si sI so so so so}", "run", h->dir, "arch",
+                     text_of(h->config, "arch"), "backbone",
+                     text_of(h->config, "backbone"), "size", text_of(h->config, "size"),
+                     "batch", number_of(h->config, "batch"), "epochs",
+                     number_of(h->config, "epochs"), "epoch", last ? last->number : 0,
+                     "step", (json_int_t)h->step_count, "train_loss",
+                     clfcn_json_number(last ? last->train_loss : NAN), "mean_iou",
+                     clfcn_json_number(last ? last->mean_iou : NAN), "best_mean_iou",
+                     clfcn_json_number(best ? best->mean_iou : NAN), "best_epoch",
+                     best ? json_integer(best->number) : json_null());
 }
 
-static void print_time(const struct clfcn_history *h)
+static void print_time(const struct clfcn_history *h,
+                       const struct clfcn_history_epoch *last)
 {
     char text[CLFCN_DURATION_LEN];
     printf("time        %s for %d epochs", clfcn_format_duration(h->seconds, text),
            h->epoch_total);
-    if (isfinite(last_epoch(h)->images_per_s)) {
-        printf(", %.2f images/s in the last", last_epoch(h)->images_per_s);
+    if (isfinite(last->images_per_s)) {
+        printf(", %.2f images/s in the last", last->images_per_s);
     }
     printf("\n");
 }
@@ -64,8 +65,8 @@ static void print_text(const struct clfcn_history *h)
         printf("device      %s, driver %s\n", text_of(h->start, "device"),
                text_of(h->start, "driver"));
     }
-    printf("progress    %d of %d epochs, %" PRId64 " steps\n",
-           last ? last->number : 0, number_of(h->config, "epochs"), h->step_count);
+    printf("progress    %d of %d epochs, %" PRId64 " steps\n", last ? last->number : 0,
+           number_of(h->config, "epochs"), h->step_count);
     if (last && isfinite(last->train_loss)) {
         printf("last epoch  train loss %.4f", last->train_loss);
         if (isfinite(last->mean_iou)) {
@@ -79,7 +80,7 @@ static void print_text(const struct clfcn_history *h)
                best->number);
     }
     if (last) {
-        print_time(h);
+        print_time(h, last);
     }
 }
 

@@ -283,7 +283,7 @@ static int run(struct pipeline *pl, struct clfcn_err *broken, struct clfcn_err *
     int rc = CLFCN_OK;
     clfcn_mutex_lock(&pl->lock);
     while (rc == CLFCN_OK && pl->to_report < pl->total) {
-        rc = *pl->job->stop ? CLFCN_EINTR : turn(pl, broken, err);
+        rc = clfcn_flag_is_set(pl->job->stop) ? CLFCN_EINTR : turn(pl, broken, err);
     }
     pl->ending = true;
     clfcn_cond_broadcast(&pl->changed);

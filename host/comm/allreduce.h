@@ -19,7 +19,7 @@ int clfcn_allreduce_create(struct clfcn_comm *comm, size_t count, enum clfcn_wir
                            struct clfcn_allreduce **out, struct clfcn_err *err);
 /* Takes a pointer to NULL, and comes before clfcn_comm_close(). Waits for nothing: what
  * is under way is cancelled, and the values are the caller's again. */
-void clfcn_allreduce_destroy(struct clfcn_allreduce **sum);
+void clfcn_allreduce_destroy(struct clfcn_allreduce **handle);
 
 /* Begin to replace values [count] by their sums over the ranks. They are not to be
  * touched until it is done. */

@@ -117,9 +117,9 @@ int clfcn_allreduce_create(struct clfcn_comm *comm, size_t count, enum clfcn_wir
     return clfcn_err_set(err, CLFCN_EINVAL, 0, "built without MPI");
 }
 
-void clfcn_allreduce_destroy(struct clfcn_allreduce **sum)
+void clfcn_allreduce_destroy(struct clfcn_allreduce **handle)
 {
-    *sum = NULL;
+    *handle = NULL;
 }
 
 int clfcn_allreduce_start(struct clfcn_allreduce *sum, float *values,

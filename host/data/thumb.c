@@ -9,12 +9,12 @@ static uint8_t *pixel(struct clfcn_image *im, int x, int y)
     return im->px.u8 + 3 * ((size_t)y * (size_t)im->width + (size_t)x);
 }
 
-void clfcn_sheet_fill(struct clfcn_image *im, int x, int y, int width, int height,
+void clfcn_sheet_fill(struct clfcn_image *sheet, int x, int y, int width, int height,
                       const uint8_t color[3])
 {
     for (int j = y; j < y + height; ++j) {
         for (int i = x; i < x + width; ++i) {
-            memcpy(pixel(im, i, j), color, 3);
+            memcpy(pixel(sheet, i, j), color, 3);
         }
     }
 }

@@ -123,7 +123,8 @@ void clfcn_warp_to_input(const struct clfcn_warp *w, const struct clfcn_image *i
         for (int x = begin; x < end; ++x) {
             float sum[3] = { 0 };
             for (int k = 0; k < nx * ny; ++k) {
-                const double fx = x + (k % nx + 0.5) / nx, fy = y + (k / nx + 0.5) / ny;
+                const int column = k % nx, row = k / nx;
+                const double fx = x + (column + 0.5) / nx, fy = y + (row + 0.5) / ny;
                 add_sample(im, along(w->x, fx, fy), along(w->y, fx, fy), unit, sum);
             }
             float *o = out + (size_t)y * (size_t)w->width + x;

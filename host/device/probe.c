@@ -158,7 +158,7 @@ static void judge(cl_device_id id, struct clfcn_device_info *info)
         snprintf(why, n, "the driver says that it is not available");
     } else if (!device_bool(id, CL_DEVICE_COMPILER_AVAILABLE)) {
         snprintf(why, n, "it has no OpenCL C compiler");
-    } else if (sscanf(info->version, "OpenCL %d.%d", &major, &minor) != 2) {
+    } else if (sscanf(info->version, "OpenCL %4d.%4d", &major, &minor) != 2) {
         snprintf(why, n, "its OpenCL version cannot be read");
     } else if (major < 1 || (major == 1 && minor < 2)) {
         snprintf(why, n, "it has OpenCL %d.%d, and 1.2 is needed", major, minor);

@@ -1,6 +1,7 @@
 #include "diverge_impl.h"
 
 #include "../device/prof.h"
+#include "../util/flag.h"
 #include "../util/rng.h"
 #include <math.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ int clfcn_diverge_begin(struct clfcn_diverge_run *run, const char *layer,
                         const char *pass, struct clfcn_err *err)
 {
     const struct clfcn_diverge_how *how = run->how;
-    if (how->stop && *how->stop) {
+    if (clfcn_flag_is_set(how->stop)) {
         return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
     }
     if (how->progress) {

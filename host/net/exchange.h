@@ -24,7 +24,7 @@ struct clfcn_exchange;
  * while net is whole and its device idle. */
 int clfcn_exchange_create(struct clfcn_net *net, struct clfcn_exchange **out,
                           struct clfcn_err *err);
-void clfcn_exchange_destroy(struct clfcn_exchange **x);
+void clfcn_exchange_destroy(struct clfcn_exchange **out);
 
 /* The gradients of op are enqueued: send what is complete with them. Does not wait,
  * unless another rank updates layer by layer. */

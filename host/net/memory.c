@@ -27,7 +27,7 @@ size_t clfcn_net_clip_scratch(const struct clfcn_net *net)
 
 static size_t result_bytes(void)
 {
-    return CLFCN_NET_SLOTS * CLFCN_STEP_RESULTS * sizeof(float);
+    return sizeof(float) * CLFCN_NET_SLOTS * CLFCN_STEP_RESULTS;
 }
 
 /* Add up what will be allocated. */

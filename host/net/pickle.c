@@ -285,7 +285,7 @@ static int op_tuple(struct machine *m, int op)
         const int rc = find_mark(m, &first);
         return rc < 0 ? rc : make_tuple(m, first, first - 1);
     }
-    const size_t n = (size_t)(op - 0x85 + 1);
+    const size_t n = (size_t)op - 0x84;
     return peek(m, n - 1) ? make_tuple(m, m->depth - n, m->depth - n) : CLFCN_EDATA;
 }
 

@@ -336,7 +336,7 @@ int clfcn_st_writer_declare(struct clfcn_st_writer *w, const char *name,
     }
     json_t *tensor = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[k].name, "shape",
                                shape, "data_offsets", (json_int_t)w->declared,
-                               (json_int_t)(w->declared + bytes));
+                               (json_int_t)w->declared + (json_int_t)bytes);
     if (!whole || json_object_set(w->header, name, tensor) < 0) {
         json_decref(tensor);
         return clfcn_err_nomem(err);

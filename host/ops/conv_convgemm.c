@@ -56,7 +56,7 @@ static int run(struct clfcn_conv *cv, const struct clfcn_op_run *run,
     const size_t kernel = (size_t)s->kernel, pad = (kernel - 1) / 2;
     cl_command_queue queue = run->dev->compute;
     const int status = CLBlastSconvgemm(
-        CLBlastKernelModeCrossCorrelation, (size_t)s->in, (size_t)(s->n * s->h),
+        CLBlastKernelModeCrossCorrelation, (size_t)s->in, (size_t)s->n * (size_t)s->h,
         (size_t)s->w, kernel, kernel, pad, pad, 1, 1, 1, 1, (size_t)s->out, 1, call->x, 0,
         call->weight, 0, call->y, 0, &queue, NULL);
     if (status != CLBlastSuccess) {

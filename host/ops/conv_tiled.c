@@ -120,7 +120,8 @@ static int choose_parts(const struct product *p, double groups, double wanted,
     const double bytes = (double)p->rows * row_of(p) * sizeof(cl_float);
     const double room =
         fmin((double)env->workspace_limit, (double)env->dev->info.max_alloc_bytes);
-    const double most = fmin(p->depth / PART_MIN, floor(room / bytes));
+    const int deepest = p->depth / PART_MIN;
+    const double most = fmin(deepest, floor(room / bytes));
     const double parts = fmin(wanted / groups, most);
     return parts < 2.0 ? 1 : (int)parts;
 }

@@ -16,7 +16,7 @@ enum { WIDE = 4, NARROW = 1 };
 static bool legal(const int *v, const struct clfcn_device_info *info)
 {
     const size_t tiles = (4 + (size_t)v[P_COLS]) * (size_t)v[P_SIDE] + 2;
-    return (size_t)(v[P_SIDE] * v[P_SIDE]) <= info->max_work_group &&
+    return (size_t)v[P_SIDE] * (size_t)v[P_SIDE] <= info->max_work_group &&
            tiles * (size_t)v[P_KT] * sizeof(float) <= info->local_bytes;
 }
 

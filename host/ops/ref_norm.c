@@ -39,7 +39,7 @@ void clfcn_ref_maxpool(int planes, int h, int w, const double *x, double *y)
         const double *plane = x + (size_t)p * h * w;
         for (int oy = 0; oy < h / 2; ++oy) {
             for (int ox = 0; ox < w / 2; ++ox) {
-                *y++ = plane[argmax_2x2(plane, w, (size_t)2 * oy * w + 2 * ox)];
+                *y++ = plane[argmax_2x2(plane, w, 2 * ((size_t)oy * w + ox))];
             }
         }
     }
@@ -53,7 +53,7 @@ void clfcn_ref_maxpool_backward(int planes, int h, int w, const double *x,
         const size_t start = (size_t)p * h * w;
         for (int oy = 0; oy < h / 2; ++oy) {
             for (int ox = 0; ox < w / 2; ++ox) {
-                const size_t first = (size_t)2 * oy * w + 2 * ox;
+                const size_t first = 2 * ((size_t)oy * w + ox);
                 dx[start + argmax_2x2(x + start, w, first)] = *dy++;
             }
         }

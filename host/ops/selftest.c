@@ -1,5 +1,6 @@
 #include "selftest.h"
 
+#include "../util/flag.h"
 #include "gemm.h"
 #include "verify.h"
 #include <math.h>
@@ -55,7 +56,7 @@ int clfcn_selftest_note(const struct clfcn_selftest *t, struct clfcn_finding *fo
                         const struct clfcn_err *why, struct clfcn_certificate *out,
                         struct clfcn_err *err)
 {
-    if (t->stop && *t->stop) {
+    if (clfcn_flag_is_set(t->stop)) {
         return clfcn_err_set(err, CLFCN_EINTR, 0, "interrupted");
     }
     if (rc == CLFCN_EDEVMEM || rc == CLFCN_ENOMEM) {

@@ -115,7 +115,7 @@ static void enter(struct clfcn_bench *b, struct clfcn_tuner_result *out,
 
 static bool stopped(const struct clfcn_tuner *t)
 {
-    return t->config.stop && *t->config.stop;
+    return clfcn_flag_is_set(t->config.stop);
 }
 
 /* Whether two variants of an algorithm, with variants of a provider, plan the same: the

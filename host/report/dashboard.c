@@ -18,8 +18,8 @@ static struct clfcn_live_input read_input(struct clfcn_dashboard *d)
     clfcn_mutex_lock(&d->lock);
     struct clfcn_live_input in = d->input;
     clfcn_mutex_unlock(&d->lock);
-    in.pause = d->pause;
-    in.stop = *clfcn_interrupt_flag();
+    in.pause = clfcn_flag_is_set(&d->pause);
+    in.stop = clfcn_flag_is_set(clfcn_interrupt_flag());
     return in;
 }
 

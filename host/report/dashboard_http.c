@@ -183,9 +183,9 @@ static enum MHD_Result post(struct clfcn_dashboard *d, struct MHD_Connection *co
                       "X-Clfcn-Control, and no foreign Origin.\n");
     }
     if (strcmp(url, "/pause") == 0) {
-        d->pause = true;
+        clfcn_flag_set(&d->pause, true);
     } else if (strcmp(url, "/resume") == 0) {
-        d->pause = false;
+        clfcn_flag_set(&d->pause, false);
     } else if (strcmp(url, "/stop") == 0) {
         clfcn_interrupt_request();
     } else {

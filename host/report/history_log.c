@@ -41,7 +41,7 @@ static void take_number(struct clfcn_history_range *r, double v)
 /* Two stretches become one. */
 static void thin_steps(struct clfcn_history *h)
 {
-    for (int i = 0; i < CLFCN_HISTORY_STRETCHES / 2; ++i) {
+    for (size_t i = 0; i < CLFCN_HISTORY_STRETCHES / 2; ++i) {
         struct clfcn_history_stretch *to = &h->stretches[i];
         const struct clfcn_history_stretch *next = &h->stretches[2 * i + 1];
         *to = h->stretches[2 * i];

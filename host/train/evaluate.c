@@ -140,7 +140,7 @@ static int evaluate_batches(struct evaluation *ev, struct clfcn_eval_part *part,
     const int steps = clfcn_loader_steps(ev->loader);
     for (int i = 0; i <= steps; ++i) {
         int rc = CLFCN_OK;
-        if (options->stop != NULL && *options->stop) {
+        if (clfcn_flag_is_set(options->stop)) {
             return clfcn_err_set(err, CLFCN_EINTR, 0,
                                  "stopped on request during evaluation");
         }

@@ -7,7 +7,7 @@
 
 static bool is_requested(const struct clfcn_pause *pause)
 {
-    return pause->request != NULL && *pause->request;
+    return clfcn_flag_is_set(pause->request);
 }
 
 void clfcn_pause_look(struct clfcn_pause *pause)

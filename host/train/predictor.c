@@ -259,7 +259,7 @@ static int start(struct clfcn_predictor *p, struct clfcn_err *err)
     struct slot *s = &p->slots[p->filling];
     struct work w = { p, s };
     const struct clfcn_net_input in = { .images = s->images };
-    if (p->stop && *p->stop) {
+    if (clfcn_flag_is_set(p->stop)) {
         return clfcn_err_set(err, CLFCN_EINTR, 0, "stopped on request during prediction");
     }
     clfcn_parallel_for(s->count, clfcn_cpu_count(), sample_place, &w);

@@ -203,7 +203,7 @@ int clfcn_run_look(struct clfcn_run *run, struct clfcn_err *err)
     const int ranks = clfcn_comm_size(comm);
     const bool due = clfcn_pause_due(&run->pause);
     const struct word mine = {
-        .stop = run->callbacks.stop != NULL && *run->callbacks.stop,
+        .stop = clfcn_flag_is_set(run->callbacks.stop),
         .pause = due ? run->pause.reason : CLFCN_PAUSE_NONE,
         .celsius = run->pause.celsius,
         .progress = run->ranks.mine,

@@ -52,9 +52,10 @@ double clfcn_schedule_lr(const struct clfcn_train_config *config, int64_t step,
                             ? config->lr * (double)(step + 1) / config->warmup
                             : config->lr;
     switch (config->lr_policy) {
-    case CLFCN_LR_STEP:
-        return full *
-               pow(config->lr_gamma, (double)(step / steps_per_epoch / config->lr_step));
+    case CLFCN_LR_STEP: {
+        const int64_t drops = step / steps_per_epoch / config->lr_step;
+        return full * pow(config->lr_gamma, (double)drops);
+    }
     case CLFCN_LR_POLY:
         return full * pow(done < 1 ? 1 - done : 0, config->lr_power);
     case CLFCN_LR_COSINE:

@@ -19,7 +19,7 @@ struct cpu {
 static struct cpu *own_cpus(int *count)
 {
     /* The kernel's mask may be wider than cpu_set_t's 1024 processors. */
-    for (size_t max = CPU_SETSIZE; max <= 64 * CPU_SETSIZE; max *= 4) {
+    for (size_t max = CPU_SETSIZE; max <= (size_t)64 * CPU_SETSIZE; max *= 4) {
         cpu_set_t *set = CPU_ALLOC(max);
         const size_t size = CPU_ALLOC_SIZE(max);
         if (!set) {
@@ -54,7 +54,7 @@ static int core_of(int cpu)
     if (!f) {
         return cpu;
     }
-    const bool told = fscanf(f, "%d", &first) == 1;
+    const bool told = fscanf(f, "%9d", &first) == 1;
     fclose(f);
     return told ? first : cpu;
 }

@@ -8,19 +8,32 @@
 const char *clfcn_status_name(int status)
 {
     switch (status) {
-    case CLFCN_OK: return "CLFCN_OK";
-    case CLFCN_EINVAL: return "CLFCN_EINVAL";
-    case CLFCN_ENOMEM: return "CLFCN_ENOMEM";
-    case CLFCN_ECL: return "CLFCN_ECL";
-    case CLFCN_EIO: return "CLFCN_EIO";
-    case CLFCN_ENODEV: return "CLFCN_ENODEV";
-    case CLFCN_EDATA: return "CLFCN_EDATA";
-    case CLFCN_ENUMERIC: return "CLFCN_ENUMERIC";
-    case CLFCN_EINTR: return "CLFCN_EINTR";
-    case CLFCN_EDEVMEM: return "CLFCN_EDEVMEM";
-    case CLFCN_ECOMM: return "CLFCN_ECOMM";
-    case CLFCN_EWRONG: return "CLFCN_EWRONG";
-    default: return "unknown status";
+    case CLFCN_OK:
+        return "CLFCN_OK";
+    case CLFCN_EINVAL:
+        return "CLFCN_EINVAL";
+    case CLFCN_ENOMEM:
+        return "CLFCN_ENOMEM";
+    case CLFCN_ECL:
+        return "CLFCN_ECL";
+    case CLFCN_EIO:
+        return "CLFCN_EIO";
+    case CLFCN_ENODEV:
+        return "CLFCN_ENODEV";
+    case CLFCN_EDATA:
+        return "CLFCN_EDATA";
+    case CLFCN_ENUMERIC:
+        return "CLFCN_ENUMERIC";
+    case CLFCN_EINTR:
+        return "CLFCN_EINTR";
+    case CLFCN_EDEVMEM:
+        return "CLFCN_EDEVMEM";
+    case CLFCN_ECOMM:
+        return "CLFCN_ECOMM";
+    case CLFCN_EWRONG:
+        return "CLFCN_EWRONG";
+    default:
+        return "unknown status";
     }
 }
 
@@ -117,11 +130,6 @@ int clfcn_err_errno(struct clfcn_err *err, int errnum, const char *fmt, ...)
         clfcn_err_note(err, "%s", text);
     }
     return CLFCN_EIO;
-}
-
-int clfcn_err_nomem(struct clfcn_err *err)
-{
-    return clfcn_err_set(err, CLFCN_ENOMEM, ENOMEM, "out of memory");
 }
 
 void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...)

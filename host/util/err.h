@@ -3,6 +3,7 @@
 #define CLFCN_UTIL_ERR_H
 
 #include <clfcn/common.h>
+#include <errno.h>
 
 /* Record the cause. Returns code, so that "return clfcn_err_set(...)" reads well. err
  * may be NULL. */
@@ -13,8 +14,13 @@ int clfcn_err_set(struct clfcn_err *err, int code, int native, const char *fmt, 
 int clfcn_err_errno(struct clfcn_err *err, int errnum, const char *fmt, ...)
     CLFCN_PRINTF(3, 4);
 
-/* Record that the host's memory is exhausted. Returns CLFCN_ENOMEM. */
-int clfcn_err_nomem(struct clfcn_err *err);
+/* Record that the host's memory is exhausted. Returns CLFCN_ENOMEM; here, so that
+ * analysers of single files know that it is not CLFCN_OK. */
+static inline int clfcn_err_nomem(struct clfcn_err *err)
+{
+    (void)clfcn_err_set(err, CLFCN_ENOMEM, ENOMEM, "out of memory");
+    return CLFCN_ENOMEM;
+}
 
 /* Put "<fmt>: " in front of the cause, on the way out. err may be NULL. */
 void clfcn_err_note(struct clfcn_err *err, const char *fmt, ...) CLFCN_PRINTF(2, 3);

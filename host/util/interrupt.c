@@ -25,7 +25,7 @@ static void on_signal(int sig)
     } else {
         terminated = 1;
     }
-    requested = true;
+    clfcn_flag_set(&requested, true);
 }
 
 void clfcn_interrupt_install(void)
@@ -53,5 +53,5 @@ bool clfcn_interrupt_terminated(void)
 
 void clfcn_interrupt_request(void)
 {
-    requested = true;
+    clfcn_flag_set(&requested, true);
 }

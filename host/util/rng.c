@@ -205,7 +205,7 @@ static void fill_pairs(struct clfcn_rng *rng, double scale, float *out)
         draw_pair(rng, &u[i], &v[i]);
     }
     bound_pairs(u, v, scale, lower, upper);
-    for (int i = 0; i < PAIRS; ++i) {
+    for (size_t i = 0; i < PAIRS; ++i) {
         if (lower[0][i] == upper[0][i] && lower[1][i] == upper[1][i]) {
             out[2 * i] = lower[0][i];
             out[2 * i + 1] = lower[1][i];

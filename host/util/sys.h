@@ -2,6 +2,7 @@
 #ifndef CLFCN_UTIL_SYS_H
 #define CLFCN_UTIL_SYS_H
 
+#include "flag.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,7 +23,10 @@ bool clfcn_term_is_tty(FILE *f);
 bool clfcn_term_has_color(FILE *f);
 /* What begins a style of text on f, "" where colours are not welcome; PLAIN ends it. */
 enum clfcn_term_style {
-    CLFCN_TERM_PLAIN, CLFCN_TERM_BOLD, CLFCN_TERM_RED, CLFCN_TERM_YELLOW
+    CLFCN_TERM_PLAIN,
+    CLFCN_TERM_BOLD,
+    CLFCN_TERM_RED,
+    CLFCN_TERM_YELLOW
 };
 const char *clfcn_term_style(FILE *f, enum clfcn_term_style style);
 /* Columns of the terminal, 80 if not known. */

@@ -95,7 +95,7 @@ void clfcn_thread_join(struct clfcn_thread *t)
 int clfcn_cpu_count(void)
 {
     /* The mask of the kernel may be wider than cpu_set_t's 1024 processors. */
-    for (size_t cpus = CPU_SETSIZE; cpus <= 64 * CPU_SETSIZE; cpus *= 4) {
+    for (size_t cpus = CPU_SETSIZE; cpus <= (size_t)64 * CPU_SETSIZE; cpus *= 4) {
         cpu_set_t *set = CPU_ALLOC(cpus);
         if (!set) {
             return 1;

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import unittest
 
 import harness as h
@@ -11,13 +12,30 @@ NET = ["--backbone", "vgg11", "--size", "32x32", "--batch", "1"]
 
 
 class Selftest(h.Case):
+    """Each test has a cache of its own, with the kernels that all need and no certificate."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.keep = h.Case()
+        cls.keep.setUp()
+        cls.addClassCleanup(cls.keep.doCleanups)
+        cls.data = h.make_dataset(cls.keep.tmp / "d", count=3)
+        cls.cache = cls.keep.tmp / "cache"
+        cls.result = h.run(*h.train_args(cls.data, cls.keep.tmp / "run", "--max-steps", 0, net=NET),
+                           env={"CLFCN_CACHE_DIR": str(cls.cache)})
+
     def setUp(self):
         super().setUp()
+        self.assertEqual(self.result.code, h.OK, str(self.result))
         self.env = {"CLFCN_CACHE_DIR": str(self.tmp / "cache")}
+        shutil.copytree(self.cache, self.tmp / "cache", ignore=lambda *_: ["selftest"])
+
+    def certified(self):
+        """As if this test had built the network before."""
+        shutil.copytree(self.cache / "selftest", self.tmp / "cache" / "selftest")
 
     def build(self, *more):
         """Build a network, as every command that runs one does."""
-        self.data = getattr(self, "data", None) or h.make_dataset(self.tmp / "d", count=3)
         self.runs = getattr(self, "runs", 0) + 1
         return h.run(*h.train_args(self.data, self.tmp / f"run{self.runs}", "--max-steps", 0,
                                    *more, net=NET), env=self.env)
@@ -86,7 +104,7 @@ class Selftest(h.Case):
         self.assertIn("never used: forward of winograd4, weight gradient of tiled", text)
 
     def test_what_is_wrong_is_replaced(self):
-        self.built()
+        self.certified()
         usual = self.algorithms()
         wrong = usual["conv3_2", "forward"]
         self.blame([(wrong, "forward")])
@@ -107,7 +125,7 @@ class Selftest(h.Case):
         self.assertNotIn("verifying", self.built().err)
 
     def test_nothing_left(self):
-        self.built()
+        self.certified()
         blamed = set()
         while True:
             # Each turn takes away what is chosen, until nothing is left to choose.
@@ -124,7 +142,7 @@ class Selftest(h.Case):
         self.assert_one_error(r, h.FAILED, "layer '", "forward", "no algorithm", "selftest")
 
     def test_layers_without_choice(self):
-        self.built()
+        self.certified()
         for kernel in (("maxpool", "backward"), ("bce", "forward"), ("sgd", "update"),
                        ("bias and ReLU", "backward")):
             self.blame([kernel])
@@ -168,7 +186,7 @@ class Selftest(h.Case):
         self.assertNotIn("verifying", r.err)
 
     def test_info_shows_the_certificate(self):
-        self.built()
+        self.certified()
         self.blame([("winograd4", "forward")])
         path = self.certificate()
         now = self.ok("info", path, "--json").events[0]

@@ -165,7 +165,7 @@ static void test_slices_grow_to_the_limit(void **state)
 static void test_short_work_stays_whole(void **state)
 {
     struct clfcn_err err;
-    ok(clfcn_dev_limit_kernels(dev, 1000, &err), &err);
+    ok(clfcn_dev_limit_kernels(dev, 60000, &err), &err);
     assert_true(run_sleeper(1, 640, 1e-6).calls > 1); /* nothing is known yet */
     assert_int_equal(run_sleeper(1, 640, 1e-6).calls, 1);
     assert_true(run_sleeper(2, 640, 1e-6).calls > 1); /* of another key neither */

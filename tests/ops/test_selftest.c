@@ -179,7 +179,8 @@ static void test_wrong_kernels_are_found(void **state)
     rig_ok(clfcn_selftest_run(&t, &c, &err), &err);
     for (int i = 0; i < c.count; ++i) {
         const struct clfcn_finding *f = &c.list[i];
-        const bool ours = strstr(f->subject, "+native") && strncmp(f->subject, "good", 4);
+        const bool ours =
+            strstr(f->subject, "+native") && strncmp(f->subject, "good", 4) != 0;
         if (f->correct == ours) {
             fail_msg("%s, %s: %s (%s)", f->subject, f->pass,
                      ours ? "passes for right" : f->why, f->at);

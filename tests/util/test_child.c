@@ -3,12 +3,15 @@
 #include "../../host/util/env.h"
 #include "../../host/util/sys.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -68,20 +71,29 @@ static void test_ends(void **state)
     }
 }
 
-/* Together they take the limit once. */
+/* They run at the same time, so that together they take the limit once: each waits for
+ * the others before it says that it is here. */
 static void test_time_limit(void **state)
 {
-    static const char *const commands[] = {
-        "echo here; sleep 100",
-        "trap '' TERM INT; echo here; while :; do sleep 100; done",
-        "echo here; exec >&-; sleep 100",
-        "echo here; sleep 100 & exit 5", /* leaves its output to somebody else */
+    static const char *const after[] = {
+        "sleep 100", "trap '' TERM INT; while :; do sleep 100; done",
+        "exec >&-; sleep 100",
+        "sleep 100 & exit 5", /* leaves its output to somebody else */
     };
+    char dir[] = "/tmp/clfcn-child-XXXXXX", text[4][512];
+    const char *commands[4];
     struct clfcn_child children[4];
+    assert_non_null(mkdtemp(dir));
+    for (int i = 0; i < 4; ++i) {
+        snprintf(text[i], sizeof(text[i]),
+                 "cd %s; : >%d; until [ -e 0 -a -e 1 -a -e 2 -a -e 3 ]; do sleep 0.05; "
+                 "done; echo here; %s",
+                 dir, i, after[i]);
+        commands[i] = text[i];
+    }
     const double begin = clfcn_clock();
-    run(commands, children, 4, 1);
-    const double took = clfcn_clock() - begin;
-    assert_true(took > 0.9 && took < 5);
+    run(commands, children, 4, 3);
+    assert_true(clfcn_clock() - begin > 2.9);
     for (int i = 0; i < 4; ++i) {
         assert_string_equal(text_of(&children[i]), "here\n");
         assert_int_equal(children[i].end, i < 3 ? CLFCN_CHILD_LATE : CLFCN_CHILD_EXITED);
@@ -89,20 +101,36 @@ static void test_time_limit(void **state)
     }
     assert_int_equal(children[3].code, 5);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left to collect */
+    for (int i = 0; i < 4; ++i) {
+        snprintf(text[0], sizeof(text[0]), "%s/%d", dir, i);
+        assert_int_equal(remove(text[0]), 0);
+    }
+    assert_int_equal(remove(dir), 0);
 }
 
-/* What a late program has started ends with it. */
+/* What a late program has started ends with it: a pipe whose other end all of them hold
+ * is hung up. */
 static void test_whole_group_is_killed(void **state)
 {
-    char path[] = "/tmp/clfcn-child-XXXXXX", command[128];
+    char dir[] = "/tmp/clfcn-child-XXXXXX", path[64], command[128];
     const char *commands[] = { command };
     struct clfcn_child child;
-    close(mkstemp(path));
-    snprintf(command, sizeof(command), "(sleep 1.5; rm %s) & sleep 100", path);
-    run(commands, &child, 1, 0.5);
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/pipe", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    struct pollfd pipe = { .fd = open(path, O_RDONLY | O_NONBLOCK), .events = POLLIN };
+    assert_true(pipe.fd >= 0);
+    snprintf(command, sizeof(command), "exec 9>%s; echo here; sleep 100 & sleep 100",
+             path);
+    run(commands, &child, 1, 2);
     assert_int_equal(child.end, CLFCN_CHILD_LATE);
-    usleep(2000000);
+    assert_string_equal(text_of(&child), "here\n");
+    assert_int_equal(poll(&pipe, 1, 50 * 1000), 1);
+    assert_true(pipe.revents & POLLHUP);
+    close(pipe.fd);
+    clfcn_strbuf_free(&child.out);
     assert_int_equal(remove(path), 0);
+    assert_int_equal(remove(dir), 0);
 }
 
 static void test_much_output_is_cut(void **state)
