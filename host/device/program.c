@@ -110,8 +110,8 @@ void clfcn_programs_destroy(struct clfcn_programs **set)
         return;
     }
     *set = NULL;
-    if (!clfcn_flag_is_set(
-            clfcn_interrupt_flag())) { /* who is in a hurry shall not wait */
+    const bool hurries = clfcn_flag_is_set(clfcn_interrupt_flag());
+    if (!hurries) {
         clfcn_parallel_for(s->program_count, build_threads(s->dev), keep_binary,
                            s->programs);
     }

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 CLFCN = os.environ.get("CLFCN", "clfcn")
 HAVE_JPEG = os.environ.get("CLFCN_JPEG", "1") == "1"
 # Under valgrind or a sanitizer everything takes longer.
-TIMEOUT = float(os.environ.get("CLFCN_TEST_TIMEOUT", "240"))
+TIMEOUT = float(os.environ.get("CLFCN_TEST_TIMEOUT", "600"))
 
 OK, FAILED, USAGE, NO_DEVICE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 4, 130
 

@@ -23,11 +23,15 @@ def losses(run):
             if e["event"] == "step"]
 
 
-def steps_logged(run):
+def logged(run, event):
     try:
-        return (run / "log.jsonl").read_text().count('"event":"step"')
+        return (run / "log.jsonl").read_text().count(f'"event":"{event}"')
     except FileNotFoundError:
         return -1
+
+
+def steps_logged(run):
+    return logged(run, "step")
 
 
 class Resume(h.Case):
@@ -67,8 +71,12 @@ class Resume(h.Case):
         run = self.tmp / "run"
         command, stopped = self.args(run, *more, "--quiet"), 0
         for target in sorted(rng.sample(range(1, STEPS), kills)):
+            # Who is asked to stop is to know by then what that means. SIGKILL may come before,
+            # and cuts the log.
+            begun = -1 if sig == signal.SIGKILL else max(0, logged(run, "start"))
             p = h.start(*command)
-            self.assertTrue(h.wait_for(lambda: steps_logged(run) >= target, p))
+            self.assertTrue(h.wait_for(lambda: steps_logged(run) >= target and
+                                       logged(run, "start") > begun, p))
             # Any moment of a step, of validation, of saving.
             time.sleep(rng.uniform(0, 0.4))
             code = h.kill(p, sig)
