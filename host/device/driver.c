@@ -3,6 +3,7 @@
 #include "../util/library.h"
 #include "../util/log.h"
 #include "../util/path.h"
+#include "../util/temp.h"
 #include "../util/thread.h"
 #include "cl.h"
 #include <stdio.h>
@@ -159,7 +160,7 @@ static int start_loader(const struct clfcn_icd_view *view, struct clfcn_err *err
 static int leave_out(const struct clfcn_driver *list, int count, struct clfcn_err *err)
 {
     struct clfcn_icd_view view = { 0 };
-    char *temp = NULL;
+    struct clfcn_temp temp = { 0 };
     int admitted = 0;
     const struct clfcn_icd **icds =
         calloc((size_t)count, sizeof(const struct clfcn_icd *));
@@ -171,18 +172,15 @@ static int leave_out(const struct clfcn_driver *list, int count, struct clfcn_er
             icds[admitted++] = &list[i].icd;
         }
     }
-    int rc = clfcn_path_make_temp(&temp, err);
+    int rc = clfcn_temp_make(&temp, err);
     if (rc == CLFCN_OK) {
-        rc = clfcn_icd_view_create(&view, temp, "vendors", icds, admitted, err);
+        rc = clfcn_icd_view_create(&view, temp.path, "vendors", icds, admitted, err);
     }
     if (rc == CLFCN_OK) {
         rc = start_loader(&view, err);
     }
     clfcn_icd_view_destroy(&view);
-    if (temp) {
-        remove(temp);
-    }
-    free(temp);
+    clfcn_temp_remove(&temp);
     free(icds);
     if (rc < 0) {
         clfcn_err_note(err, "cannot leave out a broken OpenCL driver");

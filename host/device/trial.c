@@ -7,6 +7,7 @@
 #include "../util/child.h"
 #include "../util/log.h"
 #include "../util/path.h"
+#include "../util/temp.h"
 #include "driver.h"
 #include <math.h>
 #include <stdlib.h>
@@ -172,28 +173,26 @@ void clfcn_drivers_try(struct clfcn_driver *const *drivers, int count)
     struct clfcn_err err;
     struct trial *trials = calloc((size_t)count, sizeof(*trials));
     struct clfcn_child *children = calloc((size_t)count, sizeof(*children));
-    char *program = find_program(), *temp = NULL;
+    char *program = find_program();
+    struct clfcn_temp temp = { 0 };
     int rc = CLFCN_OK;
     if (!trials || !children || !program) {
         rc = clfcn_err_nomem(&err);
         goto out;
     }
-    rc = clfcn_path_make_temp(&temp, &err);
+    rc = clfcn_temp_make(&temp, &err);
     if (rc == CLFCN_OK) {
-        rc = try_all(trials, children, program, temp, drivers, count, &err);
+        rc = try_all(trials, children, program, temp.path, drivers, count, &err);
     }
     for (int i = 0; i < count; ++i) {
         clfcn_strbuf_free(&children[i].out);
         clfcn_icd_view_destroy(&trials[i].view);
     }
-    if (temp) {
-        remove(temp);
-    }
+    clfcn_temp_remove(&temp);
 out:
     if (rc < 0) {
         clfcn_debug("OpenCL drivers are not tried beforehand: %s", err.msg);
     }
-    free(temp);
     free(program);
     free(children);
     free(trials);

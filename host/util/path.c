@@ -274,7 +274,7 @@ int clfcn_path_make_temp(char **out, struct clfcn_err *err)
     int rc = CLFCN_OK;
     *out = NULL;
     for (int i = 0; i < (int)(sizeof(parents) / sizeof(parents[0])); ++i) {
-        char *path = parents[i] ? clfcn_path_join(parents[i], "clfcn-XXXXXX") : NULL;
+        char *path = parents[i] ? clfcn_path_join(parents[i], "clfcn-temp-XXXXXX") : NULL;
         if (path && mkdtemp(path)) {
             *out = path;
             return CLFCN_OK;

@@ -2,6 +2,7 @@
  * locks. */
 #include "../../host/util/file.h"
 #include "../../host/util/path.h"
+#include "../../host/util/temp.h"
 #include "../skip.h"
 #include <errno.h>
 #include <setjmp.h>
@@ -260,6 +261,42 @@ static void test_sweep(void **state)
     clfcn_atomic_sweep("none");
 }
 
+/* What a killed process leaves of temporary folders goes with the next one that is made;
+ * a living one's stays, and whatever bears another name. */
+static void test_temp(void **state)
+{
+    struct clfcn_temp living = { 0 }, next = { 0 };
+    struct clfcn_err err;
+    setenv("TMPDIR", folder, 1);
+    assert_int_equal(mkdir("clfcn-temporary", 0700), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        struct clfcn_temp temp;
+        if (clfcn_temp_make(&temp, NULL) < 0 || chdir(temp.path) != 0 ||
+            mkdir("0", 0700) != 0 || clfcn_file_write("0/x.icd", "x", 1, NULL) < 0) {
+            _exit(1);
+        }
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(entries("."), 2);
+    assert_int_equal(clfcn_temp_make(&living, &err), CLFCN_OK);
+    assert_int_equal(entries("."), 2);
+    assert_int_equal(clfcn_temp_make(&next, &err), CLFCN_OK);
+    assert_int_equal(entries("."), 3);
+    assert_int_equal(chdir(next.path), 0);
+    assert_int_equal(clfcn_file_write("y", "y", 1, NULL), CLFCN_OK);
+    assert_int_equal(chdir(folder), 0);
+    clfcn_temp_remove(&next);
+    clfcn_temp_remove(&next);
+    assert_true(clfcn_path_is_dir(living.path));
+    clfcn_temp_remove(&living);
+    assert_int_equal(entries("."), 1);
+    unsetenv("TMPDIR");
+}
+
 static void test_truncate(void **state)
 {
     struct clfcn_err err;
@@ -420,11 +457,29 @@ static void test_lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+<<<<<<< HEAD
         TEST(test_write_and_read), TEST(test_read_limits),    TEST(test_read_own),
         TEST(test_atomic_steps),   TEST(test_atomic_refuses), TEST(test_full_disk),
         TEST(test_write_fails),    TEST(test_sweep),          TEST(test_truncate),
         TEST(test_reader),         TEST(test_reader_refuses), TEST(test_list),
         TEST(test_mkdir),          TEST(test_cache_dir),      TEST(test_lock),
+=======
+        TEST(test_write_and_read),
+        TEST(test_read_limits),
+        TEST(test_read_own),
+        TEST(test_atomic_steps),
+        TEST(test_atomic_refuses),
+        TEST(test_full_disk),
+        TEST(test_write_fails),
+        TEST(test_sweep),
+        TEST(test_temp),
+        TEST(test_truncate),
+        TEST(test_map),
+        TEST(test_list),
+        TEST(test_mkdir),
+        TEST(test_cache_dir),
+        TEST(test_lock),
+>>>>>>> w-kill
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
