@@ -93,6 +93,11 @@ static int damaged(struct jpeg_job *job)
             "of memory to decode; convert it to PNG, or scale it down",
             job->name, job->dec.image_width, job->dec.image_height);
     }
+    if (job->mgr.msg_code == JERR_OUT_OF_MEMORY) {
+        const int rc = clfcn_err_nomem(job->err);
+        clfcn_err_note(job->err, "%s", job->name);
+        return rc;
+    }
     return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged JPEG: %s", job->name,
                          job->reason);
 }

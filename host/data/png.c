@@ -108,11 +108,22 @@ static void set_transforms(struct png_job *job)
     png_read_update_info(png, job->info);
 }
 
+/* libpng tells only in words when memory ran out. */
+static int failed(const struct png_job *job)
+{
+    if (!strstr(job->reason, "memory")) {
+        return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged PNG: %s", job->name,
+                             job->reason);
+    }
+    const int rc = clfcn_err_nomem(job->err);
+    clfcn_err_note(job->err, "%s", job->name);
+    return rc;
+}
+
 static int decode_guarded(struct png_job *job)
 {
     if (setjmp(png_jmpbuf(job->png))) {
-        return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged PNG: %s", job->name,
-                             job->reason);
+        return failed(job);
     }
     png_set_read_fn(job->png, job, read_bytes);
     png_set_crc_action(job->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
@@ -182,7 +193,10 @@ static void write_bytes(png_structp png, png_bytep from, size_t n)
     }
 }
 
-static void flush_nothing(png_structp png) { (void)png; }
+static void flush_nothing(png_structp png)
+{
+    (void)png;
+}
 
 static int encode_guarded(struct png_job *job)
 {
@@ -192,7 +206,7 @@ static int encode_guarded(struct png_job *job)
                                 : clfcn_err_set(job->err, CLFCN_EINVAL, 0, "%s: %s",
                                                 job->name, job->reason);
     }
-    const int type = job->palette         ? PNG_COLOR_TYPE_PALETTE
+    const int type = job->palette        ? PNG_COLOR_TYPE_PALETTE
                      : im->channels == 1 ? PNG_COLOR_TYPE_GRAY
                                          : PNG_COLOR_TYPE_RGB;
     png_set_write_fn(job->png, job, write_bytes, flush_nothing);
@@ -202,8 +216,8 @@ static int encode_guarded(struct png_job *job)
     if (job->palette) {
         png_color entries[256] = { { 0, 0, 0 } };
         for (int i = 0; i < job->palette_count; ++i) {
-            entries[i] = (png_color){ job->palette[i][0], job->palette[i][1],
-                                      job->palette[i][2] };
+            entries[i] =
+                (png_color){ job->palette[i][0], job->palette[i][1], job->palette[i][2] };
         }
         png_set_PLTE(job->png, job->info, entries, job->palette_count);
     }

@@ -23,6 +23,14 @@ struct clfcn_torch_zip {
     unsigned char *bytes;
 };
 
+static int damaged(zip_error_t *error, struct clfcn_err *err)
+{
+    return zip_error_code_zip(error) == ZIP_ER_MEMORY
+               ? clfcn_err_nomem(err)
+               : clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %s",
+                               zip_error_strerror(error));
+}
+
 static zip_source_t *open_source(const struct clfcn_weights_file *f, zip_error_t *error)
 {
     if (f->bytes) {
@@ -50,20 +58,23 @@ static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zi
             zip_source_free(source);
         }
     }
-    const int rc = zip->archive
-                       ? CLFCN_OK
-                       : clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %s",
-                                       zip_error_strerror(&error));
+    const int rc = zip->archive ? CLFCN_OK : damaged(&error, err);
     zip_error_fini(&error);
     return rc;
 }
 
-static int entry_failed(zip_t *archive, uint64_t entry, const char *why,
+/* error: NULL where the entry is too short. */
+static int entry_failed(zip_t *archive, uint64_t entry, zip_error_t *error,
                         struct clfcn_err *err)
 {
     const char *name = zip_get_name(archive, entry, ZIP_FL_ENC_RAW);
+    const char *why = "it is shorter than its header says";
+    if (error && zip_error_code_zip(error) == ZIP_ER_MEMORY) {
+        return clfcn_err_nomem(err);
+    }
     return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %.200s: %s",
-                         name ? name : "an entry", why);
+                         name ? name : "an entry",
+                         error ? zip_error_strerror(error) : why);
 }
 
 /* Read the first n bytes of an entry, whatever its header promises, to be freed by the
@@ -79,7 +90,7 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     }
     zip_file_t *file = zip_fopen_index(archive, entry, 0);
     if (!file) {
-        return entry_failed(archive, entry, zip_strerror(archive), err);
+        return entry_failed(archive, entry, zip_get_error(archive), err);
     }
     size_t at = 0;
     while (at < n && (got = zip_fread(file, *out + at, n - at)) > 0) {
@@ -90,9 +101,9 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     }
     int rc = CLFCN_OK;
     if (got < 0) {
-        rc = entry_failed(archive, entry, zip_file_strerror(file), err);
+        rc = entry_failed(archive, entry, zip_file_get_error(file), err);
     } else if (at < n) {
-        rc = entry_failed(archive, entry, "it is shorter than its header says", err);
+        rc = entry_failed(archive, entry, NULL, err);
     }
     zip_fclose(file);
     return rc;
@@ -142,7 +153,7 @@ static int check_byte_order(zip_t *archive, const char *folder, int length,
         return CLFCN_OK; /* older versions wrote none, on little-endian machines */
     }
     int rc = read_entry(archive, (uint64_t)entry, strlen("little"), &text, err);
-    if (rc < 0 || memcmp(text, "little", strlen("little")) != 0) {
+    if (rc != CLFCN_ENOMEM && (rc < 0 || memcmp(text, "little", strlen("little")) != 0)) {
         rc = clfcn_err_set(err, CLFCN_EDATA, 0,
                            "saved on a big-endian machine, which is not supported");
     }

@@ -44,6 +44,14 @@ static int weights_from_json(const json_t *array, struct clfcn_train_state *s,
                                "damaged training state: class weights");
 }
 
+/* What json_unpack_ex() found wrong with part. */
+static int damaged(const char *part, const json_error_t *error, struct clfcn_err *err)
+{
+    return json_error_code(error) == json_error_out_of_memory
+               ? clfcn_err_nomem(err)
+               : clfcn_err_set(err, CLFCN_EDATA, 0, "damaged %s: %s", part, error->text);
+}
+
 static json_t *state_to_json(const struct clfcn_train_state *s)
 {
     return json_pack(
@@ -75,8 +83,7 @@ static int state_from_json(json_t *json, struct clfcn_train_state *s,
             "epoch-wait", &s->epoch_wait, "best-mean-iou", &best_mean_iou,
             "best-train-loss", &best_train_loss, "best-epoch", &s->best_epoch,
             "data-hash", &data_hash, "log-bytes", &log_bytes) != 0) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged training state: %s",
-                             error.text);
+        return damaged("training state", &error, err);
     }
     s->step = step;
     s->log_bytes = (uint64_t)log_bytes;
@@ -98,11 +105,11 @@ int clfcn_checkpoint_write(struct clfcn_net *net, const char *path,
 {
     char *text = clfcn_classes_to_text(classes), *metadata = NULL;
     *out = NULL;
-    json_t *json =
-        json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o*}", "version", (int)METADATA_VERSION,
-                  "program", clfcn_version(), "classes", text != NULL ? text : "",
-                  "config", clfcn_config_to_json(config), "state", state_to_json(state),
-                  "tuning", clfcn_net_tuning_to_json(net), "ranks", ranks);
+    json_t *json = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o, s:o*}", "version",
+                             (int)METADATA_VERSION, "program", clfcn_version(), "classes",
+                             text != NULL ? text : "", "config",
+                             clfcn_config_to_json(config), "state", state_to_json(state),
+                             "tuning", clfcn_net_tuning_to_json(net), "ranks", ranks);
     if (json != NULL && text != NULL) {
         metadata = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
     }
@@ -134,8 +141,9 @@ static int read_metadata(struct clfcn_checkpoint_info *out, const char *name,
     json_error_t error;
     if (json_unpack_ex(out->json, &error, 0, "{s:i, s:s, s:o, s:o}", "version", &version,
                        "classes", &classes, "config", &config, "state", &state) != 0) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name,
-                             error.text);
+        const int rc = damaged("metadata", &error, err);
+        clfcn_err_note(err, "%s", name);
+        return rc;
     }
     if (version != METADATA_VERSION) {
         return clfcn_err_set(
