@@ -94,7 +94,9 @@ static int damaged(struct jpeg_job *job)
             job->name, job->dec.image_width, job->dec.image_height);
     }
     if (job->mgr.msg_code == JERR_OUT_OF_MEMORY) {
-        return clfcn_err_nomem(job->err);
+        const int rc = clfcn_err_nomem(job->err);
+        clfcn_err_note(job->err, "%s", job->name);
+        return rc;
     }
     return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged JPEG: %s", job->name,
                          job->reason);

@@ -111,15 +111,22 @@ static void set_transforms(struct png_job *job)
     png_read_update_info(png, job->info);
 }
 
+static int failed(const struct png_job *job)
+{
+    if (!job->no_memory) {
+        return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged PNG: %s", job->name,
+                             job->reason);
+    }
+    const int rc = clfcn_err_nomem(job->err);
+    clfcn_err_note(job->err, "%s", job->name);
+    return rc;
+}
+
 static int decode_guarded(struct png_job *job)
 {
     errno = 0;
     if (setjmp(png_jmpbuf(job->png))) {
-        if (job->no_memory) {
-            return clfcn_err_nomem(job->err);
-        }
-        return clfcn_err_set(job->err, CLFCN_EDATA, 0, "%s: damaged PNG: %s", job->name,
-                             job->reason);
+        return failed(job);
     }
     png_set_read_fn(job->png, job, read_bytes);
     png_set_crc_action(job->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);

@@ -1,8 +1,8 @@
 /* verdict.c - drivers that passed, remembered in cache_dir/drivers/HASH.txt.
  *
- * A file holds the key, and a line each of the library's path, that file's stamp, and why
- * the driver offers nothing. A broken driver is not remembered: once repaired it is back
- * at once. */
+ * A file holds the key, and a line each of the library's path, that file's stamp, why the
+ * driver offers nothing, and a check sum of all that. A broken driver is not remembered:
+ * once repaired it is back at once. */
 #include "../util/env.h"
 #include "../util/file.h"
 #include "../util/hash.h"
@@ -84,6 +84,29 @@ static char *next_line(char **rest)
     return line;
 }
 
+enum { SUM_BYTES = sizeof("sum 0123456789abcdef\n") - 1 };
+
+/* Write the line that ends a file of that content. */
+static void sum_line(const char *content, size_t n, char line[SUM_BYTES + 1])
+{
+    snprintf(line, SUM_BYTES + 1, "sum %016" PRIx64 "\n",
+             clfcn_hash(CLFCN_HASH_INIT, content, n));
+}
+
+/* Whether text is as it was written; its last line is cut off. */
+static bool cut_sum(char *text, size_t size)
+{
+    char line[SUM_BYTES + 1];
+    if (size < SUM_BYTES) {
+        return false;
+    }
+    size -= SUM_BYTES;
+    sum_line(text, size, line);
+    const bool intact = memcmp(text + size, line, SUM_BYTES) == 0;
+    text[size] = '\0';
+    return intact;
+}
+
 /* Read what follows the key in a file. False if the library is not as it was. */
 static bool read_verdict(struct clfcn_driver *driver, char *rest)
 {
@@ -106,7 +129,8 @@ bool clfcn_verdict_load(struct clfcn_driver *driver)
     if (key && path_of(name, &path, NULL) == CLFCN_OK && clfcn_path_exists(path) &&
         clfcn_file_read_own(path, 64 << 10, &text, &size, NULL) == CLFCN_OK) {
         const size_t len = strlen(key);
-        passed = strncmp(text, key, len) == 0 && read_verdict(driver, text + len);
+        passed = cut_sum(text, size) && strncmp(text, key, len) == 0 &&
+                 read_verdict(driver, text + len);
     }
     free(key);
     free(path);
@@ -123,6 +147,11 @@ void clfcn_verdict_store(const struct clfcn_driver *driver)
         clfcn_strbuf_add(&text, "%s%s\n%s\n%s\n", key, driver->path,
                          clfcn_path_stamp(driver->path, stamp, sizeof(stamp)),
                          driver->why);
+        if (!text.failed) {
+            char line[SUM_BYTES + 1];
+            sum_line(text.str, text.len, line);
+            clfcn_strbuf_add(&text, "%s", line);
+        }
         if (!text.failed && (path_of(name, &path, &err) < 0 ||
                              clfcn_file_write_own(path, text.str, text.len, &err) < 0)) {
             clfcn_debug("that an OpenCL driver works is not kept: %s", err.msg);

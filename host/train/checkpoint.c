@@ -45,6 +45,14 @@ static int weights_from_json(const json_t *array, struct clfcn_train_state *s,
                                "damaged training state: class weights");
 }
 
+/* What json_unpack_ex() found wrong with part. */
+static int damaged(const char *part, const json_error_t *error, struct clfcn_err *err)
+{
+    return json_error_code(error) == json_error_out_of_memory
+               ? clfcn_err_nomem(err)
+               : clfcn_err_set(err, CLFCN_EDATA, 0, "damaged %s: %s", part, error->text);
+}
+
 static json_t *state_to_json(const struct clfcn_train_state *s)
 {
     return json_pack(
@@ -76,10 +84,7 @@ static int state_from_json(json_t *json, struct clfcn_train_state *s,
             "epoch-wait", &s->epoch_wait, "best-mean-iou", &best_mean_iou,
             "best-train-loss", &best_train_loss, "best-epoch", &s->best_epoch,
             "data-hash", &data_hash, "log-bytes", &log_bytes) != 0) {
-        return json_error_code(&error) == json_error_out_of_memory
-                   ? clfcn_err_nomem(err)
-                   : clfcn_err_set(err, CLFCN_EDATA, 0, "damaged training state: %s",
-                                   error.text);
+        return damaged("training state", &error, err);
     }
     s->step = step;
     s->log_bytes = (uint64_t)log_bytes;
@@ -137,10 +142,9 @@ static int read_metadata(struct clfcn_checkpoint_info *out, const char *name,
     json_error_t error;
     if (json_unpack_ex(out->json, &error, 0, "{s:i, s:s, s:o, s:o}", "version", &version,
                        "classes", &classes, "config", &config, "state", &state) != 0) {
-        return json_error_code(&error) == json_error_out_of_memory
-                   ? clfcn_err_nomem(err)
-                   : clfcn_err_set(err, CLFCN_EDATA, 0, "%s: damaged metadata: %s", name,
-                                   error.text);
+        const int rc = damaged("metadata", &error, err);
+        clfcn_err_note(err, "%s", name);
+        return rc;
     }
     if (version != METADATA_VERSION) {
         return clfcn_err_set(

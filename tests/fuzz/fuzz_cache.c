@@ -1,15 +1,16 @@
 /* Compiled programs and the drivers that passed, by the input's first byte; as they are,
- * or with the hash, or the key, put right, as nearly every change would end there. */
+ * or with key and check sum put right, as nearly every change would end there. */
 #include "../../host/device/cache.h"
 #include "../../host/device/driver.h"
 #include "../../host/util/hash.h"
 #include "../../host/util/path.h"
 #include "fuzz.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DRIVER = 1, MENDED = 2 };
+enum { DRIVER = 1, MENDED = 2, NO_SUM = 4 };
 
 static const char key[] = "source 1\noptions -D A\n";
 
@@ -50,7 +51,7 @@ static void check_program(uint8_t *file, size_t size, bool mended)
     free(program);
 }
 
-static void check_driver(const uint8_t *file, size_t size, bool mended)
+static void check_driver(const uint8_t *file, size_t size, bool mended, bool sum)
 {
     static char path[] = "/bin/sh", library[] = "libnone.so";
     struct clfcn_driver driver = { .icd = { .library = library }, .path = path };
@@ -68,10 +69,15 @@ static void check_driver(const uint8_t *file, size_t size, bool mended)
     }
     size = size < 4096 ? size : 4096;
     memcpy(text + n, file, size);
-    fuzz_file(name, text, n + size);
+    n += size;
+    if (sum) {
+        n += (size_t)snprintf(text + n, 32, "sum %016" PRIx64 "\n",
+                              clfcn_hash(CLFCN_HASH_INIT, text, n));
+    }
+    fuzz_file(name, text, n);
     fuzz_memory_hold(held);
     if (clfcn_verdict_load(&driver)) {
-        FUZZ_ASSERT(mended && memchr(file, '\n', size));
+        FUZZ_ASSERT(mended && sum && memchr(file, '\n', size));
         FUZZ_ASSERT(driver.state == CLFCN_DRIVER_SOUND ||
                     driver.state == CLFCN_DRIVER_IDLE);
     }
@@ -85,7 +91,7 @@ void fuzz_one(const uint8_t *data, size_t size)
     setenv("CLFCN_CACHE_DIR", fuzz_path(""), 1);
     char *copy = fuzz_text(data + 1, size - 1);
     if (*data & DRIVER) {
-        check_driver((const uint8_t *)copy, size - 1, *data & MENDED);
+        check_driver((const uint8_t *)copy, size - 1, *data & MENDED, !(*data & NO_SUM));
     } else {
         check_program((uint8_t *)copy, size - 1, *data & MENDED);
     }

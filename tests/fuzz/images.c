@@ -3,6 +3,7 @@
 #include "../../host/data/classes.h"
 #include "fuzz.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_PIXELS = 1 << 18 };
 
@@ -48,6 +49,8 @@ void fuzz_decode(const struct clfcn_codec *codec, const uint8_t *data, size_t si
             clfcn_image_decode(data, size, "input", (enum clfcn_image_as)as, &im, &err);
         fuzz_check_message(rc, &err);
         FUZZ_ASSERT((rc < 0) == (im.px.u8 == NULL));
+        FUZZ_ASSERT(rc != CLFCN_EDATA ||
+                    !strstr(err.msg, "memory")); /* it is no damage */
         if (rc == CLFCN_OK) {
             FUZZ_ASSERT(sized == CLFCN_OK || fuzz_memory_refused());
             FUZZ_ASSERT(sized < 0 || (im.width == width && im.height == height));

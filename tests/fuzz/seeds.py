@@ -280,6 +280,7 @@ def caches():
         yield (how + b"clfcnK1\0" + struct.pack("<QQQ", len(key), 7, 0) + key + b"program")
     yield b"\x01library x\nfile \n/bin/sh\nnone\n\n"
     yield b"\x03/none\nnone\n\n"
+    yield b"\x07/none\nnone\n\nsum 0123456789abcdef\n"
     yield b"\x03/none\nnone\nit offers nothing\n"
 
 

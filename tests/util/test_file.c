@@ -457,29 +457,12 @@ static void test_lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-<<<<<<< HEAD
         TEST(test_write_and_read), TEST(test_read_limits),    TEST(test_read_own),
         TEST(test_atomic_steps),   TEST(test_atomic_refuses), TEST(test_full_disk),
         TEST(test_write_fails),    TEST(test_sweep),          TEST(test_truncate),
         TEST(test_reader),         TEST(test_reader_refuses), TEST(test_list),
         TEST(test_mkdir),          TEST(test_cache_dir),      TEST(test_lock),
-=======
-        TEST(test_write_and_read),
-        TEST(test_read_limits),
-        TEST(test_read_own),
-        TEST(test_atomic_steps),
-        TEST(test_atomic_refuses),
-        TEST(test_full_disk),
-        TEST(test_write_fails),
-        TEST(test_sweep),
         TEST(test_temp),
-        TEST(test_truncate),
-        TEST(test_map),
-        TEST(test_list),
-        TEST(test_mkdir),
-        TEST(test_cache_dir),
-        TEST(test_lock),
->>>>>>> w-kill
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
