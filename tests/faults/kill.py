@@ -44,9 +44,12 @@ class Victim:
         """Start and kill; complaints."""
         process = self.start(resume)
         time.sleep(self.rng.uniform(0, self.bed.seconds))
-        if process.poll() is None:
+        killed = process.poll() is None
+        if killed:
             self.bed.kill(process)
             self.done += 1
+        # How long a training takes changes with what else the machine does.
+        self.bed.seconds *= 1.05 if killed else 0.85
         done = self.bed.finish(process)
         self.moments.append(self.bed.moment(self.run))
         if done.returncode not in (0, -9):
