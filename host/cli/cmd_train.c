@@ -1,10 +1,9 @@
 /* cmd_train.c - clfcn train: a new run, or on with one that was stopped. */
 #include "../comm/comm.h"
-#include "../train/checkpoint.h"
 #include "../train/config.h"
-#include "../util/json.h"
 #include "../util/path.h"
 #include "../util/sys.h"
+#include "begun.h"
 #include "job.h"
 #include "options.h"
 #include "profile.h"
@@ -54,89 +53,6 @@ static bool is_given(const struct cli_option *options, const char *name)
         }
     }
     return false;
-}
-
-/* What a run was begun with, and what its configuration's strings point into. */
-struct begun {
-    struct clfcn_train_config config;
-    struct clfcn_checkpoint_info info;
-    json_t *json;
-};
-
-static int read_checkpoint(const char *path, struct begun *run, struct clfcn_err *err)
-{
-    struct clfcn_weights_file file = { 0 };
-    int rc = cli_input(clfcn_weights_open(path, &file, err), err);
-    if (rc == CLFCN_OK) {
-        rc = clfcn_checkpoint_read_info(&file, path, &run->info, err);
-    }
-    if (rc == CLFCN_OK && !run->info.has_metadata) {
-        rc = clfcn_err_set(
-            err, CLFCN_EDATA, 0,
-            "%s: bare weights cannot be resumed; start from them with --init", path);
-    }
-    clfcn_weights_close(&file);
-    run->config = run->info.config;
-    return rc;
-}
-
-/* Of a run that was killed before its first checkpoint. */
-static int read_config_file(const char *path, struct begun *run, struct clfcn_err *err)
-{
-    char *text = NULL;
-    size_t size = 0;
-    json_error_t where;
-    int rc = cli_input(clfcn_file_read(path, (size_t)1 << 20, &text, &size, err), err);
-    if (rc < 0) {
-        return rc;
-    }
-    run->json = clfcn_json_read(text, size, 0, &where, &rc, err);
-    free(text);
-    if (rc == CLFCN_ENOMEM) {
-        return rc;
-    }
-    if (!run->json) {
-        return clfcn_err_set(err, CLFCN_EDATA, 0, "%s:%d: %s", path, where.line,
-                             where.text);
-    }
-    rc = clfcn_config_from_json(run->json, &run->config, err);
-    if (rc < 0) {
-        clfcn_err_note(err, "%s", path);
-    }
-    return rc;
-}
-
-/* Free with begun_free() in every case. */
-static int read_begun(const char *dir, struct begun *run, struct clfcn_err *err)
-{
-    char *last = clfcn_path_join(dir, "checkpoints/last.safetensors");
-    char *config = clfcn_path_join(dir, "config.json");
-    int rc = last && config ? CLFCN_OK : clfcn_err_nomem(err);
-    bool has_config = false, has_last = false;
-    if (rc == CLFCN_OK) {
-        rc = clfcn_path_find(config, &has_config, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = clfcn_path_find(last, &has_last, err);
-    }
-    if (rc == CLFCN_OK) {
-        rc = has_config && clfcn_path_is_file(config) && !has_last
-                 ? read_config_file(config, run, err)
-                 : read_checkpoint(last, run, err);
-    }
-    if (rc < 0) {
-        clfcn_err_note(err, "cannot resume %s", dir);
-    }
-    run->config.out = dir;
-    free(last);
-    free(config);
-    return rc;
-}
-
-static void begun_free(struct begun *run)
-{
-    clfcn_checkpoint_info_free(&run->info);
-    json_decref(run->json);
 }
 
 /* Find out about bad inputs before a device is opened and kernels are built. The set
@@ -296,10 +212,10 @@ static int run(struct train_view *view, struct clfcn_train_config *config, bool 
 static int go_on(struct train_view *view, struct cli_line *line, const char *dir,
                  struct clfcn_train_config *config, struct clfcn_err *err)
 {
-    struct begun begun = { 0 };
+    struct cli_begun begun = { 0 };
     int rc = check_resume_options(line->options, err);
     if (rc == CLFCN_OK) {
-        rc = read_begun(dir, &begun, err);
+        rc = cli_begun_read(dir, &begun, err);
     }
     if (rc == CLFCN_OK) {
         *config = begun.config;
@@ -309,7 +225,7 @@ static int go_on(struct train_view *view, struct cli_line *line, const char *dir
     if (rc == CLFCN_OK) {
         rc = run(view, config, true, err);
     }
-    begun_free(&begun);
+    cli_begun_free(&begun);
     return rc;
 }
 
