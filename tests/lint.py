@@ -31,13 +31,15 @@ TOOLS = ["shell", "tidy", "gcc", "analyzer"]
 
 # Checks of clang's analyzer that are left out, and why.
 #   DeprecatedOrUnsafeBufferHandling asks for C11's Annex K, which no C library here has.
-#   NullDereference, NonNullParamChecker, uninitialized.* and CallAndMessage do not see, in another
-#     file, that an error is never CLFCN_OK, and that CLFCN_OK means that *out is set.
-#   portability.UnixAPI takes counts for 0 that another file makes at least 1.
-#   FloatLoopCounter is about marks on an axis.
+#   NullDereference, NonNullParamChecker, uninitialized.*, UndefinedBinaryOperatorResult and
+#     CallAndMessage do not see, in another file, that an error is below CLFCN_OK, and that
+#     CLFCN_OK means that *out is set.
+#   DivideZero and portability.UnixAPI take numbers for 0 that another file makes at least 1.
+#   FloatLoopCounter is about marks on an axis, Padding about tables of a few lines.
 ANALYZER = ",".join(["-*", "clang-analyzer-*"] + [f"-clang-analyzer-{name}" for name in (
     "security.insecureAPI.DeprecatedOrUnsafeBufferHandling", "core.NullDereference",
     "core.NonNullParamChecker", "core.uninitialized.*", "core.CallAndMessage",
+    "core.UndefinedBinaryOperatorResult", "core.DivideZero", "optin.performance.Padding",
     "optin.portability.UnixAPI", "security.FloatLoopCounter")])
 
 # Warnings of gcc's analyzer that are left out, and why.

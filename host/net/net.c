@@ -282,11 +282,6 @@ void clfcn_net_get_memory(const struct clfcn_net *net, struct clfcn_net_memory *
     *out = net->memory;
 }
 
-struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *net)
-{
-    return clfcn_programs_get_stats(net->programs);
-}
-
 bool clfcn_net_is_tuned(const struct clfcn_net *net)
 {
     return net->options.choices->count > 0;

@@ -134,8 +134,6 @@ bool clfcn_net_is_tuned(const struct clfcn_net *net);
  * NULL if memory is exhausted. */
 json_t *clfcn_net_tuning_to_json(const struct clfcn_net *net);
 
-struct clfcn_programs_stats clfcn_net_get_program_stats(const struct clfcn_net *net);
-
 /* Parse an enumerator's name; CLFCN_EINVAL lists the names there are. */
 int clfcn_arch_parse(const char *s, enum clfcn_arch *out, struct clfcn_err *err);
 int clfcn_backbone_parse(const char *s, enum clfcn_backbone *out, struct clfcn_err *err);
