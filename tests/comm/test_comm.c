@@ -4,6 +4,7 @@
 #include "../../host/comm/comm.h"
 #include "../../host/comm/wire.h"
 #include "../../host/util/err.h"
+#include "../../host/util/sys.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -287,6 +288,7 @@ static void test_what_is_not_finite_reaches_all(void **state)
     }
 }
 
+/* On a busy machine a rank may begin so late that it has nobody to wait for. */
 static void test_waiting_is_counted(void **state)
 {
     double one = 1.0;
@@ -294,13 +296,11 @@ static void test_waiting_is_counted(void **state)
     if (rank == 0) {
         usleep(200000);
     }
+    const double begun = clfcn_clock();
     assert_int_equal(clfcn_comm_sum(comm, &one, 1, &err), CLFCN_OK);
-    const double waited = clfcn_comm_take_wait(comm);
-    if (rank == 0) {
-        assert_true(waited < 0.15);
-    } else {
-        assert_true(waited > 0.1);
-    }
+    const double took = clfcn_clock() - begun, waited = clfcn_comm_take_wait(comm);
+    assert_true(waited >= 0.0 && waited <= took);
+    assert_true(rank == 0 || took < 0.1 || waited > 0.25 * took);
     assert_true(clfcn_comm_take_wait(comm) == 0.0);
 }
 

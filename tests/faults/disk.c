@@ -73,13 +73,11 @@ static const char *link_of(char *buf, ino_t inode)
 static const char *watched(char *buf, const char *path)
 {
     const char *folder = getenv("CLFCN_DISK");
-    char whole[PATH_MAX];
     size_t n = 0;
     if (!folder || !path || strncmp(path, folder, strlen(folder)) != 0) {
         return NULL;
     }
-    snprintf(whole, sizeof(whole), "%s", path);
-    for (const char *p = whole; *p; ++p) {
+    for (const char *p = path; *p && n < PATH_MAX - 1; ++p) {
         if (p[0] == '/' && p[1] == '.' && p[2] == '/') {
             ++p;
         } else {
