@@ -20,11 +20,11 @@ ERRORS = {"open": ["EMFILE", "EACCES", "ENOSPC", "EROFS"], "write": ["ENOSPC", "
           "mkdir": ["ENOSPC", "EROFS", "EACCES"], "rename": ["EIO", "EROFS", "ENOSPC"],
           "fsync": ["EIO", "ENOSPC"], "stat64": ["EACCES", "EIO"], "opendir": ["EMFILE", "EACCES"],
           "mkdtemp": ["ENOSPC", "EROFS"], "pipe": ["EMFILE"], "pipe2": ["EMFILE"],
-          "socket": ["EMFILE"], "bind": ["EACCES"], "mmap_file": ["ENOMEM", "EIO"],
+          "socket": ["EMFILE"], "bind": ["EACCES"],
           "pthread_create": ["EAGAIN"], "fork": ["EAGAIN"], "posix_spawn": ["EAGAIN"]}
 # What may come at any time, and must make no difference.
-HARMLESS = {"open": ["EINTR"], "read": ["EINTR", "short"], "write": ["EINTR", "short"],
-            "fsync": ["EINTR"], "close": ["EINTR"], "flock": ["EINTR"], "poll": ["EINTR"],
+HARMLESS = {"open": ["EINTR"], "read": ["EINTR", "short"], "pread": ["EINTR", "short"],
+            "write": ["EINTR", "short"], "fsync": ["EINTR"], "close": ["EINTR"], "flock": ["EINTR"], "poll": ["EINTR"],
             "ftruncate64": ["EINTR"]}
 # What stays so: a full disk, one that became read-only, one that is gone.
 LASTING = {"open": ["ENOSPC+", "EROFS+", "EIO+"], "write": ["ENOSPC+", "EIO+"],

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -60,6 +59,17 @@ ssize_t read(int fd, void *to, size_t n)
         return -1;
     }
     return real(fd, to, error == SHORT ? part(n) : n);
+}
+
+ssize_t pread64(int fd, void *to, size_t n, off64_t at)
+{
+    const int error = file_fault("pread", CALLER, READS, NULL, fd);
+    REAL(pread64);
+    if (error > 0) {
+        errno = error;
+        return -1;
+    }
+    return real(fd, to, error == SHORT ? part(n) : n, at);
 }
 
 ssize_t write(int fd, const void *from, size_t n)
@@ -130,18 +140,6 @@ ssize_t readlink(const char *path, char *out, size_t n)
     int errno_of;
     REAL(readlink);
     return FILE_FAILS("readlink", READS, path, -1) ? -1 : real(path, out, n);
-}
-
-void *mmap64(void *at, size_t n, int protection, int flags, int fd, off64_t from)
-{
-    const int error = fd < 0 ? memory_fault("mmap", CALLER)
-                             : file_fault("mmap_file", CALLER, READS, NULL, fd);
-    REAL(mmap64);
-    if (error > 0) {
-        errno = error;
-        return MAP_FAILED;
-    }
-    return real(at, n, protection, flags, fd, from);
 }
 
 DIR *opendir(const char *path)

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -46,4 +47,24 @@ char *scratch_read(const char *name, size_t *size)
         fail_msg("%s", err.msg);
     }
     return data;
+}
+
+void scratch_same_tensor(const struct clfcn_weights_file *fa,
+                         const struct clfcn_weights_tensor *a,
+                         const struct clfcn_weights_file *fb,
+                         const struct clfcn_weights_tensor *b)
+{
+    struct clfcn_err err = { 0 };
+    assert_int_equal(a->bytes, b->bytes);
+    void *of_a = malloc(a->bytes + 1), *of_b = malloc(a->bytes + 1);
+    assert_true(of_a && of_b);
+    if (clfcn_weights_read(fa, a->offset, of_a, a->bytes, &err) < 0 ||
+        clfcn_weights_read(fb, b->offset, of_b, b->bytes, &err) < 0) {
+        fail_msg("%s: %s", a->name, err.msg);
+    }
+    if (memcmp(of_a, of_b, a->bytes) != 0) {
+        fail_msg("%s differs", a->name);
+    }
+    free(of_a);
+    free(of_b);
 }

@@ -2,6 +2,7 @@
 #ifndef CLFCN_TEST_SCRATCH_H
 #define CLFCN_TEST_SCRATCH_H
 
+#include "../../host/net/weights_file.h"
 #include <stddef.h>
 
 enum { SCRATCH_PATH = 512 };
@@ -13,5 +14,10 @@ int scratch_remove(void **state);
 const char *scratch_path(char *buf, const char *name);
 /* The whole of a file as text; free with free(). Fails the test if it cannot be read. */
 char *scratch_read(const char *name, size_t *size);
+/* Fails the test unless a tensor of each of two safetensors files has the same bytes. */
+void scratch_same_tensor(const struct clfcn_weights_file *fa,
+                         const struct clfcn_weights_tensor *a,
+                         const struct clfcn_weights_file *fb,
+                         const struct clfcn_weights_tensor *b);
 
 #endif

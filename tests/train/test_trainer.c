@@ -159,9 +159,7 @@ static void assert_same_tensors(const char *a, const char *b)
     assert_int_equal(fa.count, fb.count);
     for (int i = 0; i < fa.count; ++i) {
         assert_string_equal(fa.tensors[i].name, fb.tensors[i].name);
-        if (memcmp(fa.tensors[i].data, fb.tensors[i].data, fa.tensors[i].bytes) != 0) {
-            fail_msg("%s differs", fa.tensors[i].name);
-        }
+        scratch_same_tensor(&fa, &fa.tensors[i], &fb, &fb.tensors[i]);
     }
     clfcn_weights_close(&fa);
     clfcn_weights_close(&fb);
@@ -320,8 +318,7 @@ static void test_not_finite(void **state)
     c.lr_policy = CLFCN_LR_CONSTANT;
     c.lr = 1e30;
     c.val_fraction = 0;
-    assert_train(&c, false, NULL, CLFCN_ENUMERIC,
-                 "(epoch 1): lower --lr (now 1e+30)");
+    assert_train(&c, false, NULL, CLFCN_ENUMERIC, "lower --lr (now 1e+30)");
     assert_int_equal(state_of("nan/checkpoints/last.safetensors").step, 0);
     char *end = events_of("nan", "end");
     assert_non_null(strstr(end, "\"reason\":\"failed\""));
