@@ -28,7 +28,7 @@ import harness as h  # noqa: E402
 
 LAYER = os.environ.get("CLFCN_FAIL_LAYER", "")
 HOST = os.environ.get("CLFCN_HOST_FAULTS", "")
-SECONDS = 120  # a run takes about one; more than this is a hang
+SECONDS = h.TIMEOUT  # a run takes about one; more than this is a hang
 STEPS = 2
 NET = ["--arch", "fcns", "--backbone", "vgg11", "--size", "32x32", "--batch", "2"]
 FILES = re.compile(r"config\.json|log\.jsonl|report\.html|checkpoints/(last|best|epoch-\d+)\.safetensors"
