@@ -100,6 +100,14 @@ int clfcn_net_op_backward(struct clfcn_net *net, int i, struct clfcn_err *err)
     return rc;
 }
 
+/* After an error the caller's memory is his again: let nothing be on its way to or from
+ * it. */
+static void settle(struct clfcn_net *net)
+{
+    clFinish(net->dev->transfer);
+    clFinish(net->dev->compute);
+}
+
 /* Enqueue the copies of a batch into slot's own buffers. */
 static int copy_batch(struct clfcn_net *net, struct clfcn_slot *s,
                       const struct clfcn_net_input *in, struct clfcn_err *err)
@@ -182,6 +190,7 @@ int clfcn_net_upload(struct clfcn_net *net, int slot, const struct clfcn_net_inp
         unshare_batch(net, s);
         const int rc = copy_batch(net, s, in, err);
         if (rc < 0) {
+            settle(net);
             return rc;
         }
     }
@@ -455,6 +464,9 @@ int clfcn_net_wait(struct clfcn_net *net, int slot, float *loss, struct clfcn_er
         if (rc == CLFCN_OK && loss && s->stepped) {
             rc = sum_loss(net, s, loss, err);
         }
+    }
+    if (rc < 0) {
+        settle(net);
     }
     clfcn_event_release(net->dev, &s->uploaded);
     clfcn_event_release(net->dev, &s->done);

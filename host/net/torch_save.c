@@ -7,6 +7,7 @@
 
 #include "narrow.h"
 #include "pickle_write.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,9 +96,10 @@ static void put_state_dict(struct clfcn_strbuf *out, const struct clfcn_state_di
 
 /* --- the archive --- */
 
+/* libzip does not record each allocation that fails. */
 static int zip_failed(zip_error_t *error, struct clfcn_err *err)
 {
-    return zip_error_code_zip(error) == ZIP_ER_MEMORY
+    return zip_error_code_zip(error) == ZIP_ER_MEMORY || errno == ENOMEM
                ? clfcn_err_nomem(err)
                : clfcn_err_set(err, CLFCN_EIO, 0, "libzip: %s",
                                zip_error_strerror(error));
@@ -223,6 +225,7 @@ int clfcn_state_dict_save_torch(const struct clfcn_state_dict *sd, enum clfcn_dt
                                 const char *path, struct clfcn_err *err)
 {
     struct archive a = { 0 };
+    errno = 0;
     int rc = open_archive(&a, err);
     if (rc == CLFCN_OK) {
         rc = fill_archive(&a, sd, dtype, err);

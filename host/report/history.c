@@ -161,7 +161,9 @@ int clfcn_history_find_samples(struct clfcn_history *h, struct clfcn_err *err)
         return clfcn_err_nomem(err);
     }
     free_samples(h);
-    if (clfcn_path_is_dir(dir)) { /* a missing folder means that there are none */
+    bool found = false;
+    rc = clfcn_path_find(dir, &found, err);
+    if (rc == CLFCN_OK && found) { /* a missing folder means that there are none */
         rc = clfcn_path_list(dir, &names, &count, err);
     }
     if (rc == CLFCN_OK) {

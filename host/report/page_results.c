@@ -1,5 +1,6 @@
 /* page_results.c - what a run has come to: figures, classes, samples, epochs. */
 #include "../util/file.h"
+#include "../util/log.h"
 #include "../util/path.h"
 #include "html.h"
 #include "page.h"
@@ -107,7 +108,7 @@ static void class_table(struct clfcn_strbuf *out, const struct clfcn_history *h)
     clfcn_strbuf_add(out, "</tbody></table></div>\n");
 }
 
-/* The content of a picture as a URL; nothing if it cannot be read. */
+/* The content of a picture as a URL; nothing, and a warning, if it cannot be read. */
 static void embed(struct clfcn_strbuf *out, const struct clfcn_history *h,
                   const char *file)
 {
@@ -115,9 +116,11 @@ static void embed(struct clfcn_strbuf *out, const struct clfcn_history *h,
     char *path = dir ? clfcn_path_join(dir, file) : NULL;
     char *data = NULL;
     size_t size = 0;
+    struct clfcn_err err;
     out->failed = out->failed || !path;
-    if (path &&
-        clfcn_file_read(path, MAX_PICTURE_BYTES, &data, &size, NULL) == CLFCN_OK) {
+    if (path && clfcn_file_read(path, MAX_PICTURE_BYTES, &data, &size, &err) < 0) {
+        clfcn_warn("the report lacks a picture: %s", err.msg);
+    } else if (path) {
         clfcn_strbuf_add(out, "data:image/png;base64,");
         clfcn_html_base64(out, data, size);
     }

@@ -218,9 +218,10 @@ static bool parse_int(const json_t *value, int *out)
     return json_is_integer(value) && *out == x;
 }
 
-/* Whether value is of the field's kind; then it is stored. */
+/* Whether value is of the field's kind; then it is stored. *rc: CLFCN_ENOMEM where that
+ * could not be found out. */
 static bool field_from_json(const struct field *f, const json_t *value,
-                            struct clfcn_train_config *config)
+                            struct clfcn_train_config *config, int *rc)
 {
     void *p = (char *)config + f->offset;
     switch (f->kind) {
@@ -253,8 +254,10 @@ static bool field_from_json(const struct field *f, const json_t *value,
     case EXTENT:
         return parse_extent(value, config);
     case AUGMENT:
-        return json_is_string(value) &&
-               clfcn_augment_parse(json_string_value(value), p, NULL) == CLFCN_OK;
+        *rc = json_is_string(value)
+                  ? clfcn_augment_parse(json_string_value(value), p, NULL)
+                  : CLFCN_EINVAL;
+        return *rc == CLFCN_OK;
     }
     return false;
 }
@@ -272,10 +275,13 @@ int clfcn_config_from_json(const json_t *json, struct clfcn_train_config *config
             return clfcn_err_set(err, CLFCN_EDATA, 0, "the configuration lacks '%s'",
                                  fields[i].key);
         }
-        if (!field_from_json(&fields[i], value, config)) {
-            return clfcn_err_set(err, CLFCN_EDATA, 0,
-                                 "the configuration has a wrong value for '%s'",
-                                 fields[i].key);
+        int rc = CLFCN_OK;
+        if (!field_from_json(&fields[i], value, config, &rc)) {
+            return rc == CLFCN_ENOMEM
+                       ? clfcn_err_nomem(err)
+                       : clfcn_err_set(err, CLFCN_EDATA, 0,
+                                       "the configuration has a wrong value for '%s'",
+                                       fields[i].key);
         }
     }
     return CLFCN_OK;

@@ -37,6 +37,9 @@ def main():
     os.environ.setdefault("ASAN_OPTIONS", "allocator_may_return_null=1")
     os.environ.setdefault("LSAN_OPTIONS", "print_suppressions=0:suppressions="
                           + str(Path(__file__).resolve().parent.parent / "lsan.supp"))
+    pocl = "/etc/OpenCL/vendors/pocl.icd"
+    if Path(pocl).exists():  # as the tests do: one runtime, of which it is known what it leaks
+        os.environ.setdefault("OCL_ICD_VENDORS", pocl)
     os.environ.update({
         "CLFCN": str(build / "host/cli/clfcn"),
         "CLFCN_PROBE": str(build / "host/cli/clfcn-probe"),
@@ -55,6 +58,8 @@ def main():
             checks = {pool.submit(rig.check, f, not o.no_resume): f for f in faults}
             for done in concurrent.futures.as_completed(checks):
                 tried[checks[done].function] += 1
+                if tried.total() % 20 == 0:
+                    print(f"{tried.total()} of {len(faults)}", file=sys.stderr)
                 for text in done.result():
                     complaints.append(text)
                     print(text, flush=True)
