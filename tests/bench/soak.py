@@ -148,7 +148,8 @@ def add_samples(table, samples):
 
 def add_live(table, series):
     """Of objects as the layer counts them."""
-    lines = [line.split()[1:] for line in series.read_text().splitlines()] if series.exists() else []
+    text = series.read_text() if series.exists() else ""
+    lines = [line.split()[1:] for line in text.splitlines()]
     counts = [dict(zip(words[::2], map(int, words[1::2]))) for words in lines]
     for kind in counts[0] if counts else ():
         values = [c[kind] for c in counts]

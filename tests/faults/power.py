@@ -134,7 +134,7 @@ class Disk:
 
 
 class Record:
-    """A training of bed, a new one or one that goes on from the folder begun, as it was recorded."""
+    """A training of bed, a new one or one that goes on from begun, as it was recorded."""
 
     def __init__(self, bed, name, begun=None):
         self.bed = bed

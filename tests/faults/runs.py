@@ -116,10 +116,11 @@ class Bed:
 
     def start(self, run, resume=False, journal=None, args=(), group=False, quiet=True,
               **env):
-        """run: None lets clfcn choose a folder. journal: record there what happens to the files of the run's parent folder. group: in
-        a group of processes of its own, for kill()."""
+        """run: None lets clfcn choose a folder. journal: record there what happens to the files
+        of the run's parent folder. group: in a group of processes of its own, for kill()."""
         what = ["--resume", run] if resume else [
-            *(["--out", run] if run else []), "--data", self.root / "data", "--arch", "fcns", "--backbone", "vgg11",
+            *(["--out", run] if run else []), "--data", self.root / "data",
+            "--arch", "fcns", "--backbone", "vgg11",
             "--size", "32x32", "--batch", "2", "--val-fraction", "0.3", "--epochs", EPOCHS,
             "--augment", "flip", "--lr-policy", "cosine", "--save-steps", "1", "--save-every", "1"]
         argv = ["train", *what, "--workers", "1", *(["--quiet"] if quiet else []), *args]
