@@ -123,8 +123,9 @@ static void open_row(const struct layer *l, int i, struct row *r)
     if (!is_norm(l->op)) {
         return;
     }
-    r->mean = l->state[2 * (l->first + i)];
-    r->inverse = l->state[2 * (l->first + i) + 1];
+    const double *state = l->state + 2 * (size_t)(l->first + i);
+    r->mean = state[0];
+    r->inverse = state[1];
     for (size_t k = 0; l->backward && k < l->x_row; ++k) {
         r->dy_sum += fabs(r->dy[k]);
         r->product_sum += fabs(r->dy[k]) * (fabs(r->x[k]) + fabs(r->mean)) * r->inverse;

@@ -196,7 +196,7 @@ static int check_weights(struct clfcn_audit_run *run, struct part *p,
     const int x_side = p->shape.transposed ? 0 : 1, y_side = 1 - x_side;
     choose_side(run, p, x_side, op->x);
     choose_side(run, p, y_side, op->dy);
-    p->taps = (size_t)(p->shape.kernel * p->shape.kernel);
+    p->taps = (size_t)p->shape.kernel * (size_t)p->shape.kernel;
     p->shape.in = (int)p->own[x_side];
     p->shape.out = (int)p->own[y_side];
     p->before = clfcn_audit_kept(run, weight->grad);
@@ -268,7 +268,7 @@ static int judge_bias(struct clfcn_audit_run *run, const float *dy, int first, i
             sum += dy[(size_t)c * row + i];
             size += fabs(dy[(size_t)c * row + i]);
         }
-        clfcn_judge_add(&j, (size_t)(first + c), got[first + c], sum, size);
+        clfcn_judge_add(&j, (size_t)first + (size_t)c, got[first + c], sum, size);
     }
     clfcn_judge_end(&j);
     return rc;

@@ -82,18 +82,25 @@ int clfcn_output_seek(struct clfcn_output *o, uint64_t at)
     return o->failed;
 }
 
-int clfcn_output_sync(struct clfcn_output *o)
+int clfcn_output_sync_flushed(const struct clfcn_output *o)
 {
-    int rc = clfcn_output_flush(o);
-    while (rc == 0 && fsync(o->fd) != 0) {
+    while (fsync(o->fd) != 0) {
         if (errno == EINVAL || errno == ENOTSUP) {
             return 0; /* a file system without it */
         }
         if (errno != EINTR) {
-            rc = o->failed = errno;
+            return errno;
         }
     }
-    return rc;
+    return 0;
+}
+
+int clfcn_output_sync(struct clfcn_output *o)
+{
+    if (clfcn_output_flush(o) == 0) {
+        o->failed = clfcn_output_sync_flushed(o);
+    }
+    return o->failed;
 }
 
 void clfcn_output_drop(struct clfcn_output *o)

@@ -32,6 +32,8 @@ int clfcn_output_seek(struct clfcn_output *o, uint64_t at);
 int clfcn_output_flush(struct clfcn_output *o);
 /* The same, and bring it to the disk. */
 int clfcn_output_sync(struct clfcn_output *o);
+/* Bring to the disk what was handed to the system, while another thread may write on. */
+int clfcn_output_sync_flushed(const struct clfcn_output *o);
 /* Flush and close, also where the flush fails. Harmless on a closed one. */
 int clfcn_output_close(struct clfcn_output *o);
 /* Close without writing what is gathered. */
