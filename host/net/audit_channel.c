@@ -123,7 +123,7 @@ static void open_row(const struct layer *l, int i, struct row *r)
     if (!is_norm(l->op)) {
         return;
     }
-    const double *state = l->state + 2 * (size_t)(l->first + i);
+    const float *state = l->state + 2 * (size_t)(l->first + i);
     r->mean = state[0];
     r->inverse = state[1];
     for (size_t k = 0; l->backward && k < l->x_row; ++k) {
