@@ -288,20 +288,26 @@ static void test_what_is_not_finite_reaches_all(void **state)
     }
 }
 
-/* On a busy machine a rank may begin so late that it has nobody to wait for. */
+/* On a busy machine a rank may begin so late that it has nobody to wait for: hardly in
+ * all rounds. */
 static void test_waiting_is_counted(void **state)
 {
-    double one = 1.0;
-    clfcn_comm_take_wait(comm);
-    if (rank == 0) {
-        usleep(200000);
+    enum { ROUNDS = 10 };
+    double most = 0.0;
+    for (int i = 0; i < ROUNDS; ++i) {
+        double one = 1.0;
+        clfcn_comm_take_wait(comm);
+        if (rank == 0) {
+            usleep(50000);
+        }
+        const double begun = clfcn_clock();
+        assert_int_equal(clfcn_comm_sum(comm, &one, 1, &err), CLFCN_OK);
+        const double took = clfcn_clock() - begun, waited = clfcn_comm_take_wait(comm);
+        assert_true(waited >= 0.0 && waited <= took);
+        assert_true(clfcn_comm_take_wait(comm) == 0.0);
+        most = waited > most ? waited : most;
     }
-    const double begun = clfcn_clock();
-    assert_int_equal(clfcn_comm_sum(comm, &one, 1, &err), CLFCN_OK);
-    const double took = clfcn_clock() - begun, waited = clfcn_comm_take_wait(comm);
-    assert_true(waited >= 0.0 && waited <= took);
-    assert_true(rank == 0 || took < 0.1 || waited > 0.25 * took);
-    assert_true(clfcn_comm_take_wait(comm) == 0.0);
+    assert_true(rank == 0 || most > 0.01);
 }
 
 static void test_one_process_alone(void **state)
