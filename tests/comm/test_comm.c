@@ -292,9 +292,8 @@ static void test_what_is_not_finite_reaches_all(void **state)
  * all rounds. */
 static void test_waiting_is_counted(void **state)
 {
-    enum { ROUNDS = 10 };
     double most = 0.0;
-    for (int i = 0; i < ROUNDS; ++i) {
+    for (int i = 0; i < 10; ++i) {
         double one = 1.0;
         clfcn_comm_take_wait(comm);
         if (rank == 0) {
