@@ -4,6 +4,7 @@
 
 #ifdef CLFCN_HAVE_ZIP
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +23,11 @@ struct clfcn_torch_zip {
     unsigned char *bytes;
 };
 
-/* What libzip found; entry NULL: it is about the whole archive. */
+/* What libzip found; entry NULL: it is about the whole archive. It does not record each
+ * allocation that fails. */
 static int damaged(const char *entry, zip_error_t *error, struct clfcn_err *err)
 {
-    if (zip_error_code_zip(error) == ZIP_ER_MEMORY) {
+    if (zip_error_code_zip(error) == ZIP_ER_MEMORY || errno == ENOMEM) {
         return clfcn_err_nomem(err);
     }
     return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %.200s%s%s",
@@ -43,6 +45,7 @@ static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zi
                         struct clfcn_err *err)
 {
     zip_error_t error;
+    errno = 0;
     zip_error_init(&error);
     zip_source_t *source = zip_source_buffer_create(f->bytes, f->size, 0, &error);
     if (source) {
@@ -67,6 +70,7 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     if (!*out) {
         return clfcn_err_nomem(err);
     }
+    errno = 0;
     zip_file_t *file = zip_fopen_index(archive, entry, 0);
     if (!file) {
         return damaged(entry_name(archive, entry), zip_get_error(archive), err);
