@@ -40,11 +40,14 @@ static char *device_text(cl_device_id id, cl_device_info what)
     return text;
 }
 
-static void copy_device_text(char *dst, size_t n, cl_device_id id, cl_device_info what)
+/* false without memory. */
+static bool copy_device_text(char *dst, size_t n, cl_device_id id, cl_device_info what)
 {
     char *text = device_text(id, what);
-    copy_trimmed(dst, n, text ? text : "");
+    const bool told = text != NULL;
+    copy_trimmed(dst, n, told ? text : "");
     free(text);
+    return told;
 }
 
 /* Scalar properties: 0 if the device does not tell. */
@@ -148,12 +151,11 @@ static const unsigned max_compute_units = 1 << 20;
 static const uint64_t max_global_bytes = (uint64_t)1 << 50;
 
 /* Sets usable, and why_not where it is false. */
-static void judge(cl_device_id id, struct clfcn_device_info *info)
+static void judge(cl_device_id id, const char *profile, struct clfcn_device_info *info)
 {
     int major = 0, minor = 0;
-    char profile[64], *why = info->why_not;
+    char *why = info->why_not;
     const size_t n = sizeof(info->why_not);
-    copy_device_text(profile, sizeof(profile), id, CL_DEVICE_PROFILE);
     if (!device_bool(id, CL_DEVICE_AVAILABLE)) {
         snprintf(why, n, "the driver says that it is not available");
     } else if (!device_bool(id, CL_DEVICE_COMPILER_AVAILABLE)) {
@@ -181,35 +183,39 @@ static void judge(cl_device_id id, struct clfcn_device_info *info)
     }
 }
 
-static void probe_device(cl_platform_id platform, cl_device_id id, int index,
-                         struct clfcn_probe *probe)
+static int probe_device(cl_platform_id platform, cl_device_id id, int index,
+                        struct clfcn_probe *probe, struct clfcn_err *err)
 {
     struct clfcn_device_info *info = &probe->info;
+    char name[512] = "", profile[64];
     *probe = (struct clfcn_probe){ .platform = platform, .id = id };
     info->index = index;
-    copy_device_text(info->name, sizeof(info->name), id, CL_DEVICE_NAME);
-    copy_device_text(info->vendor, sizeof(info->vendor), id, CL_DEVICE_VENDOR);
-    copy_device_text(info->driver, sizeof(info->driver), id, CL_DRIVER_VERSION);
-    copy_device_text(info->version, sizeof(info->version), id, CL_DEVICE_VERSION);
-    char name[512] = "";
+    char *extensions = device_text(id, CL_DEVICE_EXTENSIONS);
+    if (!extensions ||
+        !copy_device_text(info->name, sizeof(info->name), id, CL_DEVICE_NAME) ||
+        !copy_device_text(info->vendor, sizeof(info->vendor), id, CL_DEVICE_VENDOR) ||
+        !copy_device_text(info->driver, sizeof(info->driver), id, CL_DRIVER_VERSION) ||
+        !copy_device_text(info->version, sizeof(info->version), id, CL_DEVICE_VERSION) ||
+        !copy_device_text(profile, sizeof(profile), id, CL_DEVICE_PROFILE)) {
+        free(extensions);
+        return clfcn_err_nomem(err);
+    }
     if (clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof(name), name, NULL) !=
         CL_SUCCESS) {
         name[0] = '\0';
     }
     copy_trimmed(info->platform, sizeof(info->platform), name);
 
-    char *extensions = device_text(id, CL_DEVICE_EXTENSIONS);
-    if (extensions) {
-        info->fp16 = has_word(extensions, "cl_khr_fp16");
-        info->fp64 = has_word(extensions, "cl_khr_fp64");
-    }
+    info->fp16 = has_word(extensions, "cl_khr_fp16");
+    info->fp64 = has_word(extensions, "cl_khr_fp64");
     free(extensions);
     read_type(id, info);
     read_limits(id, info);
-    judge(id, info);
+    judge(id, profile, info);
     if (info->name[0] == '\0') {
         snprintf(info->name, sizeof(info->name), "unnamed device");
     }
+    return CLFCN_OK;
 }
 
 /* Add the devices of one platform to the array. Only missing memory is an error. */
@@ -246,12 +252,13 @@ static int probe_platform(cl_platform_id platform, int number, struct clfcn_prob
         return clfcn_err_nomem(err);
     }
     *list = grown;
-    for (cl_uint i = 0; i < n; ++i) {
-        probe_device(platform, ids[i], *count, &grown[*count]);
+    int rc = CLFCN_OK;
+    for (cl_uint i = 0; i < n && rc == CLFCN_OK; ++i) {
+        rc = probe_device(platform, ids[i], *count, &grown[*count], err);
         ++*count;
     }
     free(ids);
-    return CLFCN_OK;
+    return rc;
 }
 
 int clfcn_probe_all(struct clfcn_probe **list, int *count, struct clfcn_err *err)

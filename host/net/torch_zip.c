@@ -38,10 +38,11 @@ static zip_source_t *open_source(const struct clfcn_weights_file *f, zip_error_t
     return source;
 }
 
-/* What libzip found; entry NULL: it is about the whole archive. */
+/* What libzip found; entry NULL: it is about the whole archive. It does not record each
+ * allocation that fails. */
 static int damaged(const char *entry, zip_error_t *error, struct clfcn_err *err)
 {
-    if (zip_error_code_zip(error) == ZIP_ER_MEMORY) {
+    if (zip_error_code_zip(error) == ZIP_ER_MEMORY || errno == ENOMEM) {
         return clfcn_err_nomem(err);
     }
     return clfcn_err_set(err, CLFCN_EDATA, 0, "damaged zip archive: %.200s%s%s",
@@ -59,6 +60,7 @@ static int open_archive(struct clfcn_weights_file *f, struct clfcn_torch_zip *zi
                         struct clfcn_err *err)
 {
     zip_error_t error;
+    errno = 0;
     zip_error_init(&error);
     zip_source_t *source = open_source(f, &error);
     if (source) {
@@ -83,6 +85,7 @@ static int read_entry(zip_t *archive, uint64_t entry, size_t n, unsigned char **
     if (!*out) {
         return clfcn_err_nomem(err);
     }
+    errno = 0;
     zip_file_t *file = zip_fopen_index(archive, entry, 0);
     if (!file) {
         return damaged(entry_name(archive, entry), zip_get_error(archive), err);

@@ -123,6 +123,7 @@ static int start_daemon(struct clfcn_dashboard *d, struct clfcn_listener *l,
     const unsigned flags =
         MHD_ALLOW_SUSPEND_RESUME |
         (MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL : 0);
+    errno = 0;
     d->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, clfcn_dashboard_answer, d, MHD_OPTION_LISTEN_SOCKET, l->fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLFCN_DASHBOARD_CONNECTIONS,
@@ -130,8 +131,9 @@ static int start_daemon(struct clfcn_dashboard *d, struct clfcn_listener *l,
         MHD_OPTION_NOTIFY_CONNECTION, clfcn_dashboard_connected, d,
         MHD_OPTION_NOTIFY_COMPLETED, clfcn_dashboard_answered, d, MHD_OPTION_END);
     if (!d->daemon) {
-        return clfcn_err_set(err, CLFCN_EIO, 0,
-                             "--dashboard: libmicrohttpd does not start");
+        const char *text = "--dashboard: libmicrohttpd does not start";
+        return errno == 0 ? clfcn_err_set(err, CLFCN_EIO, 0, "%s", text)
+                          : clfcn_err_errno(err, errno, "%s", text);
     }
     l->fd = -1;
     return CLFCN_OK;

@@ -398,6 +398,9 @@ int clfcn_tensorboard_open(const char *dir, const char *run,
         rc = flush(tb, err);
     }
     if (rc < 0) {
+        if (tb->out) {
+            remove(tb->path); /* it may lack what makes it an event file */
+        }
         clfcn_tensorboard_close(&tb, NULL);
     }
     *out = tb;

@@ -31,6 +31,7 @@ LASTING = {"open": ["ENOSPC+", "EROFS+", "EIO+"], "write": ["ENOSPC+", "EIO+"],
            "mkdir": ["ENOSPC+"], "fsync": ["EIO+"], "rename": ["EROFS+"]}
 WHEN = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")  # a report says when it was written
 CLOCK = re.compile(r'"clock_mhz": ?\d+')
+GONE = ("EROFS+", "EIO+")  # nothing can be removed there either
 NO_MEMORY = re.compile("out of memory|memory exhausted|not enough memory|Cannot allocate memory"
                        "|Insufficient memory", re.I)
 
@@ -180,8 +181,8 @@ class Host(rig.Rig):
         return JOBS[fault.job].command
 
     def is_certain(self, fault):
-        """Threads may come by in another order, or once less."""
-        return fault.call == 1
+        """Threads may come by in another order, or not at all."""
+        return False
 
     def statuses(self, fault):
         if fault.code in ("EINTR", "short"):
@@ -208,15 +209,14 @@ class Host(rig.Rig):
             if TEMPORARY.fullmatch(path.name):
                 if not self.may_leave(path, fault):
                     yield f"leaves {path.name}"
-            elif wrong := rig.broken(path):
+            elif (wrong := rig.broken(path)) and not (wrong == "empty" and fault.code in GONE):
                 yield f"leaves a broken {path.name}: {wrong}"
         warned = "clfcn: warning: the report lacks a picture" in done.err
         if done.code == h.OK and not warned and self.result(place, done, fault.job) != self.results[fault.job]:
             yield "other results, and nothing said"
 
     def may_leave(self, path, fault):
-        """On a disk that takes no changes any more nothing can be removed."""
-        return TEMPORARY.fullmatch(path.name) and fault.code in ("EROFS+", "EIO+")
+        return TEMPORARY.fullmatch(path.name) and fault.code in GONE
 
     @staticmethod
     def where(done):
