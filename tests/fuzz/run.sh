@@ -1,9 +1,9 @@
 #!/bin/sh
 # run.sh SECONDS [TARGET...]: let libFuzzer work on the fuzz targets, all or those named, for so
-# long each, and half as long with memory running out. Corpora, logs and findings are kept in
-# build-test/fuzz/TARGET: the next run begins with that corpus, cut to what reaches something of its
-# own. Exit status 1 if anything was found; such an input belongs into tests/fuzz/regress/TARGET, made
-# as small as it gets, once the fault is gone.
+# long each, and half as long, a minute at most, with memory running out. Corpora, logs and findings
+# are kept in build-test/fuzz/TARGET: the next run begins with that corpus, cut to what reaches
+# something of its own. Exit status 1 if anything was found; such an input belongs into
+# tests/fuzz/regress/TARGET, made as small as it gets, once the fault is gone.
 set -u
 
 cd "$(dirname "$0")/../.." || exit 1

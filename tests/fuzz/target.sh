@@ -1,8 +1,9 @@
 #!/bin/sh
 # target.sh PROGRAM TARGET FOLDER [SECONDS]: run a fuzz target on its seeds and on the inputs in
 # regress/ that failed once; with SECONDS also, by libFuzzer, on what that makes of them, which is
-# kept in FOLDER/corpus. Then all again, for half as long, with memory running out at some points of
-# every input. Exit status 1 if it found something, which is kept in FOLDER or in FOLDER/nomem.
+# kept in FOLDER/corpus. Then all again, for half as long but no more than a minute, with memory
+# running out at some points of every input. Exit status 1 if it found something, which is kept in
+# FOLDER or in FOLDER/nomem.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -43,7 +44,8 @@ mkdir -p nomem/corpus || exit 1
 run "$seconds" . corpus "$@" || exit 1
 if [ -n "$seconds" ]; then # of each input a few points, of a seed alone most
     export CLFCN_FUZZ_NOMEM=8
-    run $(((seconds + 1) / 2)) nomem nomem/corpus corpus "$@" || exit 1
+    half=$(((seconds + 1) / 2))
+    run $((half < 60 ? half : 60)) nomem nomem/corpus corpus "$@" || exit 1
 else
     export CLFCN_FUZZ_NOMEM=200
     run "" . "$@" || exit 1
