@@ -5,7 +5,8 @@
 
 /* _clfcn_command COMMAND PREVIOUS-WORD sets $wants to what belongs behind that word if it
  * is an option with a value (words, which are $values then, files, folders, or nothing),
- * else $argument to what the command's arguments are, and $options. */
+ * else $argument to what the command's arguments are, $words to those that are
+ * none of files, and $options. */
 static const char head[] = "_clfcn_command()\n"
                            "{\n"
                            "    case $1 in\n";
@@ -17,7 +18,7 @@ static const char tail[] =
     "_clfcn()\n"
     "{\n"
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-    "    local wants= values= argument= options= IFS=$' \\t\\n'\n"
+    "    local wants= values= argument= words= options= IFS=$' \\t\\n'\n"
     "    if [[ $cur == = ]]; then\n"
     "        cur=\n"
     "    elif [[ $prev == = ]]; then\n"
@@ -31,6 +32,9 @@ static const char tail[] =
     "    fi\n"
     "    if [[ -z $wants && $cur == -* ]]; then\n"
     "        wants=words values=$options\n"
+    "    fi\n"
+    "    if [[ -z $wants ]]; then\n"
+    "        values=$words\n"
     "    fi\n"
     "    if [[ -n $values ]]; then\n"
     "        COMPREPLY=($(compgen -W \"$values\" -- \"$cur\"))\n"
@@ -98,8 +102,9 @@ void cli_complete_command(const struct cli_command *command, const struct cli_op
                           const struct cli_option *common)
 {
     const char *separator = "";
-    printf("    %s)\n        argument=%s options='", command->name,
-           command->max_args == 0 ? "nothing" : "files");
+    printf("    %s)\n        argument=%s words=%s options='", command->name,
+           command->max_args == 0 ? "nothing" : "files",
+           strstr(command->args, "|demo") ? "demo" : "");
     print_names(own, &separator);
     print_names(common, &separator);
     printf("'\n        case $2 in\n");

@@ -10,6 +10,7 @@ enum { BLOCK = 1 << 20 };
 struct trace {
     struct clfcn_net_tap tap;
     struct clfcn_spoiled *out;
+    int time;    /* of the act looked at */
     float *room; /* [BLOCK] */
 };
 
@@ -40,6 +41,7 @@ static void note(struct trace *t, const char *layer, const char *pass, const cha
 {
     struct clfcn_spoiled *s = t->out;
     s->found = true;
+    s->time = t->time;
     s->pass = pass;
     s->ndim = ndim;
     snprintf(s->layer, sizeof(s->layer), "%s", layer);
@@ -303,16 +305,39 @@ static int find_cause(struct trace *t, int time, struct clfcn_err *err)
     return rc;
 }
 
-static int before(struct clfcn_net_tap *tap, int time, struct clfcn_err *err)
+/* The gradients that an update reads: of all ranks, which looked at their own before. */
+static int look_exchanged(struct trace *t, int of, struct clfcn_err *err)
 {
-    return CLFCN_OK;
+    const struct clfcn_net *net = t->tap.net;
+    int rc = CLFCN_OK;
+    for (int i = 0; rc == CLFCN_OK && i < net->graph.op_count; ++i) {
+        const struct clfcn_op *op = net->graph.ops[i];
+        const bool updated = (of < 0 || of == i) && clfcn_graph_learns(&net->graph, i);
+        for (int j = 0; rc == CLFCN_OK && updated && j < op->param_count; ++j) {
+            rc = look_param(t, op, &op->params[j], op->params[j].grad, "exchange",
+                            j == 0 ? "weight gradient" : "bias gradient", err);
+        }
+    }
+    return rc;
 }
 
-static int after(struct clfcn_net_tap *tap, int time, struct clfcn_err *err)
+static int before(struct clfcn_net_tap *tap, int time, struct clfcn_err *err)
 {
     struct trace *t = (struct trace *)tap;
-    const struct clfcn_act *act = time < 0 ? NULL : &tap->net->tape.acts[time];
+    const struct clfcn_act *act = &tap->net->tape.acts[time];
+    if (!tap->net->exchange || act->kind != CLFCN_ACT_UPDATE || t->out->found) {
+        return CLFCN_OK;
+    }
+    t->time = time;
+    t->out->by = CLFCN_BY_EXCHANGE;
+    return look_exchanged(t, act->op, err);
+}
+
+static int look_after(struct trace *t, int time, struct clfcn_err *err)
+{
+    const struct clfcn_act *act = time < 0 ? NULL : &t->tap.net->tape.acts[time];
     const struct clfcn_op *op = op_of(t, time);
+    t->time = time;
     int rc = !act                              ? look_start(t, err)
              : act->kind == CLFCN_ACT_FORWARD  ? look_forward(t, op, err)
              : act->kind == CLFCN_ACT_LOSS     ? look_loss(t, err)
@@ -329,7 +354,16 @@ static int after(struct clfcn_net_tap *tap, int time, struct clfcn_err *err)
     if (rc == CLFCN_OK && op && act->kind != CLFCN_ACT_UPDATE) {
         find_largest(t, op, act->kind == CLFCN_ACT_BACKWARD);
     }
-    return rc < 0 ? rc : clfcn_err_set(err, CLFCN_ENUMERIC, 0, "found");
+    return rc;
+}
+
+static int after(struct clfcn_net_tap *tap, int time, struct clfcn_err *err)
+{
+    struct trace *t = (struct trace *)tap;
+    const int rc = t->out->found ? CLFCN_OK : look_after(t, time, err);
+    return rc == CLFCN_OK && t->out->found && !tap->net->exchange
+               ? clfcn_err_set(err, CLFCN_ENUMERIC, 0, "found")
+               : rc;
 }
 
 int clfcn_net_step_traced(struct clfcn_net *net, int slot,

@@ -26,6 +26,7 @@ struct clfcn_tensorboard {
     char *run;     /* folder */
     json_t *names; /* of the classes, or NULL */
     struct clfcn_atomic_file atomic;
+    bool begun;     /* there is more in it than its version */
     double at;      /* seconds since 1970 at the event before, of a log; NaN: it is now */
     double flushed; /* clock */
 };
@@ -302,6 +303,7 @@ int clfcn_tensorboard_event(struct clfcn_tensorboard *tb, const json_t *event,
     const char *kind = json_string_value(json_object_get(event, "event"));
     int rc = CLFCN_OK;
     bool visible = false;
+    tb->begun = true;
     if (kind && strcmp(kind, "start") == 0) {
         rc = put_start(tb, event, err);
     } else if (kind && strcmp(kind, "step") == 0) {
@@ -398,9 +400,6 @@ int clfcn_tensorboard_open(const char *dir, const char *run,
         rc = flush(tb, err);
     }
     if (rc < 0) {
-        if (tb->out) {
-            remove(tb->path); /* it may lack what makes it an event file */
-        }
         clfcn_tensorboard_close(&tb, NULL);
     }
     *out = tb;
@@ -411,6 +410,9 @@ int clfcn_tensorboard_close(struct clfcn_tensorboard **tb, struct clfcn_err *err
 {
     if (!*tb) {
         return CLFCN_OK;
+    }
+    if ((*tb)->out == &(*tb)->own && !(*tb)->begun) {
+        remove((*tb)->path);
     }
     const int rc = written(*tb, clfcn_output_close(&(*tb)->own), err);
     clfcn_atomic_abort(&(*tb)->atomic);

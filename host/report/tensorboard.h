@@ -26,7 +26,8 @@ int clfcn_tensorboard_open(const char *dir, const char *run,
 int clfcn_tensorboard_event(struct clfcn_tensorboard *tb, const json_t *event,
                             struct clfcn_err *err);
 
-/* CLFCN_EIO if the last of it could not be written. *tb becomes NULL; NULL is fine. */
+/* CLFCN_EIO if the last of it could not be written. A file without any event is removed.
+ * *tb becomes NULL; NULL is fine. */
 int clfcn_tensorboard_close(struct clfcn_tensorboard **tb, struct clfcn_err *err);
 
 /* Write all of a run's log as one file in dir, with the times at which it happened.

@@ -182,9 +182,9 @@ void clfcn_run_progress(const struct clfcn_run *run, struct clfcn_progress progr
 struct clfcn_net_hyper clfcn_run_hyper(const struct clfcn_run *run, int64_t step);
 /* What is no number after the last step that was waited for: go back to the last
  * checkpoint, repeat the steps since, if that takes no more than some minutes, and say in
- * which tensor it begins, and log that. The network is of no use afterwards. In a run of
- * several ranks as the next. CLFCN_ENUMERIC; CLFCN_EWRONG if it does not happen again;
- * the error that kept it from being found out. (run_trace.c) */
+ * which tensor it begins, in which rank, and log that. The network is of no use
+ * afterwards. Collective. CLFCN_ENUMERIC; CLFCN_EWRONG if it does not happen again; the
+ * error that kept it from being found out. (run_trace.c) */
 int clfcn_run_trace(struct clfcn_run *run, const char *what, struct clfcn_err *err);
 /* CLFCN_ENUMERIC: what, its step, and the way out. (run_trace.c) */
 int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,

@@ -2,11 +2,15 @@
  * the steps since the last checkpoint, as their bits are the same again. */
 #include "../comm/comm.h"
 #include "../net/spoiled.h"
+#include "../net/unite.h"
+#include "../util/flag.h"
+#include "../util/json.h"
 #include "../util/log.h"
 #include "../util/strbuf.h"
 #include "run.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -17,13 +21,22 @@ static const double PATIENCE = 300;
  * seen in the next step's loss. */
 enum { BEFORE = 1 };
 
+/* Where the data of a checkpoint begin again; alike in all ranks. */
+struct start {
+    int64_t step;
+    int epoch, epoch_step;
+    bool near; /* to where training is now: the steps between are soon repeated */
+};
+
 struct trace {
-    int64_t from, step; /* of the checkpoint; in which it was found */
-    bool traced;        /* all was repeated, or found */
-    bool stopped;       /* interrupted meanwhile */
-    bool picture;       /* of a batch: its name in the data */
+    struct start from;
+    int64_t step; /* in which it was found */
+    bool found;   /* in this rank or another */
+    bool traced;  /* all was repeated, or found */
+    bool stopped; /* interrupted meanwhile */
+    bool picture; /* of a batch: its name in the data */
     char name[256];
-    struct clfcn_spoiled spoiled;
+    struct clfcn_spoiled spoiled; /* by this rank */
 };
 
 int clfcn_run_not_finite(const struct clfcn_run *run, const char *what,
@@ -60,8 +73,8 @@ static bool is_near(const struct clfcn_run *run, int64_t from)
     return steps * run->step_s <= PATIENCE;
 }
 
-static int go_back(struct clfcn_run *run, struct trace *t, bool *near,
-                   struct clfcn_err *err)
+/* The weights are rank 0's, or those of a process alone. */
+static int read_back(struct clfcn_run *run, struct start *from, struct clfcn_err *err)
 {
     struct clfcn_weights_file file = { 0 };
     struct clfcn_checkpoint_info info = { 0 };
@@ -74,20 +87,33 @@ static int go_back(struct clfcn_run *run, struct trace *t, bool *near,
         rc = clfcn_checkpoint_read_info(&file, path, &info, err);
     }
     if (rc == CLFCN_OK) {
-        t->from = info.state.step;
-        *near = is_near(run, t->from);
+        *from = (struct start){ info.state.step, info.state.epoch, info.state.epoch_step,
+                                is_near(run, info.state.step) };
     }
-    if (rc == CLFCN_OK && *near) {
+    if (rc == CLFCN_OK && from->near) {
         rc = clfcn_net_read_file(run->net, &file, path, true, err);
-    }
-    if (rc == CLFCN_OK && *near) {
-        rc = clfcn_loader_seek(run->train_loader, info.state.epoch, info.state.epoch_step,
-                               err);
     }
     clfcn_checkpoint_info_free(&info);
     clfcn_weights_close(&file);
     free(path);
     return rc;
+}
+
+static int go_back(struct clfcn_run *run, struct start *from, struct clfcn_err *err)
+{
+    struct clfcn_comm *comm = run->config.comm;
+    int rc = clfcn_comm_rank(comm) == 0 ? read_back(run, from, err) : CLFCN_OK;
+    rc = clfcn_comm_agree(comm, rc, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_comm_broadcast(comm, from, sizeof(*from), err);
+    }
+    if (rc < 0 || !from->near) {
+        return rc;
+    }
+    rc = clfcn_net_unite(run->net, NULL, err);
+    return rc < 0
+               ? rc
+               : clfcn_loader_seek(run->train_loader, from->epoch, from->epoch_step, err);
 }
 
 /* The picture of a batch that was found to hold it. */
@@ -129,31 +155,34 @@ static int repeat_step(struct clfcn_run *run, int64_t step, bool closely, struct
     return rc < 0 ? rc : waited;
 }
 
-static bool is_stopped(const struct clfcn_run *run)
+/* Whether any rank found it, or was told to stop. */
+static int look_around(struct clfcn_run *run, struct trace *t, struct clfcn_err *err)
 {
-    return run->callbacks.stop != NULL && *run->callbacks.stop;
+    double told[] = { t->spoiled.found, clfcn_flag_is_set(run->callbacks.stop) };
+    const int rc = clfcn_comm_sum(run->config.comm, told, 2, err);
+    t->found = told[0] > 0;
+    t->stopped = told[1] > 0;
+    return rc;
 }
 
 static int repeat(struct clfcn_run *run, struct trace *t, struct clfcn_err *err)
 {
     const int64_t failing = run->state.step;
-    bool near = false;
     int rc = end_steps(run, err);
     if (rc == CLFCN_OK) {
-        rc = go_back(run, t, &near, err);
+        rc = go_back(run, &t->from, err);
     }
-    if (rc < 0 || !near) {
+    if (rc < 0 || !t->from.near) {
         return rc;
     }
     clfcn_info("repeating %" PRId64 " steps from the last checkpoint to find out where",
-               failing - t->from);
-    for (int64_t step = t->from + 1;
-         rc == CLFCN_OK && step <= failing && !t->spoiled.found && !is_stopped(run);
-         ++step) {
+               failing - t->from.step);
+    for (int64_t step = t->from.step + 1;
+         rc == CLFCN_OK && step <= failing && !t->found && !t->stopped; ++step) {
         rc = repeat_step(run, step, step >= failing - BEFORE, t, err);
+        rc = rc < 0 ? rc : look_around(run, t, err);
     }
-    t->stopped = is_stopped(run);
-    t->traced = rc == CLFCN_OK && (t->spoiled.found || !t->stopped);
+    t->traced = rc == CLFCN_OK && (t->found || !t->stopped);
     return rc;
 }
 
@@ -181,16 +210,13 @@ static void say_cause(const struct clfcn_run *run, const struct trace *t,
         clfcn_strbuf_add(s, ", in picture '%s'", t->name);
         break;
     case CLFCN_BY_WEIGHTS:
-        if (t->step > t->from + 1) {
-            clfcn_strbuf_add(s, " before that step");
-        } else if (t->from > 0) {
-            clfcn_strbuf_add(s, " in the checkpoint of step %" PRId64 " already",
-                             t->from);
-        } else {
-            clfcn_strbuf_add(s, " from the beginning: %s%s",
-                             run->config.init != NULL ? "look at --init " : "no --init",
-                             run->config.init != NULL ? run->config.init : "");
-        }
+        clfcn_strbuf_add(s, ", before that step");
+        break;
+    case CLFCN_BY_EXCHANGE:
+        clfcn_strbuf_add(s,
+                         ", the sum of gradients that are numbers in every rank: look at "
+                         "the links between them, or lower --lr (now %g)",
+                         run->config.lr);
         break;
     default:
         if (f->largest_input > 0 || f->largest_weight > 0) {
@@ -203,36 +229,45 @@ static void say_cause(const struct clfcn_run *run, const struct trace *t,
     }
 }
 
-static void say_origin(const struct clfcn_run *run, const struct trace *t,
-                       struct clfcn_strbuf *s)
+/* What this rank found, to be freed with free(). */
+static char *describe_origin(const struct clfcn_run *run, const struct trace *t)
 {
     const struct clfcn_spoiled *f = &t->spoiled;
+    const struct clfcn_comm *comm = run->config.comm;
+    struct clfcn_strbuf s = { 0 };
     char index[CLFCN_INDEX_TEXT];
     clfcn_index_text(f->index, f->ndim, index);
     if (f->pass != NULL) {
-        clfcn_strbuf_add(s, "the first is layer '%s', %s: %s%s, %s in step %" PRId64,
+        clfcn_strbuf_add(&s, "the first is layer '%s', %s: %s%s, %s in step %" PRId64,
                          f->layer, f->pass, f->tensor, index, value_text(f->value),
                          t->step);
     } else {
-        clfcn_strbuf_add(s, "the first is '%s'%s, %s in step %" PRId64, f->tensor, index,
+        clfcn_strbuf_add(&s, "the first is '%s'%s, %s in step %" PRId64, f->tensor, index,
                          value_text(f->value), t->step);
     }
-    say_cause(run, t, s);
+    if (comm != NULL) {
+        const int rank = clfcn_comm_rank(comm);
+        clfcn_strbuf_add(&s, " of rank %d (%s, %s)", rank, clfcn_comm_host(comm, rank),
+                         clfcn_comm_device(comm, rank));
+    }
+    say_cause(run, t, &s);
+    return s.str;
 }
 
+/* origin: NULL where none was found. */
 static int say(const struct clfcn_run *run, const char *what, const struct trace *t,
-               struct clfcn_err *err)
+               const char *origin, struct clfcn_err *err)
 {
     struct clfcn_strbuf s = { 0 };
     int rc = CLFCN_ENUMERIC;
-    if (t->spoiled.found) {
-        say_origin(run, t, &s);
+    if (origin != NULL) {
+        clfcn_strbuf_add(&s, "%s", origin);
     } else if (t->traced) {
         rc = CLFCN_EWRONG;
         clfcn_strbuf_add(&s,
                          "the same steps repeated from step %" PRId64
                          " are all right, so the device computed wrongly once",
-                         t->from);
+                         t->from.step);
     } else if (t->stopped) {
         clfcn_strbuf_add(&s, "interrupted while finding out where it begins");
     } else {
@@ -251,32 +286,36 @@ static int say(const struct clfcn_run *run, const char *what, const struct trace
     return rc;
 }
 
+/* --- logging it --- */
+
 static const char *cause_text(const struct trace *t)
 {
-    static const char *const by[] = { [CLFCN_BY_PICTURE] = "picture",
-                                      [CLFCN_BY_WEIGHTS] = "weights",
-                                      [CLFCN_BY_SIZE] = "too large",
-                                      [CLFCN_BY_DEVICE] = "device",
-                                      [CLFCN_BY_UNKNOWN] = "unknown" };
+    static const char *const by[] = {
+        [CLFCN_BY_PICTURE] = "picture",   [CLFCN_BY_WEIGHTS] = "weights",
+        [CLFCN_BY_EXCHANGE] = "exchange", [CLFCN_BY_SIZE] = "too large",
+        [CLFCN_BY_DEVICE] = "device",     [CLFCN_BY_UNKNOWN] = "unknown",
+    };
     return t->spoiled.found ? by[t->spoiled.by]
            : t->traced      ? "not repeated"
                             : "not traced";
 }
 
-static int log_it(struct clfcn_run *run, const char *what, const struct trace *t,
-                  struct clfcn_err *err)
+/* The event, with what this rank found, if it did. */
+static json_t *describe_event(const struct clfcn_run *run, const char *what,
+                              const struct trace *t)
 {
     const struct clfcn_spoiled *f = &t->spoiled;
-    json_t *event =
-        json_pack("{s:I, s:s, s:s, s:I}", "step", (json_int_t)run->state.step, "what",
-                  what, "cause", cause_text(t), "repeated_from", (json_int_t)t->from);
+    json_t *event = json_pack("{s:I, s:s, s:s, s:I}", "step", (json_int_t)run->state.step,
+                              "what", what, "cause", cause_text(t), "repeated_from",
+                              (json_int_t)t->from.step);
     if (event != NULL && f->found) {
         json_t *more = json_pack(
             "{s:I, s:s, s:s*, s:s*, s:s, s:o, s:o, s:s, s:I, s:o*, s:s*, s:s*, s:f, s:f}",
             "found_in_step", (json_int_t)t->step, "layer", f->layer, "kind", f->kind,
-            "pass", f->pass, "tensor", f->tensor, "shape", clfcn_json_integers(f->dims, f->ndim),
-            "index", clfcn_json_integers(f->index, f->ndim), "value", value_text(f->value), "count",
-            (json_int_t)f->count, "reference",
+            "pass", f->pass, "tensor", f->tensor, "shape",
+            clfcn_json_integers(f->dims, f->ndim), "index",
+            clfcn_json_integers(f->index, f->ndim), "value", value_text(f->value),
+            "count", (json_int_t)f->count, "reference",
             f->by == CLFCN_BY_DEVICE && isfinite(f->reference)
                 ? clfcn_json_number(f->reference)
                 : NULL,
@@ -286,23 +325,79 @@ static int log_it(struct clfcn_run *run, const char *what, const struct trace *t
         json_object_update(event, more);
         json_decref(more);
     }
-    return clfcn_runlog_event(run->log, "not-finite", event, err);
+    if (event != NULL && f->found && run->config.comm != NULL) {
+        clfcn_json_set(&event, "rank", json_integer(clfcn_comm_rank(run->config.comm)));
+    }
+    return event;
+}
+
+/* --- the ranks together --- */
+
+/* The rank that found it first in the order of the passes, which is not to be asked for
+ * unless one did. */
+static int find_first(const struct clfcn_run *run, const struct trace *t, int *rank,
+                      struct clfcn_err *err)
+{
+    const int ranks = clfcn_comm_size(run->config.comm);
+    const int mine = t->spoiled.found ? t->spoiled.time : INT_MAX;
+    int *times = calloc((size_t)ranks, sizeof(*times));
+    const int rc = times != NULL ? clfcn_comm_gather(run->config.comm, &mine,
+                                                     sizeof(mine), times, err)
+                                 : clfcn_err_nomem(err);
+    *rank = 0;
+    for (int i = 1; rc == CLFCN_OK && i < ranks; ++i) {
+        *rank = times[i] < times[*rank] ? i : *rank;
+    }
+    free(times);
+    return rc;
+}
+
+/* Log and say what is known: event and origin, which is NULL if none was found. */
+static int conclude(struct clfcn_run *run, const char *what, const struct trace *t,
+                    const char *event, const char *origin, struct clfcn_err *err)
+{
+    json_t *parsed = event != NULL ? json_loads(event, 0, NULL) : NULL;
+    int rc = clfcn_runlog_event(run->log, "not-finite", parsed, err);
+    rc = rc < 0 ? rc : say(run, what, t, origin, err);
+    return clfcn_comm_agree(run->config.comm, rc, err);
+}
+
+/* In the words of the rank that found it first; where none did, all know the same. */
+static int report(struct clfcn_run *run, const char *what, const struct trace *t,
+                  struct clfcn_err *err)
+{
+    struct clfcn_comm *comm = run->config.comm;
+    json_t *event = describe_event(run, what, t);
+    char *event_text = json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *origin = t->spoiled.found ? describe_origin(run, t) : NULL;
+    char **events = NULL, **origins = NULL;
+    int rank = 0;
+    int rc = find_first(run, t, &rank, err);
+    if (rc == CLFCN_OK) {
+        rc = clfcn_comm_gather_text(comm, event_text, &events, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = clfcn_comm_gather_text(comm, origin, &origins, err);
+    }
+    if (rc == CLFCN_OK) {
+        rc = conclude(run, what, t, events[rank], origins[rank], err);
+    }
+    free(origins);
+    free(events);
+    free(origin);
+    free(event_text);
+    json_decref(event);
+    return rc;
 }
 
 int clfcn_run_trace(struct clfcn_run *run, const char *what, struct clfcn_err *err)
 {
     struct trace t = { 0 };
-    if (run->config.comm != NULL) {
-        return clfcn_run_not_finite(run, what, err);
-    }
     int rc = repeat(run, &t, err);
-    if (rc == CLFCN_OK) {
-        rc = log_it(run, what, &t, err);
-    }
     if (rc < 0) {
         clfcn_err_note(err, "%s is not finite at step %" PRId64 ", finding out where",
                        what, run->state.step);
         return rc;
     }
-    return say(run, what, &t, err);
+    return report(run, what, &t, err);
 }

@@ -150,6 +150,29 @@ static json_t *step_event(const struct clfcn_run *run, double loss, double norm,
     return event;
 }
 
+/* Trace what is no number in the results of the step just done. The loss is the same in
+ * all ranks; a norm is each device's own, as is what verifying came upon. */
+static int look_at_results(struct clfcn_run *run, double loss, double norm,
+                           struct clfcn_err *err)
+{
+    const struct clfcn_train_config *config = &run->config;
+    const int every = config->verify_every;
+    const bool verified = every > 0 && run->state.step % every == 0;
+    double spoiled[] = { !isfinite(norm), run->spoiled == run->state.step };
+    if (!isfinite(loss)) {
+        return clfcn_run_trace(run, "loss", err);
+    }
+    if (config->clip_grad > 0 || verified) {
+        const int rc = clfcn_comm_sum(config->comm, spoiled, 2, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return spoiled[0] > 0   ? clfcn_run_trace(run, "gradient norm", err)
+           : spoiled[1] > 0 ? clfcn_run_trace(run, "a tensor", err)
+                            : CLFCN_OK;
+}
+
 /* Wait for the oldest step under way, and log it. */
 static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
 {
@@ -176,15 +199,7 @@ static int finish_step(struct clfcn_run *run, bool first, struct clfcn_err *err)
     }
     const double norm =
         run->config.clip_grad > 0 ? (double)clfcn_net_gradient_norm(run->net, slot) : 0;
-    if (isfinite(loss) && isfinite(norm) && run->spoiled == s->step) {
-        rc = clfcn_run_trace(run, "a tensor", err);
-    } else if (!isfinite(loss) || !isfinite(norm)) {
-        rc = clfcn_run_trace(run, isfinite(loss) ? "gradient norm" : "loss", err);
-    }
-    /* The loss is the same in all ranks, a norm is each device's own. */
-    if (!isfinite(loss) || run->config.clip_grad > 0) {
-        rc = clfcn_comm_agree(run->config.comm, rc, err);
-    }
+    rc = look_at_results(run, (double)loss, norm, err);
     if (rc < 0) {
         return rc;
     }

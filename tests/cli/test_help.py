@@ -175,6 +175,9 @@ class Completion(h.Case):
         (self.tmp / "my weights.pth").write_text("")
         self.assertEqual(self.complete("train", "--data", "my"), ["my set"])
         self.assertEqual(self.complete("train", "--data", "d"), ["demo"])
+        self.assertEqual(self.complete("data", "d"), ["demo"])
+        self.assertEqual(self.complete("data", "m"), ["my set", "my weights.pth"])
+        self.assertEqual(self.complete("info", "d"), [])
         self.assertEqual(self.complete("train", "--init", "my"), ["my set", "my weights.pth"])
         self.assertEqual(self.complete("info", "my"), ["my set", "my weights.pth"])
 

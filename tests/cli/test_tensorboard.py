@@ -241,6 +241,12 @@ class TensorBoard(h.Case):
             line[-1] = str(closed)
             self.fails(h.FAILED, [str(closed), "permission"], *line)
 
+    def test_a_refused_training_leaves_no_file(self):
+        line = h.train_args(self.data, self.run_folder, "--max-steps", 1)
+        self.ok(*line)
+        self.fails(h.USAGE, [str(self.run_folder)], *line, "--tensorboard", self.events)
+        self.assertEqual(event_files(self.events), [])
+
 
 @unittest.skipIf(HAVE, "built with protobuf-c")
 class Without(h.Case):

@@ -5,9 +5,11 @@ import math
 import os
 import re
 import resource
+import shutil
 import signal
 import struct
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -19,6 +21,7 @@ import mpirun  # noqa: E402
 import tapunit  # noqa: E402
 import harness as h  # noqa: E402
 
+FAULT_LAYER = os.environ.get("CLFCN_FAULT_LAYER", "")
 STEPS = 10
 # vgg11, 8 images a batch: what two cores do in moments.
 TRAIN = ["train", "--data", "demo", "--backbone", "vgg11", "--size", "64x64", "--batch", "6",
@@ -292,6 +295,79 @@ class GoingOn(Ranks):
         steps = [e["step"] for e in h.log_events(self.out("run")) if e["event"] == "step"]
         self.assertEqual(steps, list(range(1, 10)))
         self.assert_same_losses(losses(self.out("run")), want)
+
+
+class Wrong(Ranks):
+    """A rank whose device computes wrongly, or a training that ends in no numbers."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Of its own: what a spoiled kernel leaves would be held against the device. Kernels are
+        # certified first, where nothing is spoiled.
+        cls.cache = tempfile.mkdtemp(prefix="clfcn-wrong-")
+        cls.addClassCleanup(shutil.rmtree, cls.cache, ignore_errors=True)
+        done = cls.start("right-run", [mpirun.Rank(), mpirun.Rank()], "--max-steps", "1")
+        assert done.code == 0, done
+
+    @classmethod
+    def start(cls, name, per_rank, *args):
+        return train(2, "--out", Path(cls.cache) / name, "--balance", "equal", "--val-fraction",
+                     "0", "--save-steps", "2", "--max-steps", "6", *args,
+                     env={"CLFCN_CACHE_DIR": cls.cache}, per_rank=per_rank)
+
+    def out(self, name):
+        return str(Path(self.cache) / name)
+
+    def wrong(self, fault, name, *args):
+        """What is said at the end. fault: of rank 1, as the layer takes it, or None."""
+        stamp = self.tmp / "stamp"
+        faulty = {"OPENCL_LAYERS": FAULT_LAYER, "CLFCN_FAULT": f"p {fault}",
+                  "CLFCN_FAULT_STAMP": str(stamp)} if fault else {}
+        done = self.start(name, [mpirun.Rank(), mpirun.Rank(env=faulty)], *args)
+        if fault and not stamp.exists():
+            self.skipTest("this OpenCL loader knows no layers")
+        self.assertEqual(done.code, h.FAILED, str(done))
+        self.assertEqual(done.left_over, [], str(done))
+        lines = [text for text in done.err.splitlines() if text.startswith("clfcn: train: ")]
+        self.assertEqual(len(lines), 1, done.err)
+        return lines[0]
+
+    def traced(self, name, cause):
+        event = logged(self.out(name), "not-finite")[0]
+        self.assertEqual(event["cause"], cause)
+        return event
+
+    def test_a_learning_rate_that_is_too_high(self):
+        line = self.wrong(None, "too-high", "--lr", "1e30")
+        self.assertIn("the first is layer 'conv", line)
+        self.assertIn("lower --lr (now 1e+30)", line)
+        self.assertIn("of rank ", line)
+        e = self.traced("too-high", "too large")
+        self.assertEqual((e["found_in_step"], e["pass"], e["repeated_from"]), (2, "forward", 0))
+
+    def test_a_device_that_makes_no_numbers(self):
+        for fault, layer, which, tensor in [
+                ("pool_forward 0 1 1 nan", "pool1", "forward", "output"),
+                ("bn_grad_finish 0 1 3 nan", "bn5", "backward", "weight gradient"),
+                ("sgd 0 0 0 nan", "conv1_1", "update", "pretrained_net.features.0.weight")]:
+            with self.subTest(fault=fault):
+                name = fault.split()[0]
+                line = self.wrong(fault, name)
+                self.assertIn(f"the first is layer '{layer}', {which}: {tensor}", line)
+                self.assertRegex(line, r"of rank 1 \(.+\).* the device computes wrongly")
+                e = self.traced(name, "device")
+                self.assertEqual((e["rank"], e["found_in_step"]), (1, 1))
+
+    def test_one_that_does_so_once(self):
+        line = self.wrong("pool_forward 18 1 1 nan", "once")
+        self.assertIn("computed wrongly once", line)
+        self.assertEqual(self.traced("once", "not repeated")["repeated_from"], 2)
+
+    def test_what_verifying_finds(self):
+        line = self.wrong("pool_forward 0 1 0 10", "verified", "--verify-every", "1", "--max-steps",
+                          "60")
+        self.assertRegex(line, r"rank 1 \(.+\).*'pool\d', forward.*float64")
 
 
 class Failures(Ranks):
