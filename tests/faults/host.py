@@ -24,8 +24,8 @@ ERRORS = {"open": ["EMFILE", "EACCES", "ENOSPC", "EROFS"], "write": ["ENOSPC", "
           "pthread_create": ["EAGAIN"], "fork": ["EAGAIN"], "posix_spawn": ["EAGAIN"]}
 # What may come at any time, and must make no difference.
 HARMLESS = {"open": ["EINTR"], "read": ["EINTR", "short"], "pread": ["EINTR", "short"],
-            "write": ["EINTR", "short"], "fsync": ["EINTR"], "close": ["EINTR"], "flock": ["EINTR"], "poll": ["EINTR"],
-            "ftruncate64": ["EINTR"]}
+            "write": ["EINTR", "short"], "fsync": ["EINTR"], "close": ["EINTR"],
+            "flock": ["EINTR"], "poll": ["EINTR"], "ftruncate64": ["EINTR"]}
 # What stays so: a full disk, one that became read-only, one that is gone.
 LASTING = {"open": ["ENOSPC+", "EROFS+", "EIO+"], "write": ["ENOSPC+", "EIO+"],
            "mkdir": ["ENOSPC+"], "fsync": ["EIO+"], "rename": ["EROFS+"]}
@@ -212,7 +212,8 @@ class Host(rig.Rig):
             elif (wrong := rig.broken(path)) and not (wrong == "empty" and fault.code in GONE):
                 yield f"leaves a broken {path.name}: {wrong}"
         warned = "clfcn: warning: the report lacks a picture" in done.err
-        if done.code == h.OK and not warned and self.result(place, done, fault.job) != self.results[fault.job]:
+        wanted = self.results[fault.job]
+        if done.code == h.OK and not warned and self.result(place, done, fault.job) != wanted:
             yield "other results, and nothing said"
 
     def may_leave(self, path, fault):

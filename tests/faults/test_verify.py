@@ -36,7 +36,7 @@ class Verify(h.Case):
     def setUpClass(cls):
         cls.root = Path(tempfile.mkdtemp(prefix="clfcn-verify-"))
         cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
-        cls.data = h.make_dataset(cls.root / "data", count=STEPS + 2) # all in one epoch
+        cls.data = h.make_dataset(cls.root / "data", count=STEPS + 2)  # all in one epoch
         # A cache of its own, since what a spoiled kernel leaves in it would be held against the
         # device. Kernels are certified here, and not where their launches are counted.
         cls.cache = cls.root / "cache"
@@ -52,8 +52,8 @@ class Verify(h.Case):
 
     @classmethod
     def train(cls, out, *args, env=None):
-        return h.run("train", "--data", cls.data, *NET, "--val-fraction", 0, "--epochs", 20, "--quiet",
-                     "--out", out, *args, env={"CLFCN_CACHE_DIR": str(cls.cache), **(env or {})})
+        return h.run("train", "--data", cls.data, *NET, "--val-fraction", 0, "--epochs", 20,
+                     "--quiet", "--out", out, *args, env={"CLFCN_CACHE_DIR": str(cls.cache), **(env or {})})
 
     def faulty(self, fault, *args):
         """A run in which a kernel's result is spoiled: CALL ARG ELEMENT ADD."""
@@ -175,7 +175,8 @@ class NotFinite(Verify):
     def test_a_learning_rate_that_is_too_high(self):
         run = self.tmp / "run"
         r = self.train(run, "--lr", "1e30")
-        e = self.traced(r, run, "too large", "step 2", "lower --lr (now 1e+30)", "the first is layer 'conv")
+        e = self.traced(r, run, "too large", "step 2", "lower --lr (now 1e+30)",
+                        "the first is layer 'conv")
         self.assertEqual((e["found_in_step"], e["pass"], e["tensor"]), (2, "forward", "output"))
         self.assertGreater(e["largest_weight"], 1e20)
 
