@@ -40,6 +40,9 @@ void fuzz_decode(const struct clfcn_codec *codec, const uint8_t *data, size_t si
     const int sized = codec->size(data, size, "input", &width, &height, &err);
     const int64_t pixels = (int64_t)width * height;
     fuzz_check_message(sized, &err);
+    if (sized == CLFCN_ENOMEM) {
+        return; /* it may be too large */
+    }
     if (pixels > MAX_PIXELS && pixels <= CLFCN_IMAGE_MAX_PIXELS) {
         return;
     }
