@@ -63,7 +63,7 @@ build gcc gcc
 {
     polite='nice -n 15'
     build asan clang -Dmpi=disabled -Db_sanitize=address,undefined -Db_lundef=false
-    targets='clfcn clfcn-probe skip_layer test_util_thread test_util_trace test_util_child
+    targets='host/cli/clfcn clfcn-probe skip_layer test_util_thread test_util_trace test_util_child
         test_data_loader test_train_runlog test_train_predictor'
     build tsan clang -Db_sanitize=thread -Db_lundef=false
     targets=fuzz
