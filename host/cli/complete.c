@@ -5,8 +5,8 @@
 
 /* _clfcn_command COMMAND PREVIOUS-WORD sets $wants to what belongs behind that word if it
  * is an option with a value (words, which are $values then, files, folders, or nothing),
- * else $argument to what the command's arguments are, $words to those that are
- * none of files, and $options. */
+ * else $argument to what the command's arguments are, $words to those that name no
+ * file, and $options. */
 static const char head[] = "_clfcn_command()\n"
                            "{\n"
                            "    case $1 in\n";

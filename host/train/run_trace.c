@@ -333,8 +333,7 @@ static json_t *describe_event(const struct clfcn_run *run, const char *what,
 
 /* --- the ranks together --- */
 
-/* The rank that found it first in the order of the passes, which is not to be asked for
- * unless one did. */
+/* The rank that found it first in the order of the passes; 0 where none did. */
 static int find_first(const struct clfcn_run *run, const struct trace *t, int *rank,
                       struct clfcn_err *err)
 {
